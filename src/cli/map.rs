@@ -1,0 +1,88 @@
+//! `witprof map`: what a component was compiled to, and what everything in it is called.
+
+use std::io::{self, BufWriter, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
+use witprof::SymbolMap;
+use witprof::export::{MapDetail, write_map_json, write_map_table};
+
+use crate::host::{WasmFile, WasmKind, failed};
+
+/// Print every function that Wasmtime compiles a component or module to, with its library, size and WIT name
+#[derive(Parser)]
+pub(super) struct MapArguments {
+    #[command(flatten)]
+    wasmtime: wasmtime_cli_flags::CommonOptions,
+
+    /// Print each function with its offset, size, WIT name and signature
+    #[arg(long)]
+    functions: bool,
+
+    /// Print JSON
+    #[arg(long, conflicts_with = "functions")]
+    json: bool,
+
+    /// Write to this file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// A component or core module: .wasm, .wat or .cwasm; `-` is stdin
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+pub(super) fn map(mut arguments: MapArguments) -> Result<ExitCode> {
+    let file = WasmFile::read(&arguments.file)?;
+    let map = build(&mut arguments.wasmtime, &file)?;
+    let text = render(&arguments, &map)?;
+    match &arguments.output {
+        Some(path) => {
+            std::fs::write(path, text).with_context(|| format!("writing the map to `{}`", path.display()))?;
+        }
+        None => match io::stdout().write_all(&text) {
+            // Whoever reads the map may stop early, as `head` does.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written.context("writing the map to stdout")?,
+        },
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn render(arguments: &MapArguments, map: &SymbolMap) -> Result<Vec<u8>> {
+    let mut text = BufWriter::new(Vec::new());
+    let detail = if arguments.functions { MapDetail::Functions } else { MapDetail::Libraries };
+    if arguments.json {
+        write_map_json(map, &mut text)?;
+    } else {
+        write_map_table(map, detail, &mut text)?;
+    }
+    Ok(text.into_inner()?)
+}
+
+fn build(options: &mut wasmtime_cli_flags::CommonOptions, file: &WasmFile) -> Result<SymbolMap> {
+    let builder = SymbolMap::builder(&file.stem());
+    if file.is_precompiled() {
+        // Only read, never run, so the bytes need not be trusted.
+        return Ok(builder.serialized(file.bytes())?);
+    }
+    let reading = || format!("compiling `{}`", file.path().display());
+    let wasm = file.wasm().map_err(failed).with_context(reading)?;
+    let engine = Engine::new(&options.config(None).map_err(failed)?).map_err(failed)?;
+    let _spinner = file.spinner();
+    let builder = builder.source(&wasm).signatures();
+    let map = match file.kind() {
+        Some(WasmKind::Component) => {
+            builder.component(&Component::from_binary(&engine, &wasm).map_err(failed).with_context(reading)?)
+        }
+        Some(WasmKind::Module) => {
+            builder.module(&Module::from_binary(&engine, &wasm).map_err(failed).with_context(reading)?)
+        }
+        None => bail!("`{}` is neither a WebAssembly component nor a core module", file.path().display()),
+    };
+    Ok(map?)
+}

@@ -1,0 +1,48 @@
+//! The command line: arguments in, library calls out.
+//!
+//! stdout belongs to the guest and to data, so messages go to stderr. A usage or input error ends with exit code 2;
+//! `run` ends with the guest's own.
+
+mod map;
+mod output;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use witprof::export::escape_control;
+
+pub(crate) use output::OutputFile;
+
+/// The exit code of usage and input errors.
+pub(crate) const EXIT_USAGE: u8 = 2;
+
+/// The profiler for WebAssembly components.
+#[derive(Parser)]
+#[command(name = "witprof", version, about, max_term_width = 100)]
+enum Command {
+    Run(Box<run::RunArguments>),
+    Map(Box<map::MapArguments>),
+}
+
+/// Parses the arguments and carries the command out.
+pub(crate) fn main() -> ExitCode {
+    let result = match Command::parse() {
+        Command::Run(arguments) => run::run(*arguments),
+        Command::Map(arguments) => map::map(*arguments),
+    };
+    result.unwrap_or_else(|error| {
+        report(&error);
+        ExitCode::from(EXIT_USAGE)
+    })
+}
+
+/// Prints an error and its causes. Parts of it may come from a guest.
+pub(crate) fn report(error: &anyhow::Error) {
+    eprintln!("witprof: {}", escape_control(&error.to_string()));
+    for cause in error.chain().skip(1) {
+        for line in cause.to_string().lines().filter(|line| !line.trim().is_empty()) {
+            eprintln!("  {}", escape_control(line));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `witprof run`: run a component or module, and write a profile of it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use clap::{Parser, ValueEnum};
+use wasmtime_cli::commands::RunCommand;
+use wasmtime_cli_flags::opt::WasmtimeOptionValue as _;
+use witprof::Recorder;
+
+use super::OutputFile;
+use crate::host::{self, GuestRun, Verbosity, WasmFile};
+
+/// How samples are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
+enum SamplerChoice {
+    /// The best one that works here
+    #[default]
+    Auto,
+    /// By epoch interruption: portable; samples at function entries and loop headers
+    Epoch,
+}
+
+/// Run a component or module as `wasmtime run` does, and write a profile of it
+///
+/// Takes every option of `wasmtime run`. The guest's stdin, stdout, stderr and exit code are its own.
+#[derive(Parser)]
+pub(super) struct RunArguments {
+    /// Write the profile to this file (repeatable). The format follows from the name: .json or .json.gz for the
+    /// Firefox Profiler [default: witprof-<WASM>.json.gz]
+    #[arg(short, long, value_name = "FILE")]
+    output: Vec<PathBuf>,
+
+    /// Time between two samples
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = parse_interval)]
+    interval: Duration,
+
+    /// How samples are taken
+    #[arg(long, value_name = "SAMPLER", value_enum, default_value_t)]
+    sampler: SamplerChoice,
+
+    /// Print nothing but errors
+    #[arg(long)]
+    quiet: bool,
+
+    #[command(flatten)]
+    wasmtime: RunCommand,
+}
+
+fn parse_interval(text: &str) -> Result<Duration> {
+    let interval = Duration::parse(Some(text)).map_err(|_| anyhow!("not a time such as `1ms` or `250us`"))?;
+    let (min, max) = (Recorder::MIN_INTERVAL, Recorder::MAX_INTERVAL);
+    if interval < min || interval > max {
+        bail!("has to be from {min:?} to {max:?}");
+    }
+    Ok(interval)
+}
+
+pub(super) fn run(arguments: RunArguments) -> Result<ExitCode> {
+    let RunArguments { output, interval, sampler, quiet, wasmtime } = arguments;
+    let (SamplerChoice::Auto | SamplerChoice::Epoch) = sampler;
+    let Some(path) = wasmtime.module_and_args.first() else { bail!("no WebAssembly file was given") };
+    let file = WasmFile::read(Path::new(path))?;
+    let outputs = if output.is_empty() { vec![default_output(&file)] } else { output };
+    let outputs = outputs.iter().map(|path| OutputFile::open(path)).collect::<Result<Vec<_>>>()?;
+    let verbosity = if quiet { Verbosity::Quiet } else { Verbosity::Normal };
+    host::run(GuestRun { command: wasmtime, file, interval, outputs, verbosity })
+}
+
+fn default_output(file: &WasmFile) -> PathBuf {
+    PathBuf::from(format!("witprof-{}.json.gz", file.stem()))
+}

@@ -1,0 +1,206 @@
+//! The decoded contents of an image, as plain lists.
+
+use wasmtime_environ::component::{Component as ComponentInfo, ComponentArtifacts};
+use wasmtime_environ::{
+    Abi, CompiledFunctionsTable, CompiledModuleInfo, EntityIndex, FuncIndex, FuncKey, Initializer,
+    ModuleInternedTypeIndex, ModuleTypes,
+};
+
+use super::function_table::{self, CompiledFunction};
+use super::image::{Image, ImageKind};
+use super::symbol_name::{TrampolinePurpose, parse_component_trampoline};
+use crate::error::ImageProblem;
+
+/// Everything Wasmtime emitted for one component or module.
+pub(crate) struct Artifacts<'a> {
+    /// Length of the text section.
+    pub(crate) text_bytes: u32,
+    /// Bytes that an ELF symbol claims for a function the function table does not list: code we could not name.
+    pub(crate) unattributed_bytes: u32,
+    /// Every compiled function, in text order.
+    pub(crate) functions: Vec<CompiledFunction>,
+    /// Core modules by static index: the guest's own first, then the adapter modules.
+    pub(crate) modules: Vec<ModuleArtifact<'a>>,
+    /// The wiring between them; `None` for a core module that stands alone.
+    pub(crate) component: Option<ComponentInfo>,
+    /// What each component trampoline is for, by trampoline index.
+    trampolines: Vec<Option<TrampolinePurpose>>,
+    types: Types,
+}
+
+/// Where the signatures of core functions are kept.
+enum Types {
+    Component(Box<wasmtime_environ::component::ComponentTypes>),
+    Module(ModuleTypes),
+}
+
+impl<'a> Artifacts<'a> {
+    /// Decodes an image.
+    pub(crate) fn decode(image: &Image<'a>) -> Result<Self, ImageProblem> {
+        let undecodable = |error: postcard::Error| ImageProblem::Undecodable(error.to_string());
+        let (table, modules, component, types) = match image.kind() {
+            ImageKind::Component => {
+                let decoded: ComponentArtifacts = postcard::from_bytes(image.info()).map_err(undecodable)?;
+                let modules = decoded.static_modules.into_iter().map(|(_, info)| info).collect();
+                let types = Types::Component(Box::new(decoded.types));
+                (decoded.table, modules, Some(decoded.info.component), types)
+            }
+            ImageKind::Module => {
+                let (info, table, types): (CompiledModuleInfo, CompiledFunctionsTable, ModuleTypes) =
+                    postcard::from_bytes(image.info()).map_err(undecodable)?;
+                (table, vec![info], None, Types::Module(types))
+            }
+        };
+        let functions = function_table::read(&table, image.text_bytes())?;
+        check_modules(&functions, &modules)?;
+        let (trampolines, unattributed_bytes) = read_symbols(image, &functions)?;
+        let names = image.function_names();
+        let modules = modules.into_iter().map(|info| ModuleArtifact { info, names }).collect();
+        let text_bytes = image.text_bytes();
+        Ok(Self { text_bytes, unattributed_bytes, functions, modules, component, trampolines, types })
+    }
+
+    /// What the component trampoline with this index is for.
+    pub(crate) fn trampoline_purpose(&self, index: u32) -> Option<&TrampolinePurpose> {
+        self.trampolines.get(index as usize)?.as_ref()
+    }
+
+    /// The signature of core functions with this type, for instance `(i32, i64) -> i32`.
+    pub(crate) fn core_signature(&self, ty: ModuleInternedTypeIndex) -> Option<String> {
+        let types = match &self.types {
+            Types::Component(types) => types.module_types(),
+            Types::Module(types) => types,
+        };
+        let function = types.get(ty)?.as_func()?;
+        let list = |types: &[wasmtime_environ::WasmValType]| {
+            types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        Some(match function.results() {
+            [] => format!("({})", list(function.params())),
+            [one] => format!("({}) -> {one}", list(function.params())),
+            many => format!("({}) -> ({})", list(function.params()), list(many)),
+        })
+    }
+}
+
+/// A key that names a module or function that does not exist would name nothing later on.
+fn check_modules(functions: &[CompiledFunction], modules: &[CompiledModuleInfo]) -> Result<(), ImageProblem> {
+    for function in functions {
+        let (module, defined) = match function.key {
+            FuncKey::DefinedWasmFunction(module, defined) | FuncKey::ArrayToWasmTrampoline(module, defined) => {
+                (module, defined.as_u32() as usize)
+            }
+            FuncKey::ModuleStartup(_, module) => (module, 0),
+            FuncKey::WasmToArrayTrampoline(_)
+            | FuncKey::WasmToBuiltinTrampoline(_)
+            | FuncKey::PulleyHostCall(_)
+            | FuncKey::PatchableToBuiltinTrampoline(_)
+            | FuncKey::ComponentTrampoline(..)
+            | FuncKey::ResourceDropTrampoline
+            | FuncKey::UnsafeIntrinsic(..) => continue,
+        };
+        let exists = modules.get(module.as_u32() as usize).is_some_and(|info| {
+            let startup = matches!(function.key, FuncKey::ModuleStartup(..));
+            startup || info.module.num_imported_funcs + defined < info.module.functions.len()
+        });
+        if !exists {
+            return Err(ImageProblem::Inconsistent(format!("{:?} is not in any module", function.key)));
+        }
+    }
+    Ok(())
+}
+
+/// Learns the purpose of each component trampoline, and how much code only the symbols know of.
+fn read_symbols(
+    image: &Image<'_>,
+    functions: &[CompiledFunction],
+) -> Result<(Vec<Option<TrampolinePurpose>>, u32), ImageProblem> {
+    let mut purposes = Vec::new();
+    let mut unattributed = 0_u32;
+    for symbol in image.text_symbols() {
+        let found = functions.binary_search_by_key(&symbol.start, |function| function.start);
+        let Some(function) = found.ok().map(|index| &functions[index]).filter(|f| f.length == symbol.length) else {
+            unattributed = unattributed.saturating_add(symbol.length);
+            continue;
+        };
+        let FuncKey::ComponentTrampoline(abi, index) = function.key else { continue };
+        let (number, spelled_abi, purpose) = parse_component_trampoline(symbol.name).ok_or_else(|| {
+            ImageProblem::Inconsistent(format!("the trampoline symbol `{}` is not known", symbol.name))
+        })?;
+        if number != index.as_u32() || spelled_abi != abi || !matches!(abi, Abi::Wasm | Abi::Array) {
+            return Err(ImageProblem::Inconsistent(format!(
+                "trampoline {} has the symbol `{}`",
+                index.as_u32(),
+                symbol.name
+            )));
+        }
+        let slot = number as usize;
+        if purposes.len() <= slot {
+            // At most one purpose per compiled function, so a damaged index cannot ask for gigabytes.
+            if slot >= functions.len() {
+                return Err(ImageProblem::Inconsistent(format!("there is no trampoline {number}")));
+            }
+            purposes.resize(slot + 1, None);
+        }
+        purposes[slot] = Some(purpose);
+    }
+    Ok((purposes, unattributed))
+}
+
+/// A core module as compiled, with lookups that never panic.
+pub(crate) struct ModuleArtifact<'a> {
+    info: CompiledModuleInfo,
+    names: &'a [u8],
+}
+
+impl<'a> ModuleArtifact<'a> {
+    /// The name in the module's own name section.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let module = &self.info.module;
+        module.strings.get(module.name?)
+    }
+
+    /// Imports in order: module name, field name, and the index that the import has inside the module.
+    pub(crate) fn imports(&self) -> impl Iterator<Item = (&str, &str, EntityIndex)> {
+        let strings = &self.info.module.strings;
+        self.info.module.initializers.iter().map(move |initializer| match initializer {
+            Initializer::Import { name, field, index } => {
+                (strings.get(*name).unwrap_or_default(), strings.get(*field).unwrap_or_default(), *index)
+            }
+        })
+    }
+
+    /// Exports in order.
+    pub(crate) fn exports(&self) -> impl Iterator<Item = (&str, EntityIndex)> {
+        let strings = &self.info.module.strings;
+        self.info.module.exports.iter().filter_map(move |(name, index)| Some((strings.get(*name)?, *index)))
+    }
+
+    /// Exported functions in order.
+    pub(crate) fn exported_functions(&self) -> impl Iterator<Item = (&str, FuncIndex)> {
+        self.exports().filter_map(|(name, index)| match index {
+            EntityIndex::Function(function) => Some((name, function)),
+            _ => None,
+        })
+    }
+
+    /// The name that the module's name section gives to a function, as the bytes of the image hold it.
+    pub(crate) fn function_name(&self, function: FuncIndex) -> Option<&'a str> {
+        let names = &self.info.func_names;
+        let at = names.binary_search_by_key(&function, |name| name.idx).ok()?;
+        let start = names[at].offset as usize;
+        let bytes = self.names.get(start..start.checked_add(names[at].len as usize)?)?;
+        std::str::from_utf8(bytes).ok().filter(|name| !name.is_empty())
+    }
+
+    /// How many functions the module imports; indices of its own functions start here.
+    pub(crate) fn imported_functions(&self) -> u32 {
+        u32::try_from(self.info.module.num_imported_funcs).unwrap_or(u32::MAX)
+    }
+
+    /// How many functions the module defines.
+    pub(crate) fn defined_functions(&self) -> u32 {
+        let all = u32::try_from(self.info.module.functions.len()).unwrap_or(u32::MAX);
+        all.saturating_sub(self.imported_functions())
+    }
+}

@@ -1,0 +1,149 @@
+//! The ELF image that Wasmtime makes of a module or component: its sections, read where they lie.
+
+use object::elf::FileHeader64;
+use object::read::elf::ElfFile;
+use object::{Endianness, FileFlags, Object, ObjectSection, ObjectSymbol, SymbolKind};
+use wasmtime::Module;
+use wasmtime::component::Component;
+use wasmtime_environ::obj;
+
+use crate::error::ImageProblem;
+
+/// Compiled code that can be profiled: a component, or a core module that stands alone.
+#[derive(Clone)]
+pub(crate) enum CompiledCode {
+    /// A component.
+    Component(Component),
+    /// A core module outside of any component.
+    Module(Module),
+}
+
+impl CompiledCode {
+    /// The whole image, in place.
+    pub(crate) fn image(&self) -> &[u8] {
+        let range = match self {
+            Self::Component(component) => component.image_range(),
+            Self::Module(module) => module.image_range(),
+        };
+        let len = range.end.addr().saturating_sub(range.start.addr());
+        // SAFETY: both `image_range` methods are `slice.as_ptr_range()` of one `&[u8]` that covers the whole image
+        // (Wasmtime 48: `self.inner.code.image().as_ptr_range()`), so the pointers bound one readable allocation of
+        // `len` initialised bytes. The mapping is owned by the `Arc` inside the component or module, and is never
+        // written to after publication, except when guest debugging patches breakpoints, for which Wasmtime makes a
+        // private copy per store. `self` is borrowed for as long as the slice lives, so the owner outlives it.
+        #[allow(unsafe_code, reason = "reads the compiled image in place instead of copying megabytes")]
+        unsafe {
+            std::slice::from_raw_parts(range.start, len)
+        }
+    }
+
+    /// The text section: where a code address has to lie to belong to this code.
+    pub(crate) fn text(&self) -> &[u8] {
+        match self {
+            Self::Component(component) => component.text(),
+            Self::Module(module) => module.text(),
+        }
+    }
+
+    /// The engine that compiled it.
+    pub(crate) fn engine(&self) -> &wasmtime::Engine {
+        match self {
+            Self::Component(component) => component.engine(),
+            Self::Module(module) => module.engine(),
+        }
+    }
+}
+
+impl std::fmt::Debug for CompiledCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match self {
+            Self::Component(_) => "Component",
+            Self::Module(_) => "Module",
+        };
+        f.debug_struct(kind).field("text_bytes", &self.text().len()).finish()
+    }
+}
+
+/// Which of the two kinds an image holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ImageKind {
+    Component,
+    Module,
+}
+
+/// The parts of an image that the symbol map needs.
+pub(crate) struct Image<'a> {
+    elf: ElfFile<'a, FileHeader64<Endianness>>,
+    kind: ImageKind,
+    text_bytes: u32,
+    info: &'a [u8],
+    function_names: &'a [u8],
+}
+
+/// A text symbol of the image.
+pub(crate) struct TextSymbol<'a> {
+    /// Offset of the first byte.
+    pub(crate) start: u32,
+    /// Length in bytes.
+    pub(crate) length: u32,
+    /// The spelling that Wasmtime chose.
+    pub(crate) name: &'a str,
+}
+
+impl<'a> Image<'a> {
+    /// Finds the sections of `bytes`, without decoding them.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ImageProblem> {
+        let not_elf = |error: object::Error| ImageProblem::NotElf(error.to_string());
+        let elf = ElfFile::<FileHeader64<Endianness>>::parse(bytes).map_err(not_elf)?;
+        let FileFlags::Elf { os_abi: obj::ELFOSABI_WASMTIME, e_flags, .. } = elf.flags() else {
+            return Err(ImageProblem::NotWasmtime);
+        };
+        let kind = match (e_flags & obj::EF_WASMTIME_COMPONENT, e_flags & obj::EF_WASMTIME_MODULE) {
+            (0, 0) => return Err(ImageProblem::NotWasmtime),
+            (0, _) => ImageKind::Module,
+            (_, _) => ImageKind::Component,
+        };
+        let section =
+            |name: &'static str| elf.section_by_name(name).map(|section| section.data().map_err(not_elf)).transpose();
+        let text = section(".text")?.ok_or(ImageProblem::MissingSection(".text"))?;
+        let text_bytes = u32::try_from(text.len())
+            .map_err(|_| ImageProblem::Inconsistent("its text section is larger than 4 GiB".into()))?;
+        let info = section(obj::ELF_WASMTIME_INFO)?.ok_or(ImageProblem::MissingSection(obj::ELF_WASMTIME_INFO))?;
+        // Absent where no core module has a name section.
+        let function_names = section(obj::ELF_NAME_DATA)?.unwrap_or_default();
+        Ok(Self { kind, text_bytes, info, function_names, elf })
+    }
+
+    pub(crate) fn kind(&self) -> ImageKind {
+        self.kind
+    }
+
+    /// Length of the text section in bytes.
+    pub(crate) fn text_bytes(&self) -> u32 {
+        self.text_bytes
+    }
+
+    /// The postcard-encoded description of the code.
+    pub(crate) fn info(&self) -> &'a [u8] {
+        self.info
+    }
+
+    /// Concatenated names of guest functions; `CompiledModuleInfo::func_names` points into it.
+    pub(crate) fn function_names(&self) -> &'a [u8] {
+        self.function_names
+    }
+
+    /// The symbols of compiled functions, in no particular order.
+    pub(crate) fn text_symbols(&self) -> impl Iterator<Item = TextSymbol<'a>> + '_ {
+        self.elf.symbols().filter_map(|symbol| {
+            if !symbol.is_definition() || symbol.kind() != SymbolKind::Text || symbol.size() == 0 {
+                return None;
+            }
+            Some(TextSymbol {
+                start: u32::try_from(symbol.address()).ok()?,
+                length: u32::try_from(symbol.size()).ok()?,
+                name: symbol.name().ok()?,
+            })
+        })
+    }
+}

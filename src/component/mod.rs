@@ -1,0 +1,27 @@
+//! Stage 1: what Wasmtime compiled, and where.
+//!
+//! In comes a compiled component or module, or the bytes of one. Out goes [`Artifacts`]: every compiled function with
+//! its key and text range, what each trampoline is for, the core modules, and the wiring between them. Nothing here
+//! decides what a human calls a function; that is `symbols/`.
+//!
+//! The image is the ELF file that Wasmtime keeps in memory. `CompiledFunctionsTable` in its `.wasmtime.info` section
+//! tells which function is where, and the ELF symbols tell what a component trampoline is for, which is written down
+//! nowhere else. Rejected: `Component::functions()`, which knows core functions only; and the ELF symbols alone, whose
+//! names are truncated at 96 characters and scrubbed.
+//!
+//! Everything read from an image is checked, because a service may be handed a damaged one: a contradiction is an
+//! [`ImageProblem`](crate::ImageProblem).
+
+mod artifacts;
+mod function_table;
+mod image;
+mod source;
+mod symbol_name;
+mod wiring;
+
+pub(crate) use artifacts::{Artifacts, ModuleArtifact};
+pub(crate) use function_table::CompiledFunction;
+pub(crate) use image::{CompiledCode, Image};
+pub(crate) use source::Source;
+pub(crate) use symbol_name::TrampolinePurpose;
+pub(crate) use wiring::{Definition, EntryRole, ModuleRole, Use, Wiring};

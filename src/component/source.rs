@@ -1,0 +1,333 @@
+//! What only the original component bytes know: names of nested components, and which module is whose.
+//!
+//! Compilation flattens a component: nested components become numbered *component instances*, and core modules
+//! become numbered *static modules*. Both numberings follow from the order in which Wasmtime walks the binary, so
+//! walking it the same way gives each number its name back:
+//!
+//! - static modules are numbered in the order in which their bytes appear;
+//! - component instances are numbered as they are instantiated, the root being 0, depth first.
+//!
+//! The walk evaluates component definitions only (nesting, outer aliases, components passed as arguments). What it
+//! cannot evaluate, such as a component imported from the host, makes the instance numbering unknown; then the names
+//! of nested components are left to the next best rule, rather than risked.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use wasmparser::{
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentName, ComponentOuterAliasKind, Encoding,
+    KnownCustom, Parser, Payload,
+};
+
+/// More component instances than any real composition has; a chain of nested components that double can ask for 2^n.
+const MAX_INSTANCES: usize = 100_000;
+
+/// The names found in the bytes of a component.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    components: Vec<ComponentSource>,
+    /// By static module index: the component whose bytes contain it.
+    modules: Vec<ModuleSource>,
+    /// By component instance index: the component it is an instance of. Empty if it could not be determined.
+    instances: Vec<usize>,
+}
+
+/// A component found in the bytes; number 0 is the root.
+#[derive(Debug, Default)]
+pub(crate) struct ComponentSource {
+    /// Its own name, or the name its parent gave it.
+    pub(crate) name: Option<String>,
+    /// Names of its imported and exported instances, in order.
+    exports: Vec<String>,
+    /// Steps that matter to numbering, in order.
+    steps: Vec<Step>,
+    /// By core module index space: the static module, if it is one.
+    module_space: Vec<Option<usize>>,
+    /// By component index space: the nested component, if it is one.
+    component_space: Vec<Option<usize>>,
+    /// Byte range in the file.
+    range: std::ops::Range<usize>,
+}
+
+/// A core module found in the bytes.
+#[derive(Debug, Default)]
+struct ModuleSource {
+    component: usize,
+    /// The name that the surrounding component's name section gives it.
+    name: Option<String>,
+}
+
+/// What happens to the component index space, and instantiations.
+#[derive(Debug, Clone)]
+enum Step {
+    Define(usize),
+    Import(String),
+    OuterAlias { count: u32, index: u32 },
+    Unknown,
+    Instantiate { component: u32, arguments: Vec<(String, u32)> },
+}
+
+impl Source {
+    /// Walks the bytes of a component or core module. `None` if they are neither, or damaged: names are then left to
+    /// other rules, because whoever compiled the bytes has reported that already.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut source = Self::default();
+        let mut open: Vec<usize> = Vec::new();
+        let mut inside_module = 0_usize;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload.ok()? {
+                Payload::Version { encoding: Encoding::Component, .. } if open.is_empty() => {
+                    source.components.push(ComponentSource { range: 0..bytes.len(), ..Default::default() });
+                    open.push(0);
+                }
+                Payload::ModuleSection { .. } => {
+                    let component = *open.last()?;
+                    let module = source.modules.len();
+                    source.modules.push(ModuleSource { component, name: None });
+                    source.components[component].module_space.push(Some(module));
+                    inside_module += 1;
+                }
+                Payload::ComponentSection { unchecked_range, .. } => {
+                    let nested = source.components.len();
+                    source.components.push(ComponentSource { range: unchecked_range, ..Default::default() });
+                    let parent = &mut source.components[*open.last()?];
+                    parent.steps.push(Step::Define(nested));
+                    parent.component_space.push(Some(nested));
+                    open.push(nested);
+                }
+                Payload::End(_) => {
+                    if inside_module > 0 {
+                        inside_module -= 1;
+                    } else {
+                        open.pop();
+                    }
+                }
+                payload if inside_module == 0 => source.component_payload(*open.last()?, payload)?,
+                _ => {}
+            }
+        }
+        source.instances = source.number_instances().unwrap_or_default();
+        Some(source)
+    }
+
+    fn component_payload(&mut self, component: usize, payload: Payload<'_>) -> Option<()> {
+        let this = self.components.get_mut(component)?;
+        match payload {
+            Payload::ComponentImportSection(imports) => {
+                for import in imports {
+                    let import = import.ok()?;
+                    match import.ty.kind() {
+                        ComponentExternalKind::Component => {
+                            this.steps.push(Step::Import(import.name.name.to_owned()));
+                            this.component_space.push(None);
+                        }
+                        ComponentExternalKind::Module => this.module_space.push(None),
+                        _ => {}
+                    }
+                }
+            }
+            Payload::ComponentAliasSection(aliases) => {
+                for alias in aliases {
+                    this.alias(&alias.ok()?);
+                }
+            }
+            Payload::ComponentExportSection(exports) => {
+                for export in exports {
+                    let export = export.ok()?;
+                    match export.kind {
+                        // An export also adds to the index space of its kind.
+                        ComponentExternalKind::Component => {
+                            this.steps.push(Step::Unknown);
+                            this.component_space.push(None);
+                        }
+                        ComponentExternalKind::Module => this.module_space.push(None),
+                        ComponentExternalKind::Instance => this.exports.push(export.name.name.to_owned()),
+                        _ => {}
+                    }
+                }
+            }
+            Payload::ComponentInstanceSection(instances) => {
+                for instance in instances {
+                    if let ComponentInstance::Instantiate { component_index, args } = instance.ok()? {
+                        let components = args.iter().filter(|arg| arg.kind == ComponentExternalKind::Component);
+                        let arguments = components.map(|arg| (arg.name.to_owned(), arg.index)).collect();
+                        this.steps.push(Step::Instantiate { component: component_index, arguments });
+                    }
+                }
+            }
+            Payload::CustomSection(custom) => {
+                if let KnownCustom::ComponentName(names) = custom.as_known() {
+                    self.names(component, names);
+                }
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// Name sections are decoration: a damaged one ends early and nothing else happens.
+    fn names(&mut self, component: usize, names: wasmparser::ComponentNameSectionReader<'_>) {
+        for name in names.into_iter().map_while(Result::ok) {
+            match name {
+                ComponentName::Component { name, .. } => {
+                    self.components[component].name = Some(name.to_owned());
+                }
+                ComponentName::CoreModules(map) => {
+                    for naming in map.into_iter().map_while(Result::ok) {
+                        let module = self.components[component].module_space.get(naming.index as usize);
+                        if let Some(Some(module)) = module {
+                            self.modules[*module].name = Some(naming.name.to_owned());
+                        }
+                    }
+                }
+                ComponentName::Components(map) => {
+                    for naming in map.into_iter().map_while(Result::ok) {
+                        let nested = self.components[component].component_space.get(naming.index as usize);
+                        if let Some(Some(nested)) = nested.copied() {
+                            self.components[nested].name.get_or_insert_with(|| naming.name.to_owned());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The component that a component instance is an instance of.
+    pub(crate) fn component_of_instance(&self, instance: u32) -> Option<usize> {
+        self.instances.get(instance as usize).copied()
+    }
+
+    /// How many component instances there are, if that could be determined.
+    pub(crate) fn instance_count(&self) -> Option<usize> {
+        (!self.instances.is_empty()).then_some(self.instances.len())
+    }
+
+    /// How many core modules there are in the bytes.
+    pub(crate) fn module_count(&self) -> usize {
+        self.modules.len()
+    }
+
+    /// How many components there are in the bytes, the root included.
+    pub(crate) fn component_count(&self) -> usize {
+        self.components.len()
+    }
+
+    /// The component whose bytes contain a core module.
+    pub(crate) fn component_of_module(&self, module: u32) -> Option<usize> {
+        Some(self.modules.get(module as usize)?.component)
+    }
+
+    /// The name that the component around a core module gives it.
+    pub(crate) fn module_name(&self, module: u32) -> Option<&str> {
+        self.modules.get(module as usize)?.name.as_deref()
+    }
+
+    /// A component's name in a name section.
+    pub(crate) fn component_name(&self, component: usize) -> Option<&str> {
+        self.components.get(component)?.name.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// The package of the first interface that a component exports, unless that is a standard one.
+    pub(crate) fn component_package(&self, component: usize) -> Option<&str> {
+        let exports = &self.components.get(component)?.exports;
+        exports.iter().find_map(|export| {
+            let (package, _interface) = export.split_once('/')?;
+            (!package.starts_with("wasi:")).then_some(package)
+        })
+    }
+
+    /// Byte ranges of all components, the root first.
+    pub(crate) fn component_ranges(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+        self.components.iter().map(|component| component.range.clone())
+    }
+
+    fn number_instances(&self) -> Option<Vec<usize>> {
+        let mut instances = Vec::new();
+        let scope = Rc::new(Scope { components: RefCell::default(), parent: None });
+        self.instantiate(0, &scope, &HashMap::new(), &mut instances, 0)?;
+        Some(instances)
+    }
+
+    /// Instantiates `component`, whose own index space is `scope`. `None` if anything cannot be evaluated.
+    fn instantiate(
+        &self,
+        component: usize,
+        scope: &Rc<Scope>,
+        arguments: &HashMap<String, Option<Value>>,
+        instances: &mut Vec<usize>,
+        depth: usize,
+    ) -> Option<()> {
+        if instances.len() >= MAX_INSTANCES || depth > 200 {
+            return None;
+        }
+        instances.push(component);
+        for step in &self.components.get(component)?.steps {
+            let value = match step {
+                Step::Define(nested) => Some(Value { component: *nested, defined_in: Rc::clone(scope) }),
+                Step::Import(name) => arguments.get(name).cloned().flatten(),
+                Step::OuterAlias { count, index } => scope.outer(*count)?.get(*index),
+                Step::Unknown => None,
+                Step::Instantiate { component, arguments } => {
+                    let value = scope.get(*component)?;
+                    let arguments = arguments.iter().map(|(name, index)| (name.clone(), scope.get(*index))).collect();
+                    let inner = Rc::new(Scope { components: RefCell::default(), parent: Some(value.defined_in) });
+                    self.instantiate(value.component, &inner, &arguments, instances, depth + 1)?;
+                    continue;
+                }
+            };
+            scope.components.borrow_mut().push(value);
+        }
+        Some(())
+    }
+}
+
+impl ComponentSource {
+    fn alias(&mut self, alias: &ComponentAlias<'_>) {
+        match alias {
+            ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, count, index } => {
+                self.steps.push(Step::OuterAlias { count: *count, index: *index });
+                self.component_space.push(None);
+            }
+            ComponentAlias::Outer { kind: ComponentOuterAliasKind::CoreModule, .. }
+            | ComponentAlias::InstanceExport { kind: ComponentExternalKind::Module, .. } => {
+                self.module_space.push(None);
+            }
+            ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. } => {
+                self.steps.push(Step::Unknown);
+                self.component_space.push(None);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The component index space of an instance being walked.
+struct Scope {
+    components: RefCell<Vec<Option<Value>>>,
+    /// The scope of the instance inside which the component is defined.
+    parent: Option<Rc<Scope>>,
+}
+
+/// A component together with the scope that its outer aliases refer to.
+#[derive(Clone)]
+struct Value {
+    component: usize,
+    defined_in: Rc<Scope>,
+}
+
+impl Scope {
+    fn get(&self, index: u32) -> Option<Value> {
+        self.components.borrow().get(index as usize).cloned().flatten()
+    }
+
+    /// The scope `count` levels up; 0 is this one.
+    fn outer(self: &Rc<Self>, count: u32) -> Option<Rc<Self>> {
+        let mut scope = Rc::clone(self);
+        for _ in 0..count {
+            scope = Rc::clone(scope.parent.as_ref()?);
+        }
+        Some(scope)
+    }
+}

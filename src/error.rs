@@ -1,0 +1,95 @@
+//! What can go wrong in the library, as values a caller can match on.
+
+use std::fmt;
+
+/// A failure of the library: what was being done, to what, and, where there is a remedy, what to try.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The bytes are not a compiled image that this version of Wasmtime wrote.
+    #[error("reading the compiled image of `{name}`: {problem}")]
+    Image {
+        /// The component or module that was being read.
+        name: String,
+        /// What is wrong with its image.
+        problem: ImageProblem,
+    },
+    /// The engine clones code for guest debugging, so text offsets would not tell which function runs.
+    #[error(
+        "profiling `{name}`: its engine has guest debugging enabled, which runs a private copy of the code; turn `Config::guest_debug` off"
+    )]
+    GuestDebug {
+        /// The component or module that was to be profiled.
+        name: String,
+    },
+    /// The interval between samples is outside what can be measured.
+    #[error("starting a recorder: an interval of {interval:?} is outside {min:?} to {max:?}")]
+    Interval {
+        /// The interval that was asked for.
+        interval: std::time::Duration,
+        /// The shortest interval that is accepted.
+        min: std::time::Duration,
+        /// The longest interval that is accepted.
+        max: std::time::Duration,
+    },
+    /// The image was compiled without the checks that the epoch sampler needs.
+    #[error(
+        "sampling `{name}` by epochs: it was compiled without epoch interruption, so it can never be interrupted; compile it with `Config::epoch_interruption(true)` (`wasmtime compile -W epoch-interruption`)"
+    )]
+    NoEpochs {
+        /// The component or module that was to be sampled.
+        name: String,
+    },
+    /// The thread that times the samples could not be started.
+    #[error("starting the thread that times the samples")]
+    Thread {
+        /// What the operating system reported.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A profile could not be written.
+    #[error("writing a {format} profile")]
+    Write {
+        /// The format that was being written.
+        format: &'static str,
+        /// What the writer reported.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What is wrong with a compiled image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ImageProblem {
+    /// Not a 64-bit ELF file, or one whose tables point outside the file.
+    NotElf(String),
+    /// An ELF file that Wasmtime did not write, or a kind of Wasmtime image that holds no code.
+    NotWasmtime,
+    /// A section that every image has is missing.
+    MissingSection(&'static str),
+    /// The description of the code could not be decoded: another Wasmtime version wrote it, or it is damaged.
+    Undecodable(String),
+    /// Two tables of the image contradict each other.
+    Inconsistent(String),
+}
+
+impl fmt::Display for ImageProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotElf(problem) => write!(f, "not a 64-bit ELF image ({problem})"),
+            Self::NotWasmtime => write!(f, "not an image of a module or component compiled by Wasmtime"),
+            Self::MissingSection(name) => write!(f, "it has no `{name}` section"),
+            Self::Undecodable(problem) => {
+                write!(
+                    f,
+                    "its description cannot be decoded ({problem}); was it compiled by another Wasmtime version than 48?"
+                )
+            }
+            Self::Inconsistent(problem) => write!(f, "it contradicts itself: {problem}"),
+        }
+    }
+}
+
+/// The library's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,68 @@
+//! What a run found, in a few lines for a terminal.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::escape::escape_control;
+use crate::error::{Error, Result};
+use crate::profile::Profile;
+
+/// Writes how many samples there are, the time they stand for, and the `functions` hottest functions with their
+/// libraries. Names are escaped for a terminal.
+///
+/// # Errors
+/// [`Error::Write`] if `out` cannot be written to.
+pub fn write_summary(profile: &Profile, functions: usize, out: &mut dyn Write) -> Result<()> {
+    summary(profile, functions, out).map_err(|source| Error::Write { format: "summary", source })
+}
+
+fn summary(profile: &Profile, functions: usize, out: &mut dyn Write) -> io::Result<()> {
+    let counts = profile.counts();
+    let lost: u64 = counts.lost.values().sum();
+    write!(out, "{} samples taken, {} kept, {lost} lost", counts.taken, counts.kept)?;
+    let reasons: Vec<String> = counts.lost.iter().map(|(reason, count)| format!("{count} {}", reason.name())).collect();
+    if !reasons.is_empty() {
+        write!(out, " ({})", reasons.join(", "))?;
+    }
+    if counts.truncated > 0 {
+        write!(out, ", {} of them without their outermost frames", counts.truncated)?;
+    }
+    let wall = profile.wall_time();
+    writeln!(
+        out,
+        "; {} wall time sampled of {} elapsed, {} CPU time; {} sampler every {:?}",
+        seconds(wall),
+        seconds(profile.elapsed()),
+        seconds(profile.cpu_time()),
+        profile.sampler(),
+        profile.interval(),
+    )?;
+    let totals = profile.function_totals();
+    if functions == 0 || totals.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{:>7} {:>7} {:>7}  function", "self", "total", "cpu")?;
+    for total in totals.iter().take(functions) {
+        let function = &profile.functions()[total.function.index()];
+        let library = &profile.libraries()[function.library.index()];
+        writeln!(
+            out,
+            "{} {} {}  {}  [{}]",
+            percent(total.self_wall, wall),
+            percent(total.total_wall, wall),
+            percent(total.self_cpu, wall),
+            escape_control(&function.name),
+            escape_control(&library.name),
+        )?;
+    }
+    Ok(())
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.3} s", time.as_secs_f64())
+}
+
+fn percent(part: Duration, whole: Duration) -> String {
+    let share = if whole.is_zero() { 0.0 } else { part.as_secs_f64() / whole.as_secs_f64() };
+    format!("{:>6.1}%", share * 100.0)
+}

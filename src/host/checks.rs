@@ -1,0 +1,97 @@
+//! What would go wrong in a run, said before it starts.
+
+use anyhow::{Result, bail};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker, ResourceType};
+use wasmtime::{AsContextMut, Engine, Module};
+use wasmtime_cli::commands::RunCommand;
+
+/// Refuses options that profiling cannot work with.
+pub(super) fn options(command: &RunCommand) -> Result<()> {
+    let common = &command.run.common;
+    if command.run.profile.is_some() {
+        bail!("`--profile` is Wasmtime's own profiler, and would run beside this one: leave it out");
+    }
+    if common.debug.guest_debug == Some(true) || common.debug.debugger.is_some() {
+        bail!(
+            "guest debugging (`-D guest-debug`, `-D debugger`) runs a private copy of the code that cannot be \
+             profiled: leave it out"
+        );
+    }
+    if common.wasm.epoch_interruption == Some(false) {
+        bail!("`-W epoch-interruption=n` turns off what the epoch sampler works by: leave it out");
+    }
+    Ok(())
+}
+
+/// Refuses a component that has nothing to run, and says what it has.
+pub(super) fn has_command(component: &Component, engine: &Engine) -> Result<()> {
+    let exports: Vec<String> = component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect();
+    if exports.iter().any(|name| name.starts_with("wasi:cli/run@")) {
+        return Ok(());
+    }
+    let list = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+    bail!(
+        "the component does not export `wasi:cli/run`, so it is not a command; it exports {list}. Call one of its \
+         functions with `--invoke`"
+    )
+}
+
+/// The imports of a component that `linker` cannot satisfy.
+pub(super) fn missing_component_imports<T: 'static>(
+    linker: &Linker<T>,
+    component: &Component,
+    engine: &Engine,
+) -> Vec<String> {
+    // The linker tells only the first that is missing. So each is added as a stub in turn, and what a stub repairs
+    // was missing.
+    let mut linker = linker.clone();
+    linker.allow_shadowing(true);
+    let imports: Vec<_> =
+        component.component_type().imports(engine).map(|(name, item)| (name.to_owned(), item.ty)).collect();
+    let mut missing = Vec::new();
+    while let Err(error) = linker.instantiate_pre(component) {
+        let message = format!("{error:?}");
+        let named = imports.iter().find(|(name, _)| message.contains(&format!("`{name}`")) && !missing.contains(name));
+        let Some((name, item)) = named else { break };
+        missing.push(name.clone());
+        if stub(&mut linker, name, item, engine).is_err() {
+            break;
+        }
+    }
+    missing
+}
+
+/// Defines an import that does nothing. It is never called.
+fn stub<T: 'static>(linker: &mut Linker<T>, name: &str, item: &ComponentItem, engine: &Engine) -> wasmtime::Result<()> {
+    match item {
+        ComponentItem::ComponentInstance(instance) => {
+            let mut stubs = linker.instance(name)?;
+            for (name, item) in instance.exports(engine) {
+                match item.ty {
+                    ComponentItem::ComponentFunc(_) => stubs.func_new(name, |_, _, _, _| Ok(()))?,
+                    ComponentItem::Resource(_) => {
+                        stubs.resource(name, ResourceType::host::<()>(), |_, _| Ok(()))?;
+                    }
+                    _ => {}
+                }
+            }
+            Ok(())
+        }
+        ComponentItem::ComponentFunc(_) => linker.root().func_new(name, |_, _, _, _| Ok(())),
+        _ => Ok(()),
+    }
+}
+
+/// The imports of a core module that `linker` cannot satisfy.
+pub(super) fn missing_module_imports<T: 'static>(
+    linker: &wasmtime::Linker<T>,
+    module: &Module,
+    mut store: impl AsContextMut<Data = T>,
+) -> Vec<String> {
+    module
+        .imports()
+        .filter(|import| linker.get_by_import(&mut store, import).is_none())
+        .map(|import| format!("{} {}", import.module(), import.name()))
+        .collect()
+}

@@ -1,0 +1,221 @@
+//! One run of one guest, with a recorder around it.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use wasmtime::component::Component;
+use wasmtime::{Engine, Module, Store, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime_cli::commands::{CliLinker, RunCommand};
+use witprof::export::{escape_control, write_summary};
+use witprof::{Recorder, SymbolMap};
+
+use super::{WasmFile, WasmKind, checks, ending, failed};
+use crate::cli::{self, OutputFile};
+
+/// Frames kept of a backtrace. Wasmtime's default of 20 cuts off the callers of anything real; each frame costs about
+/// 100 bytes while a sample is taken.
+const MAX_FRAMES: usize = 512;
+
+/// How many functions the summary lists.
+const SUMMARY_FUNCTIONS: usize = 10;
+
+/// Whether messages other than errors are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    Quiet,
+    Normal,
+}
+
+/// What to run, and where its profile goes.
+pub(crate) struct GuestRun {
+    pub(crate) command: RunCommand,
+    pub(crate) file: WasmFile,
+    pub(crate) interval: Duration,
+    pub(crate) outputs: Vec<OutputFile>,
+    pub(crate) verbosity: Verbosity,
+}
+
+/// Runs a guest and writes its profile. Returns only if the guest did not end the process itself.
+pub(crate) fn run(guest: GuestRun) -> Result<ExitCode> {
+    checks::options(&guest.command)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
+    let result = runtime.block_on(run_in_runtime(guest, runtime.handle()));
+    // A guest that was left waiting for input must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Result<ExitCode> {
+    let GuestRun { mut command, file, interval, outputs, verbosity } = guest;
+    let path = file.path().display();
+    command.run.common.init_logging().map_err(failed)?;
+    let engine = engine(&mut command, &file)?;
+    let spinner = file.spinner();
+    // The type of a loaded target has no public name, so what it is has to be asked of the file.
+    let target = command.run.load_module(&engine, file.path(), Some(file.bytes()));
+    let target = target.map_err(failed).with_context(|| loading_problem(&file))?;
+    let code = match file.kind() {
+        Some(WasmKind::Component) => Code::Component(target.unwrap_component()),
+        Some(WasmKind::Module) => Code::Module(target.unwrap_core()),
+        None => bail!("`{path}` is neither a WebAssembly component nor a core module"),
+    };
+    drop(spinner);
+    if let (Code::Component(component), None) = (code, &command.invoke) {
+        checks::has_command(component, &engine)?;
+    }
+    let recorder = Arc::new(recorder(code, &file, interval)?);
+    let (mut store, mut linker) = command.new_store_and_linker(&engine, &target).map_err(failed)?;
+    attach(&recorder, &mut store, command.run.common.wasm.timeout);
+    let last = Arc::clone(&recorder);
+    ending::before_exit(move || write(&last, outputs, verbosity));
+    runtime.spawn(end_on_signal());
+
+    let result = command.instantiate_and_run(&engine, &mut linker, &target, &mut store).await;
+    let Err(error) = result else {
+        ending::do_last();
+        return Ok(ExitCode::SUCCESS);
+    };
+    if error.downcast_ref::<WasmBacktrace>().is_some() {
+        // The guest was running, so there is something to show.
+        ending::do_last();
+        cli::report(&failed(error));
+        return Ok(ExitCode::FAILURE);
+    }
+    // Nothing has run. Without a profile, the files that were opened for it disappear again.
+    ending::before_exit(|| {});
+    let missing = match (&linker, code) {
+        (CliLinker::Component(linker), Code::Component(component)) => {
+            checks::missing_component_imports(linker, component, &engine)
+        }
+        (CliLinker::Core(linker), Code::Module(module)) => checks::missing_module_imports(linker, module, &mut store),
+        _ => Vec::new(),
+    };
+    if missing.is_empty() {
+        return Err(failed(error));
+    }
+    bail!(
+        "`{path}` cannot be run: nothing provides its imports {}. Some are turned on with `-S`, for instance `-S http`",
+        missing.join(", "),
+    )
+}
+
+/// What is to be run.
+#[derive(Clone, Copy)]
+enum Code<'c> {
+    Component(&'c Component),
+    Module(&'c Module),
+}
+
+/// An engine with what the options ask for, and what sampling needs.
+fn engine(command: &mut RunCommand, file: &WasmFile) -> Result<Engine> {
+    command.run.common.wasm.epoch_interruption = Some(true);
+    command.run.common.debug.max_backtrace.get_or_insert(MAX_FRAMES);
+    if file.is_precompiled() && !command.run.allow_precompiled {
+        bail!(
+            "`{}` is precompiled native code, which runs without any check: if you trust it, add \
+             `--allow-precompiled`",
+            file.path().display()
+        );
+    }
+    command.new_engine().map_err(failed).context("configuring Wasmtime")
+}
+
+fn loading_problem(file: &WasmFile) -> String {
+    let path = file.path().display();
+    if file.is_precompiled() {
+        format!(
+            "loading `{path}`: it has to be compiled by Wasmtime 48, for this CPU, with the same options, and with \
+             epoch interruption: `wasmtime compile -W epoch-interruption`"
+        )
+    } else {
+        format!("compiling `{path}`")
+    }
+}
+
+fn recorder(code: Code<'_>, file: &WasmFile, interval: Duration) -> Result<Recorder> {
+    let wasm = if file.is_precompiled() { None } else { file.wasm().ok() };
+    let stem = file.stem();
+    let mut map = SymbolMap::builder(&stem);
+    if let Some(wasm) = &wasm {
+        map = map.source(wasm);
+    }
+    let recorder = Recorder::builder(interval);
+    let recorder = match code {
+        Code::Component(component) => recorder.component(Arc::new(map.component(component)?), component),
+        Code::Module(module) => recorder.module(Arc::new(map.module(module)?), module),
+    };
+    Ok(recorder.start()?)
+}
+
+/// Samples the store at every epoch, and ends it at its time limit, as `wasmtime run -W timeout` does.
+fn attach<T: 'static>(recorder: &Recorder, store: &mut Store<T>, timeout: Option<Duration>) {
+    let mut probe = recorder.probe();
+    let start = Instant::now();
+    store.epoch_deadline_callback(move |store| {
+        probe.sample(&store);
+        match timeout {
+            Some(timeout) if start.elapsed() >= timeout => Err(Trap::Interrupt.into()),
+            _ => Ok(UpdateDeadline::Continue(1)),
+        }
+    });
+    store.set_epoch_deadline(1);
+}
+
+/// Writes the profile everywhere it is wanted, and says where.
+fn write(recorder: &Recorder, outputs: Vec<OutputFile>, verbosity: Verbosity) {
+    let profile = recorder.finish();
+    if verbosity == Verbosity::Normal {
+        // A closed stderr is no reason to lose the profile.
+        let _ = write_summary(&profile, SUMMARY_FUNCTIONS, &mut std::io::stderr());
+    }
+    for output in outputs {
+        let path = escape_control(&output.path().display().to_string()).into_owned();
+        match output.write(&profile) {
+            Ok(()) if verbosity == Verbosity::Normal => {
+                eprintln!("\nprofile: {path} (open it at https://profiler.firefox.com)");
+            }
+            Ok(()) => {}
+            Err(error) => cli::report(&error),
+        }
+    }
+}
+
+/// On Ctrl-C or a request to terminate: writes the profile and ends the process, as the signal would have.
+async fn end_on_signal() {
+    let number = wait_for_signal().await;
+    ending::do_last();
+    std::process::exit(128 + number);
+}
+
+#[cfg(unix)]
+async fn wait_for_signal() -> i32 {
+    use tokio::signal::unix::{SignalKind, signal};
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let mut signals = Vec::new();
+    for kind in kinds {
+        if let Ok(stream) = signal(kind) {
+            signals.push((kind.as_raw_value(), stream));
+        }
+    }
+    std::future::poll_fn(|context| {
+        for (number, stream) in &mut signals {
+            if stream.poll_recv(context).is_ready() {
+                return std::task::Poll::Ready(*number);
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}
+
+#[cfg(not(unix))]
+async fn wait_for_signal() -> i32 {
+    // The number of SIGINT everywhere.
+    const INTERRUPT: i32 = 2;
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    INTERRUPT
+}

@@ -1,0 +1,16 @@
+//! Stage 5: names joined to samples.
+//!
+//! In come a [`SampleLog`](crate::samples::SampleLog) and the symbol maps of what was recorded; out goes a
+//! [`Profile`]: self-contained tables of libraries, functions, frames, stacks and samples. Every index in it is in
+//! range and every stack comes after its caller; exporters rely on that and look nothing up.
+
+mod symbolize;
+mod tables;
+mod totals;
+
+pub(crate) use symbolize::{Target, symbolize};
+pub use tables::{
+    Frame, FrameIndex, FunctionIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample, Stack,
+    StackIndex, Thread,
+};
+pub use totals::FunctionTotal;

@@ -1,0 +1,227 @@
+//! A profile as tables that refer to each other by index.
+
+use std::time::{Duration, SystemTime};
+
+use crate::address::{CodePoint, WasmOffset};
+use crate::samples::SampleCounts;
+use crate::symbols::{Direction, FunctionKind, Layer};
+
+macro_rules! index {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub(crate) u32);
+
+        impl $name {
+            /// The position in the profile's table.
+            #[must_use]
+            pub fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    };
+}
+
+index! {
+    /// A library of a [`Profile`]; valid for the profile it came from.
+    LibraryIndex
+}
+index! {
+    /// A function of a [`Profile`]; valid for the profile it came from.
+    FunctionIndex
+}
+index! {
+    /// A frame of a [`Profile`]; valid for the profile it came from.
+    FrameIndex
+}
+index! {
+    /// A stack of a [`Profile`]; valid for the profile it came from.
+    StackIndex
+}
+
+/// An artifact that samples were seen in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProfileLibrary {
+    /// Its name. Partly chosen by the guest: escape it.
+    pub name: String,
+    /// Which kind of code it holds.
+    pub layer: Layer,
+}
+
+/// A function that samples were seen in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProfileFunction {
+    /// Its name, demangled. Chosen by the guest: escape it.
+    pub name: String,
+    /// The library it belongs to.
+    pub library: LibraryIndex,
+    /// What it is for.
+    pub kind: FunctionKind,
+    /// The WIT interface it crosses or implements.
+    pub interface: Option<String>,
+    /// The interface function it crosses or implements.
+    pub interface_function: Option<String>,
+    /// Which way the interface is crossed.
+    pub direction: Option<Direction>,
+    /// Text offset of its first byte.
+    pub offset: u32,
+    /// Length of its text in bytes.
+    pub size: u32,
+}
+
+/// A place in a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Frame {
+    /// The function it is in.
+    pub function: FunctionIndex,
+    /// Where in the text section.
+    pub point: CodePoint,
+    /// Where in the WebAssembly binary, if known.
+    pub instruction: Option<WasmOffset>,
+}
+
+/// A stack: its innermost frame, and the stack of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Stack {
+    /// The caller's stack, which has a smaller index; `None` for the outermost frame.
+    pub caller: Option<StackIndex>,
+    /// The innermost frame.
+    pub frame: FrameIndex,
+}
+
+/// One or more samples of the same stack, close together in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sample {
+    /// When the last of them was taken, since the recording began. Samples of a thread are in order of time.
+    pub time: Duration,
+    /// What was running.
+    pub stack: StackIndex,
+    /// How many there are.
+    pub count: u64,
+    /// Wall-clock time that they stand for.
+    pub wall: Duration,
+    /// CPU time that they stand for; never more than `wall`.
+    pub cpu: Duration,
+}
+
+/// A thread that samples were taken on.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Thread {
+    /// Its name for a reader.
+    pub name: String,
+    /// Its samples.
+    pub samples: Vec<Sample>,
+}
+
+/// What a recording found: who ran, where, and for how long.
+///
+/// Contains no address of this process, and nothing of the host.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub(crate) name: String,
+    pub(crate) sampler: &'static str,
+    pub(crate) interval: Duration,
+    pub(crate) started_at: SystemTime,
+    pub(crate) elapsed: Duration,
+    pub(crate) counts: SampleCounts,
+    pub(crate) libraries: Vec<ProfileLibrary>,
+    pub(crate) functions: Vec<ProfileFunction>,
+    pub(crate) frames: Vec<Frame>,
+    pub(crate) stacks: Vec<Stack>,
+    pub(crate) threads: Vec<Thread>,
+}
+
+impl Profile {
+    /// What was recorded: the name of the first registered component or module.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Which sampler recorded it: `epoch`.
+    #[must_use]
+    pub fn sampler(&self) -> &'static str {
+        self.sampler
+    }
+
+    /// The interval between samples that was asked for.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// When the recording began.
+    #[must_use]
+    pub fn started_at(&self) -> SystemTime {
+        self.started_at
+    }
+
+    /// How long the recording lasted.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// How many samples were taken, kept and lost.
+    #[must_use]
+    pub fn counts(&self) -> &SampleCounts {
+        &self.counts
+    }
+
+    /// The libraries that samples were seen in.
+    #[must_use]
+    pub fn libraries(&self) -> &[ProfileLibrary] {
+        &self.libraries
+    }
+
+    /// The functions that samples were seen in.
+    #[must_use]
+    pub fn functions(&self) -> &[ProfileFunction] {
+        &self.functions
+    }
+
+    /// All frames.
+    #[must_use]
+    pub fn frames(&self) -> &[Frame] {
+        &self.frames
+    }
+
+    /// All stacks; a stack comes after its caller's.
+    #[must_use]
+    pub fn stacks(&self) -> &[Stack] {
+        &self.stacks
+    }
+
+    /// The threads, in order of their first sample.
+    #[must_use]
+    pub fn threads(&self) -> &[Thread] {
+        &self.threads
+    }
+
+    /// Wall-clock time that all samples stand for.
+    #[must_use]
+    pub fn wall_time(&self) -> Duration {
+        self.samples().map(|sample| sample.wall).sum()
+    }
+
+    /// CPU time that all samples stand for.
+    #[must_use]
+    pub fn cpu_time(&self) -> Duration {
+        self.samples().map(|sample| sample.cpu).sum()
+    }
+
+    /// The function of the innermost frame of a stack.
+    pub(crate) fn leaf(&self, stack: StackIndex) -> FunctionIndex {
+        self.frames[self.stacks[stack.index()].frame.index()].function
+    }
+
+    pub(crate) fn samples(&self) -> impl Iterator<Item = &Sample> {
+        self.threads.iter().flat_map(|thread| &thread.samples)
+    }
+}

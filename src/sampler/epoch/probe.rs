@@ -1,0 +1,66 @@
+//! Takes a sample from inside a store's epoch callback.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::{AsContext, WasmBacktrace};
+
+use super::super::clock::thread_cpu_time;
+use super::super::recorder::Shared;
+use crate::address::WasmOffset;
+use crate::samples::{RawFrame, RawSample};
+
+/// The recorder's end inside one store: call [`sample`](Self::sample) from the store's epoch callback.
+///
+/// Use one probe per store, because a probe remembers when its store was sampled last.
+/// [`Recorder::attach`](crate::Recorder::attach) makes one and installs it, for stores that have no callback of their
+/// own.
+#[derive(Debug)]
+pub struct EpochProbe {
+    shared: Arc<Shared>,
+    /// When this store was sampled last, since the recording began.
+    last: Duration,
+}
+
+impl EpochProbe {
+    pub(in super::super) fn new(shared: Arc<Shared>) -> Self {
+        let last = shared.elapsed();
+        shared.note_cpu_time(thread_cpu_time());
+        Self { shared, last }
+    }
+
+    /// Takes a sample of the store that is running on this thread, and charges it with the time since the sample
+    /// before. After the recorder has finished, this does nothing.
+    pub fn sample(&mut self, store: impl AsContext) {
+        if self.shared.is_finished() {
+            return;
+        }
+        let time = self.shared.elapsed();
+        let wall = time.saturating_sub(self.last);
+        self.last = time;
+        // Stores that take turns on a thread must not be charged with each other's CPU time, so the reading before is
+        // the thread's and not the store's. What ran in between may still be the host; it cannot be more than passed.
+        let cpu = self.shared.note_cpu_time(thread_cpu_time()).min(wall);
+
+        let store = store.as_context();
+        let backtrace = WasmBacktrace::force_capture(&store);
+        let frames = backtrace.frames();
+        let limit = store.engine().get_wasm_backtrace_max_frames();
+        let outermost_first = frames.iter().rev().filter_map(|frame| {
+            let module = frame.module();
+            // All modules of a component share its text section, which says whose they are.
+            let target = self.shared.target_of(module.text())?;
+            // The first function of a module knows its static index. A module on the stack has at least one.
+            let module_index = module.functions().next()?.module.as_u32();
+            let instruction = frame.module_offset().and_then(|offset| u32::try_from(offset).ok());
+            Some(RawFrame {
+                target,
+                module: module_index,
+                function: frame.func_index(),
+                instruction: instruction.map(WasmOffset::new),
+            })
+        });
+        let truncated = frames.len() >= limit;
+        self.shared.record(RawSample { time, wall, cpu, truncated }, outermost_first);
+    }
+}

@@ -1,0 +1,15 @@
+//! Stage 4: raw stacks, deduplicated, per thread.
+//!
+//! A [`SampleLog`] takes what a sampler saw, in numbers only, and keeps it small: each distinct stack is stored once,
+//! and the [`Timeline`](timeline::Timeline) of a thread coalesces when it grows past its limit, so that a recording
+//! of any length needs memory for its distinct stacks and a bounded timeline, not for its samples. What could not be
+//! kept is counted by [`LossReason`]: `taken == kept + lost`, always.
+
+mod log;
+mod stack_table;
+mod timeline;
+
+pub use log::{LossReason, SampleCounts};
+pub(crate) use log::{RawSample, SampleLog};
+pub(crate) use stack_table::RawFrame;
+pub(crate) use timeline::Entry;

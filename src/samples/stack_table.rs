@@ -1,0 +1,89 @@
+//! Stacks as a tree: a stack is its innermost frame and the stack of its caller.
+
+use indexmap::IndexSet;
+use rustc_hash::FxBuildHasher;
+
+use crate::address::WasmOffset;
+
+/// A frame as a sampler saw it, without names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RawFrame {
+    /// Which of the recorder's components or modules.
+    pub(crate) target: u32,
+    /// Static index of the core module.
+    pub(crate) module: u32,
+    /// Index of the function inside the core module, imports counted.
+    pub(crate) function: u32,
+    /// The instruction that executes, or that called the next frame; `None` if the code has no address map.
+    pub(crate) instruction: Option<WasmOffset>,
+}
+
+/// A frame of a [`StackTable`]. Equal frames have equal handles; valid for the table that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct FrameId(pub(crate) u32);
+
+/// A stack of a [`StackTable`]. Equal stacks have equal handles; valid for the table that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct StackId(pub(crate) u32);
+
+/// All distinct stacks. Append-only, and a stack always comes after its caller's.
+#[derive(Debug, Default)]
+pub(crate) struct StackTable {
+    frames: IndexSet<RawFrame, FxBuildHasher>,
+    stacks: IndexSet<(Option<StackId>, FrameId), FxBuildHasher>,
+}
+
+impl StackTable {
+    /// The handle of the stack with these frames, outermost first. `None` if there are no frames.
+    pub(crate) fn intern(&mut self, outermost_first: impl Iterator<Item = RawFrame>) -> Option<StackId> {
+        let mut stack = None;
+        for frame in outermost_first {
+            let (frame, _) = self.frames.insert_full(frame);
+            let (node, _) = self.stacks.insert_full((stack, FrameId(handle(frame))));
+            stack = Some(StackId(handle(node)));
+        }
+        stack
+    }
+
+    /// All frames; the position is the handle.
+    pub(crate) fn frames(&self) -> impl ExactSizeIterator<Item = &RawFrame> {
+        self.frames.iter()
+    }
+
+    /// All stacks as caller and innermost frame; the position is the handle.
+    pub(crate) fn stacks(&self) -> impl ExactSizeIterator<Item = (Option<StackId>, FrameId)> + '_ {
+        self.stacks.iter().copied()
+    }
+}
+
+fn handle(index: usize) -> u32 {
+    // 2^32 distinct frames of 16 bytes would have exhausted memory long before.
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(function: u32) -> RawFrame {
+        RawFrame { target: 0, module: 0, function, instruction: None }
+    }
+
+    #[test]
+    fn equal_stacks_are_stored_once_and_callers_come_first() {
+        let mut table = StackTable::default();
+        let mut intern = |functions: &[u32]| table.intern(functions.iter().map(|function| frame(*function)));
+        let deep = intern(&[1, 2, 3]);
+        assert_eq!(intern(&[1, 2, 3]), deep);
+        let sibling = intern(&[1, 2, 4]);
+        assert_ne!(sibling, deep);
+        let recursive = intern(&[1, 1]);
+        assert_ne!(recursive, intern(&[1]));
+        assert_eq!(intern(&[]), None);
+        assert_eq!(table.frames().len(), 4);
+        assert_eq!(table.stacks().len(), 5);
+        for (index, (caller, _)) in table.stacks().enumerate() {
+            assert!(caller.is_none_or(|caller| (caller.0 as usize) < index));
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The samples of one thread in order of time, in bounded memory.
+
+use rustc_hash::FxHashMap;
+use std::time::Duration;
+
+use super::stack_table::StackId;
+
+/// One or more samples of the same stack that are close together in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// When the last of them was taken, since the recording began.
+    pub(crate) time: Duration,
+    pub(crate) stack: StackId,
+    /// How many there are.
+    pub(crate) count: u64,
+    /// Wall-clock time that they stand for.
+    pub(crate) wall: Duration,
+    /// Thread CPU time that they stand for.
+    pub(crate) cpu: Duration,
+}
+
+/// Entries up to this number are kept at full resolution: about 17 minutes of one thread at 1 kHz, in 64 MB.
+const DEFAULT_LIMIT: usize = 1 << 20;
+
+/// The samples of one thread.
+///
+/// Time is cut into slots, at first as long as the sampling interval. Samples of one stack in one slot share an
+/// entry. When there are more entries than the limit, slots become twice as long. Sums of samples, wall and CPU time
+/// never change; only *when* within a slot something ran is forgotten, first where the recording is longest.
+#[derive(Debug)]
+pub(crate) struct Timeline {
+    entries: Vec<Entry>,
+    slot: Duration,
+    limit: usize,
+}
+
+impl Timeline {
+    pub(crate) fn new(interval: Duration) -> Self {
+        Self::with_limit(interval, DEFAULT_LIMIT)
+    }
+
+    fn with_limit(interval: Duration, limit: usize) -> Self {
+        Self { entries: Vec::new(), slot: interval.max(Duration::from_nanos(1)), limit }
+    }
+
+    /// Adds a sample. Samples come in order of time.
+    pub(crate) fn push(&mut self, sample: Entry) {
+        if let Some(last) = self.entries.last_mut()
+            && last.stack == sample.stack
+            && slot_of(last.time, self.slot) == slot_of(sample.time, self.slot)
+        {
+            merge(last, &sample);
+            return;
+        }
+        self.entries.push(sample);
+        while self.entries.len() > self.limit {
+            let before = self.entries.len();
+            self.slot = self.slot.saturating_mul(2);
+            self.coalesce();
+            // So many distinct stacks that longer slots do not help: grow, which is what distinct stacks may do.
+            if self.entries.len() > before / 2 {
+                self.limit = self.limit.saturating_mul(2);
+            }
+        }
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    fn coalesce(&mut self) {
+        let entries = std::mem::take(&mut self.entries);
+        let mut slot_start = 0;
+        let mut slot = None;
+        let mut position: FxHashMap<StackId, usize> = FxHashMap::default();
+        for entry in entries {
+            let this = slot_of(entry.time, self.slot);
+            if slot != Some(this) {
+                slot = Some(this);
+                position.clear();
+                self.entries[slot_start..].sort_by_key(|entry| entry.time);
+                slot_start = self.entries.len();
+            }
+            match position.get(&entry.stack) {
+                Some(at) => merge(&mut self.entries[*at], &entry),
+                None => {
+                    position.insert(entry.stack, self.entries.len());
+                    self.entries.push(entry);
+                }
+            }
+        }
+        self.entries[slot_start..].sort_by_key(|entry| entry.time);
+    }
+}
+
+fn slot_of(time: Duration, slot: Duration) -> u128 {
+    time.as_nanos() / slot.as_nanos()
+}
+
+fn merge(into: &mut Entry, sample: &Entry) {
+    into.time = into.time.max(sample.time);
+    into.count += sample.count;
+    into.wall += sample.wall;
+    into.cpu += sample.cpu;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample(micros: u64, stack: u32) -> Entry {
+        Entry {
+            time: Duration::from_micros(micros),
+            stack: StackId(stack),
+            count: 1,
+            wall: Duration::from_micros(7),
+            cpu: Duration::from_micros(3),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn coalescing_keeps_every_sum_and_the_order(
+            steps in prop::collection::vec((0_u64..3000, 0_u32..6), 1..400),
+            limit in 1_usize..50,
+        ) {
+            let mut timeline = Timeline::with_limit(Duration::from_millis(1), limit);
+            let (mut now, mut per_stack) = (0, FxHashMap::<u32, u64>::default());
+            for (step, stack) in &steps {
+                now += step;
+                timeline.push(sample(now, *stack));
+                *per_stack.entry(*stack).or_default() += 1;
+            }
+            let mut kept = FxHashMap::<u32, u64>::default();
+            for entry in timeline.entries() {
+                *kept.entry(entry.stack.0).or_default() += entry.count;
+                prop_assert_eq!(entry.wall, Duration::from_micros(7) * u32::try_from(entry.count)?);
+                prop_assert_eq!(entry.cpu, Duration::from_micros(3) * u32::try_from(entry.count)?);
+            }
+            prop_assert_eq!(kept, per_stack);
+            prop_assert!(timeline.entries().is_sorted_by_key(|entry| entry.time));
+        }
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_samples() {
+        let mut timeline = Timeline::with_limit(Duration::from_micros(10), 100);
+        for index in 0..100_000 {
+            timeline.push(sample(index * 10, u32::try_from(index % 5).expect("below 5")));
+        }
+        assert!(timeline.entries().len() <= 100, "{}", timeline.entries().len());
+        assert_eq!(timeline.entries().iter().map(|entry| entry.count).sum::<u64>(), 100_000);
+    }
+}

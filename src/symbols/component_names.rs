@@ -1,0 +1,142 @@
+//! What the components and core modules of a composition are called.
+
+use std::collections::HashMap;
+
+use super::wit_name;
+use crate::component::{Artifacts, ModuleRole, Source, Wiring};
+
+/// Names for the components and modules of one image, unique where two of them differ.
+pub(super) struct ComponentNames {
+    /// By component: the number in the source, or else the component instance.
+    components: Vec<String>,
+    /// By component instance.
+    instances: Vec<usize>,
+    /// By static module index: `<component>/<module>`, the name of its library.
+    modules: Vec<String>,
+}
+
+impl ComponentNames {
+    pub(super) fn new(
+        artifacts: &Artifacts<'_>,
+        wiring: Option<&Wiring<'_>>,
+        source: Option<&Source>,
+        root: &str,
+    ) -> Self {
+        let Some((component, wiring)) = artifacts.component.as_ref().zip(wiring) else {
+            let module = artifacts.modules.first().and_then(|module| module.name());
+            return Self { components: vec![], instances: vec![], modules: vec![module.unwrap_or(root).to_owned()] };
+        };
+        let count = component.num_runtime_component_instances as usize;
+        // The source is believed only if it is a source of this component: it instantiates as many components, and
+        // has as many core modules of its own.
+        let own_modules = wiring.roles.iter().filter(|role| **role != ModuleRole::Adapter).count();
+        let source =
+            source.filter(|source| source.instance_count() == Some(count) && source.module_count() == own_modules);
+        let (instances, mut components) = match source {
+            Some(source) => from_source(source, count, root),
+            None => from_exports(artifacts, wiring, count, root),
+        };
+        make_unique(&mut components);
+
+        let mut modules = Vec::with_capacity(artifacts.modules.len());
+        for index in 0..u32::try_from(artifacts.modules.len()).unwrap_or(u32::MAX) {
+            let component = source.and_then(|source| source.component_of_module(index)).or_else(|| {
+                let instance = wiring.instances_of(index).next()?;
+                let instance = wiring.instances.get(instance as usize)?.component_instance?;
+                instances.get(instance as usize).copied()
+            });
+            let component = component.and_then(|index| components.get(index)).map_or(root, String::as_str);
+            let module = module_name(artifacts, wiring, source, index);
+            modules.push(format!("{component}/{module}"));
+        }
+        make_unique(&mut modules);
+        Self { components, instances, modules }
+    }
+
+    /// The component that a component instance is an instance of.
+    pub(super) fn instance(&self, instance: u32) -> Option<&str> {
+        let component = *self.instances.get(instance as usize)?;
+        self.components.get(component).map(String::as_str)
+    }
+
+    /// The library name of a core module.
+    pub(super) fn module(&self, module: u32) -> &str {
+        self.modules.get(module as usize).map_or("", String::as_str)
+    }
+
+    /// The root component, or the core module that stands alone.
+    pub(super) fn root(&self) -> &str {
+        self.components.first().or(self.modules.first()).map_or("", String::as_str)
+    }
+}
+
+/// Own name, else the package of what it exports, else, for the root, the name that was given, else a number.
+fn from_source(source: &Source, instances: usize, root: &str) -> (Vec<usize>, Vec<String>) {
+    let instances: Vec<usize> = (0..u32::try_from(instances).unwrap_or(u32::MAX))
+        .map(|instance| source.component_of_instance(instance).unwrap_or(0))
+        .collect();
+    let names = (0..source.component_count())
+        .map(|component| {
+            let name = source.component_name(component).or_else(|| source.component_package(component));
+            match name {
+                Some(name) => name.to_owned(),
+                None if component == 0 => root.to_owned(),
+                None => format!("component[{component}]"),
+            }
+        })
+        .collect();
+    (instances, names)
+}
+
+/// Without the source, a component instance is known by the interfaces that its core modules export.
+fn from_exports(artifacts: &Artifacts<'_>, wiring: &Wiring<'_>, count: usize, root: &str) -> (Vec<usize>, Vec<String>) {
+    let mut packages: HashMap<u32, &str> = HashMap::new();
+    for instance in &wiring.instances {
+        let (Some(component), Some(module)) = (instance.component_instance, instance.module) else { continue };
+        let Some(module) = artifacts.modules.get(module as usize) else { continue };
+        let package = module.exported_functions().find_map(|(name, _)| {
+            let (wit, _role) = wit_name::from_core_export(name)?;
+            let (package, _interface) = wit.interface?.split_once('/')?;
+            (!package.starts_with("wasi:")).then_some(package)
+        });
+        if let Some(package) = package {
+            packages.entry(component).or_insert(package);
+        }
+    }
+    let names = (0..u32::try_from(count).unwrap_or(u32::MAX))
+        .map(|instance| match packages.get(&instance) {
+            _ if instance == 0 => root.to_owned(),
+            Some(package) => (*package).to_owned(),
+            None => format!("component[{instance}]"),
+        })
+        .collect();
+    ((0..count).collect(), names)
+}
+
+/// Role, else own name, else the name that its component gives it, else its index.
+fn module_name(artifacts: &Artifacts<'_>, wiring: &Wiring<'_>, source: Option<&Source>, index: u32) -> String {
+    match wiring.roles.get(index as usize) {
+        Some(ModuleRole::Shim) => return "shim".to_owned(),
+        Some(ModuleRole::Fixups) => return "fixups".to_owned(),
+        Some(ModuleRole::Preview1Adapter) => return "wasi-preview1-adapter".to_owned(),
+        Some(ModuleRole::Adapter) => return format!("adapters[{index}]"),
+        Some(ModuleRole::Guest) | None => {}
+    }
+    let own = artifacts.modules.get(index as usize).and_then(|module| module.name());
+    own.or_else(|| source.and_then(|source| source.module_name(index)))
+        .filter(|name| !name.is_empty())
+        .map_or_else(|| format!("module[{index}]"), str::to_owned)
+}
+
+/// Two things of the same name get their position behind it.
+fn make_unique(names: &mut [String]) {
+    let mut count: HashMap<String, usize> = HashMap::new();
+    for name in names.iter() {
+        *count.entry(name.clone()).or_default() += 1;
+    }
+    for (position, name) in names.iter_mut().enumerate() {
+        if count.get(name.as_str()).is_some_and(|count| *count > 1) {
+            *name = format!("{name}[{position}]");
+        }
+    }
+}

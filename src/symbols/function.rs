@@ -1,0 +1,258 @@
+//! A function of the map, and the closed sets that describe it.
+
+use std::borrow::Cow;
+
+use super::library::Library;
+use super::map::SymbolMap;
+use crate::address::TextOffset;
+
+/// Which kind of code a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Layer {
+    /// Code of the component itself.
+    Guest,
+    /// A fused adapter: code that Wasmtime generates for a call from one component to another.
+    Adapter,
+    /// A stub that Wasmtime generates: entries, lowered imports, intrinsics, builtins.
+    Trampoline,
+    /// Code of the embedding process.
+    Host,
+}
+
+impl Layer {
+    /// All layers, in the order in which reports list them.
+    pub const ALL: [Self; 4] = [Self::Guest, Self::Adapter, Self::Trampoline, Self::Host];
+
+    /// The name used in every output: `guest`, `adapter`, `trampoline` or `host`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Guest => "guest",
+            Self::Adapter => "adapter",
+            Self::Trampoline => "trampoline",
+            Self::Host => "host",
+        }
+    }
+}
+
+/// Which way an interface function is crossed, seen from the component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// The component calls out.
+    Import,
+    /// The component is called.
+    Export,
+    /// One component of a composition calls another.
+    Internal,
+}
+
+impl Direction {
+    /// The name used in every output: `import`, `export` or `internal`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Import => "import",
+            Self::Export => "export",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// What a compiled function is for: everything Wasmtime can emit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FunctionKind {
+    /// A function of a core module.
+    Guest,
+    /// A slot of a shim module: calls what it forwards to through a table.
+    Shim,
+    /// A fused adapter function.
+    Adapter,
+    /// A function that fused adapters of one module share, which converts values of a compound type.
+    AdapterHelper,
+    /// Enters a core function from the host.
+    Entry,
+    /// Calls a host function that the component imports.
+    ImportLowering,
+    /// Calls a host function that a core module imports.
+    HostCall,
+    /// `resource.new`, `resource.rep`, `resource.drop`.
+    ResourceIntrinsic,
+    /// Converts a string between encodings and memories.
+    Transcoder,
+    /// Any other intrinsic of the canonical ABI, async and threads included.
+    CanonicalIntrinsic,
+    /// Calls into Wasmtime's runtime, for instance to grow a memory.
+    Builtin,
+    /// Direct access to host memory, for trusted embeddings.
+    UnsafeIntrinsic,
+    /// Initialises an instance of a core module.
+    StartUp,
+}
+
+impl FunctionKind {
+    /// The name used in the JSON map.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Guest => "guest",
+            Self::Shim => "shim",
+            Self::Adapter => "adapter",
+            Self::AdapterHelper => "adapter-helper",
+            Self::Entry => "entry",
+            Self::ImportLowering => "import-lowering",
+            Self::HostCall => "host-call",
+            Self::ResourceIntrinsic => "resource-intrinsic",
+            Self::Transcoder => "transcoder",
+            Self::CanonicalIntrinsic => "canonical-intrinsic",
+            Self::Builtin => "builtin",
+            Self::UnsafeIntrinsic => "unsafe-intrinsic",
+            Self::StartUp => "start-up",
+        }
+    }
+
+    /// The layer that functions of this kind belong to.
+    #[must_use]
+    pub const fn layer(self) -> Layer {
+        match self {
+            Self::Guest | Self::Shim => Layer::Guest,
+            Self::Adapter | Self::AdapterHelper => Layer::Adapter,
+            Self::Entry
+            | Self::ImportLowering
+            | Self::HostCall
+            | Self::ResourceIntrinsic
+            | Self::Transcoder
+            | Self::CanonicalIntrinsic
+            | Self::Builtin
+            | Self::UnsafeIntrinsic
+            | Self::StartUp => Layer::Trampoline,
+        }
+    }
+}
+
+/// Which rule gave a function its name, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NamedBy {
+    /// The component's own WIT imports or exports.
+    Wit,
+    /// The name section of the core module.
+    NameSection,
+    /// The name under which the core module exports it.
+    CoreExport,
+    /// The name under which another core module imports it.
+    CoreImport,
+    /// What Wasmtime generated it for.
+    Wasmtime,
+    /// Its function index: nothing names it.
+    Index,
+}
+
+impl NamedBy {
+    /// The name used in the JSON map.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wit => "wit",
+            Self::NameSection => "name-section",
+            Self::CoreExport => "core-export",
+            Self::CoreImport => "core-import",
+            Self::Wasmtime => "wasmtime",
+            Self::Index => "index",
+        }
+    }
+}
+
+/// A compiled function, as the [`SymbolMap`] knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Function<'m> {
+    pub(super) map: &'m SymbolMap,
+    pub(super) index: u32,
+}
+
+impl<'m> Function<'m> {
+    /// Its name for a reader, demangled. Names of guest functions are chosen by the guest: escape them.
+    #[must_use]
+    pub fn name(self) -> Cow<'m, str> {
+        let record = self.record();
+        let raw = self.map.names.get(record.name);
+        if record.named_by != NamedBy::NameSection {
+            return Cow::Borrowed(raw);
+        }
+        let mut name = String::new();
+        // Writing to a string cannot fail, and a name that is not mangled comes out as it was.
+        let _ = wasmtime_environ::demangle_function_name(&mut name, raw);
+        if name == raw { Cow::Borrowed(raw) } else { Cow::Owned(name) }
+    }
+
+    /// Where its text starts.
+    #[must_use]
+    pub fn offset(self) -> TextOffset {
+        TextOffset::new(self.record().start)
+    }
+
+    /// Length of its text in bytes, at least 1.
+    #[must_use]
+    pub fn size(self) -> u32 {
+        self.record().length
+    }
+
+    /// The library it belongs to.
+    #[must_use]
+    pub fn library(self) -> &'m Library {
+        &self.map.libraries[self.record().library.0 as usize]
+    }
+
+    /// The position of its library in [`SymbolMap::libraries`].
+    #[must_use]
+    pub fn library_index(self) -> u32 {
+        self.record().library.0
+    }
+
+    /// The layer it belongs to.
+    #[must_use]
+    pub fn layer(self) -> Layer {
+        self.record().kind.layer()
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub fn kind(self) -> FunctionKind {
+        self.record().kind
+    }
+
+    /// The WIT interface it crosses or implements, for instance `wasi:io/streams@0.2.6`. `None` for a function that
+    /// has nothing to do with one, and for functions that a world imports or exports directly.
+    #[must_use]
+    pub fn interface(self) -> Option<&'m str> {
+        let interface = self.record().interface?;
+        self.map.interfaces.get_index(interface as usize).map(|name| &**name)
+    }
+
+    /// The interface function it crosses or implements, for instance `output-stream.write`.
+    #[must_use]
+    pub fn interface_function(self) -> Option<&'m str> {
+        Some(self.map.names.get(self.record().interface_function?))
+    }
+
+    /// Which way the interface is crossed.
+    #[must_use]
+    pub fn direction(self) -> Option<Direction> {
+        self.record().direction
+    }
+
+    /// Which rule named it.
+    #[must_use]
+    pub fn named_by(self) -> NamedBy {
+        self.record().named_by
+    }
+
+    /// The WIT signature of its interface function, if the map was built with
+    /// [signatures](super::SymbolMapBuilder::signatures): `read: func(len: u64) -> result<list<u8>, stream-error>`.
+    #[must_use]
+    pub fn signature(self) -> Option<&'m str> {
+        self.map.signature(self.interface(), self.interface_function()?)
+    }
+
+    fn record(self) -> &'m super::map::FunctionRecord {
+        &self.map.functions[self.index as usize]
+    }
+}

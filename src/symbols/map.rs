@@ -1,0 +1,335 @@
+//! The symbol map: from text offset to function, in one cache miss or two.
+
+use indexmap::IndexSet;
+use rustc_hash::FxHashMap;
+use wasmtime::Module;
+use wasmtime::component::Component;
+
+use super::function::{Direction, Function, FunctionKind, NamedBy};
+use super::library::Library;
+use super::name_table::{NameHandle, NameTable};
+use super::namer;
+use super::wit_signatures::WitSignatures;
+use crate::address::TextOffset;
+use crate::component::{Artifacts, CompiledCode, Image, Source};
+use crate::error::{Error, ImageProblem, Result};
+
+/// A function of a map. Made by [`SymbolMap::lookup_id`]; valid for the map that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct FunctionId(pub(super) u32);
+
+/// A library of a map, as an index into [`SymbolMap::libraries`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LibraryId(pub(crate) u32);
+
+/// What is stored for each function.
+#[derive(Debug)]
+pub(super) struct FunctionRecord {
+    pub(super) start: u32,
+    pub(super) length: u32,
+    pub(super) library: LibraryId,
+    pub(super) name: NameHandle,
+    /// Index into `SymbolMap::interfaces`.
+    pub(super) interface: Option<u32>,
+    pub(super) interface_function: Option<NameHandle>,
+    pub(super) kind: FunctionKind,
+    pub(super) named_by: NamedBy,
+    pub(super) direction: Option<Direction>,
+}
+
+/// Finds the functions of a core module by their index.
+#[derive(Debug, Default)]
+pub(super) struct ModuleFunctions {
+    /// How many functions the module imports: the index of its first own function.
+    pub(super) imported: u32,
+    /// The map's function for each of its own functions; `None` if it was not compiled.
+    pub(super) defined: Vec<Option<FunctionId>>,
+}
+
+/// Every function that Wasmtime emitted for one component or core module, with the names a human knows it by.
+///
+/// The map is immutable and owns all it holds; share it with an `Arc`. It contains no address of this process and no
+/// path, so it may be given to whoever may see the component.
+///
+/// ```
+/// use witprof::{SymbolMap, TextOffset};
+/// # use wasmtime::{Engine, component::Component};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let wat = r#"(component
+///     (core module $m (func (export "answer") (result i32) i32.const 42))
+///     (core instance $i (instantiate $m))
+///     (func (export "answer") (result s32) (canon lift (core func $i "answer"))))"#;
+/// let component = Component::new(&Engine::default(), wat)?;
+/// let map = SymbolMap::builder("demo").component(&component)?;
+///
+/// let function = map.lookup(TextOffset::new(0)).expect("text starts with a function");
+/// assert_eq!(function.name(), "answer");
+/// assert_eq!(function.library().name, "demo/module[0]");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct SymbolMap {
+    pub(super) component: String,
+    pub(super) text_bytes: u32,
+    pub(super) unattributed_bytes: u32,
+    /// In text order.
+    pub(super) functions: Vec<FunctionRecord>,
+    pub(super) libraries: Vec<Library>,
+    pub(super) interfaces: IndexSet<Box<str>>,
+    pub(super) names: NameTable,
+    /// By static module index.
+    pub(super) modules: Vec<ModuleFunctions>,
+    /// From a function that the host may enter to its entry trampoline.
+    pub(super) entries: FxHashMap<FunctionId, FunctionId>,
+    pub(super) signatures: WitSignatures,
+    index: OffsetIndex,
+}
+
+impl SymbolMap {
+    /// Starts building a map. `name` stands in for the component's own name where it has none: usually the stem of
+    /// the file it came from.
+    #[must_use]
+    pub fn builder(name: &str) -> SymbolMapBuilder<'static> {
+        SymbolMapBuilder { name: name.to_owned(), source: None, signatures: false }
+    }
+
+    /// The name of the component or core module.
+    #[must_use]
+    pub fn component(&self) -> &str {
+        &self.component
+    }
+
+    /// Length of the text section in bytes. Equal to the bytes of all functions, plus
+    /// [padding](Self::padding_bytes), plus [unattributed](Self::unattributed_bytes) bytes.
+    #[must_use]
+    pub fn text_bytes(&self) -> u64 {
+        u64::from(self.text_bytes)
+    }
+
+    /// Bytes between functions, which align the next one.
+    #[must_use]
+    pub fn padding_bytes(&self) -> u64 {
+        let named: u64 = self.libraries.iter().map(|library| library.bytes).sum();
+        self.text_bytes().saturating_sub(named).saturating_sub(self.unattributed_bytes())
+    }
+
+    /// Bytes of code that the image's symbols claim, but that belong to no function Wasmtime lists. Zero for every
+    /// image that Wasmtime 48 writes; anything else is a defect of this map, and is shown instead of hidden.
+    #[must_use]
+    pub fn unattributed_bytes(&self) -> u64 {
+        u64::from(self.unattributed_bytes)
+    }
+
+    /// The libraries, in the order of their first function.
+    #[must_use]
+    pub fn libraries(&self) -> &[Library] {
+        &self.libraries
+    }
+
+    /// All functions, in text order.
+    pub fn functions(&self) -> impl ExactSizeIterator<Item = Function<'_>> {
+        (0..u32::try_from(self.functions.len()).unwrap_or(u32::MAX)).map(|index| Function { map: self, index })
+    }
+
+    /// The function that contains `offset`; `None` for padding and for offsets outside the text section.
+    #[must_use]
+    pub fn lookup(&self, offset: TextOffset) -> Option<Function<'_>> {
+        Some(self.function(self.lookup_id(offset)?))
+    }
+
+    /// Like [`lookup`](Self::lookup), as a handle that does not borrow the map.
+    pub(crate) fn lookup_id(&self, offset: TextOffset) -> Option<FunctionId> {
+        let id = self.index.last_start_at_or_before(offset.get())?;
+        let record = self.functions.get(id as usize)?;
+        (offset.get() - record.start < record.length).then_some(FunctionId(id))
+    }
+
+    /// The function behind a handle of this map.
+    pub(crate) fn function(&self, id: FunctionId) -> Function<'_> {
+        Function { map: self, index: id.0 }
+    }
+
+    /// The library of a function, as a handle.
+    pub(crate) fn library_id(&self, id: FunctionId) -> LibraryId {
+        self.functions[id.0 as usize].library
+    }
+
+    /// The function with index `function` (imports counted) of the core module with static index `module`.
+    pub(crate) fn core_function(&self, module: u32, function: u32) -> Option<FunctionId> {
+        let module = self.modules.get(module as usize)?;
+        *module.defined.get(function.checked_sub(module.imported)? as usize)?
+    }
+
+    /// The entry trampoline through which the host enters `function`, if it has one.
+    pub(crate) fn entry_of(&self, function: FunctionId) -> Option<FunctionId> {
+        self.entries.get(&function).copied()
+    }
+
+    /// The WIT signature of an interface function, or of a function of the world where `interface` is `None`; for
+    /// instance `read: func(len: u64) -> result<list<u8>, stream-error>`. Known only to maps built with
+    /// [signatures](SymbolMapBuilder::signatures).
+    #[must_use]
+    pub fn signature(&self, interface: Option<&str>, function: &str) -> Option<&str> {
+        self.signatures.get(interface, function)
+    }
+}
+
+/// Builds a [`SymbolMap`]. Made by [`SymbolMap::builder`].
+#[derive(Clone, Debug)]
+pub struct SymbolMapBuilder<'s> {
+    name: String,
+    source: Option<&'s [u8]>,
+    signatures: bool,
+}
+
+impl<'s> SymbolMapBuilder<'s> {
+    /// Adds the WebAssembly binary that was compiled. It tells the names of nested components and of unnamed modules,
+    /// which compilation discards. Bytes that are not those of the component are harmless: names that do not fit are
+    /// not used.
+    #[must_use]
+    pub fn source<'t>(self, wasm: &'t [u8]) -> SymbolMapBuilder<'t> {
+        SymbolMapBuilder { source: Some(wasm), name: self.name, signatures: self.signatures }
+    }
+
+    /// Also reads the WIT types of the [source](Self::source), so that interface functions have signatures. Takes some
+    /// milliseconds, and much longer for a source with thousands of types.
+    #[must_use]
+    pub fn signatures(mut self) -> Self {
+        self.signatures = true;
+        self
+    }
+
+    /// Builds the map of a component, in place: nothing of its code is copied.
+    ///
+    /// # Errors
+    /// [`Error::Image`] if the image cannot be read, [`Error::GuestDebug`] if its engine runs private copies of the
+    /// code.
+    pub fn component(self, component: &Component) -> Result<SymbolMap> {
+        self.code(&CompiledCode::Component(component.clone()))
+    }
+
+    /// Builds the map of a core module that stands alone, in place.
+    ///
+    /// # Errors
+    /// As for [`component`](Self::component).
+    pub fn module(self, module: &Module) -> Result<SymbolMap> {
+        self.code(&CompiledCode::Module(module.clone()))
+    }
+
+    pub(crate) fn code(self, code: &CompiledCode) -> Result<SymbolMap> {
+        if code.engine().get_guest_debug() {
+            return Err(Error::GuestDebug { name: self.name });
+        }
+        self.build(code.image())
+    }
+
+    /// Builds the map of a compiled image: the bytes of a `.cwasm` file, or what `Component::serialize` or
+    /// `Module::serialize` returned. The bytes need not be trusted.
+    ///
+    /// # Errors
+    /// [`Error::Image`] if the bytes are not an image of Wasmtime 48, or are damaged.
+    pub fn serialized(self, image: &[u8]) -> Result<SymbolMap> {
+        let name = self.name.clone();
+        // Everything that can be checked is; but Wasmtime's own accessors assert what its compiler guarantees, and a
+        // damaged image must never take a service down.
+        std::panic::catch_unwind(|| self.build(image)).unwrap_or_else(|_| {
+            let problem = ImageProblem::Undecodable("decoding it panicked".to_owned());
+            Err(Error::Image { name, problem })
+        })
+    }
+
+    fn build(self, image: &[u8]) -> Result<SymbolMap> {
+        let error = |problem| Error::Image { name: self.name.clone(), problem };
+        let image = Image::parse(image).map_err(error)?;
+        let artifacts = Artifacts::decode(&image).map_err(error)?;
+        let source = self.source.and_then(Source::parse);
+        let mut map = namer::name(&artifacts, source.as_ref(), &self.name);
+        if let (true, Some(bytes), Some(source)) = (self.signatures, self.source, &source) {
+            map.signatures = WitSignatures::decode(bytes, source);
+        }
+        Ok(map)
+    }
+}
+
+impl SymbolMap {
+    /// Puts a map together from named functions in text order.
+    pub(super) fn assemble(parts: namer::Parts, artifacts: &Artifacts<'_>, component: String) -> Self {
+        let starts = parts.functions.iter().map(|function| function.start).collect();
+        Self {
+            component,
+            text_bytes: artifacts.text_bytes,
+            unattributed_bytes: artifacts.unattributed_bytes,
+            index: OffsetIndex::new(starts),
+            entries: parts.entries,
+            functions: parts.functions,
+            libraries: parts.libraries,
+            interfaces: parts.interfaces,
+            names: parts.names,
+            modules: parts.modules,
+            signatures: WitSignatures::default(),
+        }
+    }
+}
+
+/// Finds the last of an ascending list of offsets that is not past a given one.
+///
+/// The text is cut into equal buckets, about as many as there are functions, and each bucket knows the functions it
+/// may contain; a search looks at one or two of them, however many functions there are.
+#[derive(Debug, Default)]
+struct OffsetIndex {
+    starts: Vec<u32>,
+    /// For each bucket, the first function that starts in it or later. One more at the end.
+    first_in_bucket: Vec<u32>,
+    /// A bucket is `1 << shift` bytes of text.
+    shift: u32,
+}
+
+impl OffsetIndex {
+    fn new(starts: Vec<u32>) -> Self {
+        let span = u64::from(starts.last().copied().unwrap_or(0)) + 1;
+        let mean = (span / (starts.len() as u64).max(1)).max(1);
+        let shift = mean.ilog2();
+        let buckets = (span >> shift) + 1;
+        let mut first_in_bucket = Vec::new();
+        let mut function = 0_u32;
+        for bucket in 0..=buckets {
+            while starts.get(function as usize).is_some_and(|start| u64::from(*start) >> shift < bucket) {
+                function += 1;
+            }
+            first_in_bucket.push(function);
+        }
+        Self { starts, first_in_bucket, shift }
+    }
+
+    fn last_start_at_or_before(&self, offset: u32) -> Option<u32> {
+        let bucket = ((offset >> self.shift) as usize).min(self.first_in_bucket.len().checked_sub(2)?);
+        let (first, end) = (self.first_in_bucket[bucket], self.first_in_bucket[bucket + 1]);
+        let candidates = &self.starts[first as usize..end as usize];
+        let count = candidates.partition_point(|start| *start <= offset);
+        (first + u32::try_from(count).ok()?).checked_sub(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_index_agrees_with_a_plain_search(
+            gaps in prop::collection::vec(1_u32..5000, 0..200),
+            probes in prop::collection::vec(0_u32..600_000, 1..50),
+        ) {
+            let starts: Vec<u32> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
+            let index = OffsetIndex::new(starts.clone());
+            let edges = starts.iter().flat_map(|start| [start - 1, *start, start + 1]);
+            for offset in probes.iter().copied().chain(edges).chain([0, u32::MAX]) {
+                let expected = starts.partition_point(|start| *start <= offset).checked_sub(1);
+                let found = index.last_start_at_or_before(offset).map(|found| found as usize);
+                prop_assert_eq!(found, expected, "offset {}", offset);
+            }
+        }
+    }
+}

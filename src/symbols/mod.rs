@@ -1,0 +1,21 @@
+//! Stage 2: what a human calls it.
+//!
+//! In come the [`Artifacts`](crate::component::Artifacts) of a compiled component and, where there are any, the bytes
+//! it was compiled from. Out goes a [`SymbolMap`]: an owned, immutable table from text offset to function, with the
+//! layer, library, WIT interface and direction of each, and the rule that named it.
+//!
+//! A name is never invented. Where the best source is missing, the next one is used, and [`NamedBy`] says which.
+
+mod component_names;
+mod function;
+mod library;
+mod map;
+mod name_table;
+mod namer;
+mod wit_name;
+mod wit_signatures;
+
+pub use function::{Direction, Function, FunctionKind, Layer, NamedBy};
+pub use library::Library;
+pub(crate) use map::FunctionId;
+pub use map::{SymbolMap, SymbolMapBuilder};

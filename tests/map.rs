@@ -1,0 +1,376 @@
+//! The symbol map: golden maps of small components, properties of random ones, and damaged images.
+//!
+//! Each `tests/map/*.wat` has its expected map beside it. `WITPROF_BLESS=1 cargo test` rewrites them.
+#![allow(missing_docs, reason = "tests")]
+
+mod support;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use serde_json::Value;
+use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
+use witprof::export::{MapDetail, write_map_json, write_map_table};
+use witprof::{Error, SymbolMap, TextOffset};
+
+fn cases() -> Vec<PathBuf> {
+    let folder = support::root().join("tests/map");
+    let entries = std::fs::read_dir(folder).expect("tests/map").map(|entry| entry.expect("an entry").path());
+    let mut cases: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "wat")).collect();
+    cases.sort();
+    cases
+}
+
+/// Builds a map as `witprof map` does: of a component or module, with its source.
+fn map_of(engine: &Engine, name: &str, wasm: &[u8]) -> SymbolMap {
+    let builder = SymbolMap::builder(name).source(wasm).signatures();
+    if wasmparser::Parser::is_component(wasm) {
+        builder.component(&support::component(engine, wasm)).expect("a map of a component")
+    } else {
+        builder.module(&Module::new(engine, wasm).expect("a module")).expect("a map of a module")
+    }
+}
+
+/// A map as text, without what depends on the machine: offsets and sizes.
+fn describe(map: &SymbolMap) -> String {
+    let mut text = format!("component {}\nunattributed bytes {}\n", map.component(), map.unattributed_bytes());
+    let or_dash = |text: Option<&str>| text.unwrap_or("-").to_owned();
+    for (index, library) in map.libraries().iter().enumerate() {
+        let direction = library.direction.map(|direction| direction.name());
+        let (layer, interface) = (library.layer.name(), or_dash(library.interface.as_deref()));
+        let _ = writeln!(text, "\n{layer} | {} | {interface} | {}", library.name, or_dash(direction));
+        let functions = map.functions().filter(|function| function.library_index() as usize == index);
+        for function in functions {
+            let crossing = function.interface_function().map(|name| {
+                let direction = function.direction().map_or("", |direction| direction.name());
+                format!(" | {direction} {} {name}", function.interface().unwrap_or("world"))
+            });
+            let _ =
+                write!(text, "  {} | {} by {}", function.name(), function.kind().name(), function.named_by().name());
+            let _ = writeln!(text, "{}", crossing.unwrap_or_default());
+            if let Some(signature) = function.signature() {
+                let _ = writeln!(text, "    {signature}");
+            }
+        }
+    }
+    text
+}
+
+/// What must be true of any map.
+fn check(map: &SymbolMap, text_bytes: usize) {
+    assert_eq!(map.unattributed_bytes(), 0);
+    assert_eq!(map.text_bytes(), text_bytes as u64);
+    let mut end = 0;
+    let mut covered = 0;
+    for function in map.functions() {
+        let (start, size) = (function.offset().get(), function.size());
+        assert!(start >= end, "functions overlap");
+        // Padding in front resolves to nothing, each byte of the function to it.
+        if start > end {
+            assert!(map.lookup(TextOffset::new(end)).is_none());
+            assert!(map.lookup(TextOffset::new(start - 1)).is_none());
+        }
+        for offset in [start, start + size / 2, start + size - 1] {
+            let found = map.lookup(TextOffset::new(offset)).expect("a byte of a function");
+            assert_eq!(found.offset(), function.offset());
+        }
+        assert!(!function.name().is_empty() && !function.name().contains("<unknown>"), "{}", function.name());
+        end = start + size;
+        covered += u64::from(size);
+    }
+    assert!(map.lookup(TextOffset::new(end)).is_none());
+    assert!(map.lookup(TextOffset::new(u32::MAX)).is_none());
+    assert_eq!(covered + map.padding_bytes(), map.text_bytes());
+    assert_eq!(map.libraries().iter().map(|library| library.bytes).sum::<u64>(), covered);
+    let functions: u32 = map.libraries().iter().map(|library| library.functions).sum();
+    assert_eq!(functions as usize, map.functions().len());
+    for library in map.libraries() {
+        assert!(!library.name.is_empty() && !library.name.contains("<unknown>"), "{}", library.name);
+    }
+}
+
+#[test]
+fn every_case_has_the_expected_map() {
+    let engine = support::engine();
+    assert!(cases().len() > 20);
+    for case in cases() {
+        let name = case.file_stem().expect("a name").to_string_lossy().into_owned();
+        let wasm = wat::parse_file(&case).unwrap_or_else(|error| panic!("{}: {error}", case.display()));
+        let map = map_of(&engine, &name, &wasm);
+        support::assert_golden(&case.with_extension("map"), &describe(&map));
+    }
+}
+
+#[test]
+fn every_byte_of_every_case_is_accounted_for() {
+    let engine = support::engine();
+    for case in cases() {
+        let wasm = wat::parse_file(&case).expect("WAT");
+        let map = map_of(&engine, "case", &wasm);
+        let text_bytes = if wasmparser::Parser::is_component(&wasm) {
+            support::component(&engine, &wasm).text().len()
+        } else {
+            Module::new(&engine, &wasm).expect("a module").text().len()
+        };
+        check(&map, text_bytes);
+    }
+}
+
+#[test]
+fn serialized_images_give_the_same_map() {
+    let engine = support::engine();
+    for case in cases() {
+        let wasm = wat::parse_file(&case).expect("WAT");
+        let image = if wasmparser::Parser::is_component(&wasm) {
+            engine.precompile_component(&wasm).expect("compiling")
+        } else {
+            engine.precompile_module(&wasm).expect("compiling")
+        };
+        let builder = SymbolMap::builder("case").source(&wasm).signatures();
+        let map = builder.serialized(&image).unwrap_or_else(|error| panic!("{}: {error}", case.display()));
+        assert_eq!(describe(&map), describe(&map_of(&engine, "case", &wasm)), "{}", case.display());
+    }
+}
+
+#[test]
+fn without_source_and_without_symbols_everything_still_has_a_name() {
+    let mut config = support::config();
+    config.debug_symbols(false);
+    let engine = Engine::new(&config).expect("an engine");
+    for case in cases() {
+        let wasm = wat::parse_file(&case).expect("WAT");
+        if wasmparser::Parser::is_component(&wasm) {
+            let component = support::component(&engine, &wasm);
+            let map = SymbolMap::builder("case").component(&component).expect("a map");
+            check(&map, component.text().len());
+        }
+    }
+}
+
+#[test]
+fn without_symbols_imports_are_named_by_their_consumers() {
+    let mut config = support::config();
+    config.debug_symbols(false);
+    let engine = Engine::new(&config).expect("an engine");
+    let wasm = wat::parse_file(support::root().join("tests/map/imports.wat")).expect("WAT");
+    let map = SymbolMap::builder("case").component(&support::component(&engine, &wasm)).expect("a map");
+    let lowered = map.functions().find(|function| function.name() == "stream.write").expect("the lowered import");
+    assert_eq!(lowered.library().name, "demo:log/sink@1.2.3 (import)");
+    assert_eq!(lowered.named_by().name(), "core-import");
+}
+
+#[test]
+fn the_bundled_composition_is_named_from_wit() {
+    let engine = support::engine();
+    let wasm = support::read(&support::kitchen());
+    let component = support::component(&engine, &wasm);
+    let map = SymbolMap::builder("kitchen").source(&wasm).signatures().component(&component).expect("a map");
+    check(&map, component.text().len());
+    let library = |name: &str| map.libraries().iter().find(|library| library.name == name);
+    assert!(library("demo:math/ops@0.1.0 (app -> provider)").is_some_and(|library| library.functions >= 5));
+    assert!(
+        map.libraries()
+            .iter()
+            .any(|library| library.name.starts_with("wasi:io/streams@0.2") && library.name.ends_with("(import)"))
+    );
+    assert!(
+        map.libraries()
+            .iter()
+            .any(|library| library.name.starts_with("wasi:cli/run@0.2") && library.name.ends_with("(export)"))
+    );
+    let adapter = map
+        .functions()
+        .find(|function| function.kind() == witprof::FunctionKind::Adapter && function.name() == "describe")
+        .expect("the adapter of `describe`");
+    assert_eq!(adapter.signature(), Some("describe: func(points: list<point>) -> string"));
+    let write = map.signature(
+        map.functions().find_map(|f| f.interface().filter(|i| i.starts_with("wasi:io/streams"))),
+        "output-stream.write",
+    );
+    assert_eq!(write, Some("write: func(contents: list<u8>) -> result<_, stream-error>"));
+}
+
+#[test]
+fn ten_thousand_functions_are_all_found() {
+    let mut wat = String::from("(component $big (core module $m\n");
+    for index in 0..10_000 {
+        let _ = writeln!(wat, "(func $function_{index} (result i32) i32.const {index})");
+    }
+    wat.push_str("(func (export \"f\") (result i32) (call $function_9999)))\n(core instance (instantiate $m)))");
+    let engine = support::engine();
+    let component = support::component(&engine, wat.as_bytes());
+    let map = SymbolMap::builder("big").component(&component).expect("a map");
+    check(&map, component.text().len());
+    let library = map.libraries().iter().find(|library| library.name == "big/m").expect("the module");
+    assert_eq!(library.functions, 10_001);
+    assert!(map.functions().any(|function| function.name() == "function_7777"));
+}
+
+#[test]
+fn an_engine_with_guest_debugging_is_refused() {
+    let mut config = support::config();
+    config.guest_debug(true);
+    let engine = Engine::new(&config).expect("an engine");
+    let component = support::component(&engine, b"(component)");
+    let error = SymbolMap::builder("debugged").component(&component).expect_err("guest debugging");
+    assert!(matches!(error, Error::GuestDebug { .. }));
+}
+
+#[test]
+fn the_json_map_has_the_documented_fields() {
+    let engine = support::engine();
+    let wasm = support::read(&support::kitchen());
+    let map = map_of(&engine, "kitchen", &wasm);
+    let mut json = Vec::new();
+    write_map_json(&map, &mut json).expect("writing to memory");
+    let json: Value = serde_json::from_slice(&json).expect("valid JSON");
+    let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    let sorted = |names: &[&str]| {
+        let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        names.sort();
+        names
+    };
+    let top = ["component", "wasmtime", "text_bytes", "padding_bytes", "unattributed_bytes", "libraries", "functions"];
+    let mut found = keys(&json);
+    found.sort();
+    assert_eq!(found, sorted(&top));
+    let mut found = keys(&json["libraries"][0]);
+    found.sort();
+    assert_eq!(found, sorted(&["name", "layer", "interface", "direction", "bytes", "functions"]));
+    let mut found = keys(&json["functions"][0]);
+    found.sort();
+    let function = [
+        "name",
+        "library",
+        "offset",
+        "size",
+        "layer",
+        "interface",
+        "function",
+        "direction",
+        "kind",
+        "named_by",
+        "signature",
+    ];
+    assert_eq!(found, sorted(&function));
+    assert_eq!(json["unattributed_bytes"], 0);
+    assert_eq!(json["functions"].as_array().expect("a list").len(), map.functions().len());
+}
+
+#[test]
+fn hostile_names_do_not_reach_a_terminal() {
+    let wat = "(component (core module (func (export \"\\1b[31mred\\u{202e}\")) (func (export \"a\\nb\")))
+        (core instance (instantiate 0)))";
+    let engine = support::engine();
+    let map = SymbolMap::builder("\u{1b}[2J").component(&support::component(&engine, wat.as_bytes())).expect("a map");
+    let mut table = Vec::new();
+    write_map_table(&map, MapDetail::Functions, &mut table).expect("writing to memory");
+    let table = String::from_utf8(table).expect("text");
+    assert!(table.contains("\\u{1b}[31mred\\u{202e}"), "{table}");
+    assert!(table.lines().all(|line| !line.chars().any(|char| char.is_control())), "{table:?}");
+}
+
+/// A random component, or `None` if the bytes do not describe one.
+fn random_component(bytes: &[u8]) -> Option<Vec<u8>> {
+    use arbitrary::{Arbitrary as _, Unstructured};
+    wasm_smith::Component::arbitrary(&mut Unstructured::new(bytes)).ok().map(|component| component.to_bytes())
+}
+
+/// A random core module inside a component, so that there is code in it.
+fn random_module(bytes: &[u8]) -> Option<Vec<u8>> {
+    use arbitrary::Unstructured;
+    let mut unstructured = Unstructured::new(bytes);
+    let config = wasm_smith::Config {
+        allow_start_export: false,
+        min_funcs: 1,
+        max_imports: 0,
+        gc_enabled: false,
+        exceptions_enabled: false,
+        threads_enabled: false,
+        ..wasm_smith::Config::default()
+    };
+    let module = wasm_smith::Module::new(config, &mut unstructured).ok()?.to_bytes();
+    let mut component = wasm_encoder::Component::new();
+    component
+        .section(&wasm_encoder::RawSection { id: wasm_encoder::ComponentSectionId::CoreModule.into(), data: &module });
+    let mut instances = wasm_encoder::InstanceSection::new();
+    instances.instantiate::<[(&str, wasm_encoder::ModuleArg); 0], _>(0, []);
+    component.section(&instances);
+    Some(component.finish())
+}
+
+#[test]
+fn random_components_are_mapped_completely() {
+    let engine = support::engine();
+    let mut mapped = 0;
+    let mut with_code = 0;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    for round in 0..240 {
+        let bytes = prop::collection::vec(any::<u8>(), 2000).new_tree(&mut runner).expect("bytes").current();
+        let wasm = if round % 2 == 0 { random_component(&bytes) } else { random_module(&bytes) };
+        let Some(component) = wasm.and_then(|wasm| Component::new(&engine, &wasm).ok()) else { continue };
+        let map = SymbolMap::builder("random").component(&component).expect("a map of what Wasmtime compiled");
+        check(&map, component.text().len());
+        mapped += 1;
+        with_code += usize::from(map.functions().len() > 0);
+    }
+    // The generators must keep producing what Wasmtime accepts, or this shows nothing.
+    assert!(mapped >= 60 && with_code >= 30, "{mapped} components, {with_code} with code");
+}
+
+#[test]
+fn a_damaged_image_is_an_error_or_a_map_but_never_a_panic() {
+    let engine = support::engine();
+    let wasm = wat::parse_file(support::root().join("tests/map/resources.wat")).expect("WAT");
+    let image = engine.precompile_component(&wasm).expect("compiling");
+    // Panics that the library turns into errors would flood the output.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut refused = 0;
+    let mut damage = |image: &[u8]| {
+        let result = std::panic::catch_unwind(|| match SymbolMap::builder("damaged").source(&wasm).serialized(image) {
+            Ok(map) => {
+                let _ = describe(&map);
+                false
+            }
+            Err(Error::Image { .. }) => true,
+            Err(other) => panic!("unexpected error {other}"),
+        });
+        refused += usize::from(result.expect("no panic gets out"));
+    };
+    for length in (0..image.len()).step_by(997) {
+        damage(&image[..length]);
+    }
+    let mut damaged = image.clone();
+    // Every byte of the headers and of the description of the code, and some of the rest.
+    let (start, end) = info_section(&image);
+    for position in (0..64).chain(start..end).chain((0..image.len()).step_by(101)) {
+        for bit in [0, 3, 7] {
+            damaged[position] ^= 1 << bit;
+            damage(&damaged);
+            damaged[position] ^= 1 << bit;
+        }
+    }
+    let _ = std::panic::take_hook();
+    assert!(refused > 500, "only {refused} damaged images were refused");
+}
+
+fn info_section(image: &[u8]) -> (usize, usize) {
+    use object::{Object as _, ObjectSection as _};
+    let elf = object::read::elf::ElfFile64::<object::Endianness>::parse(image).expect("an ELF image");
+    let section = elf.section_by_name(".wasmtime.info").expect("the description of the code");
+    let (start, length) = section.file_range().expect("a section with contents");
+    (usize::try_from(start).expect("small"), usize::try_from(start + length).expect("small"))
+}
+
+#[test]
+fn what_is_not_an_image_is_refused() {
+    for bytes in [&b""[..], b"\0asm", b"\x7fELF", include_bytes!("map.rs")] {
+        let error = SymbolMap::builder("nothing").serialized(bytes).expect_err("not an image");
+        assert!(error.to_string().contains("nothing"), "{error}");
+    }
+    // An ELF file, but not Wasmtime's.
+    let own = std::fs::read(std::env::current_exe().expect("this test")).expect("reading it");
+    assert!(SymbolMap::builder("test").serialized(&own).is_err());
+}

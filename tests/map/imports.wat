@@ -1,0 +1,36 @@
+;; Imports of the host, lowered directly: functions of an interface, of a resource, and of the world.
+(component $importer
+  (import "demo:log/sink@1.2.3" (instance $sink
+    (export "stream" (type $stream (sub resource)))
+    (export "level" (func (result u32)))
+    (export "[method]stream.write" (func (param "self" (borrow $stream)) (param "byte" u8)))
+    (export "[constructor]stream" (func (result (own $stream))))))
+  (import "now" (func $now (result u64)))
+  (alias export $sink "stream" (type $stream))
+  (core func $level (canon lower (func $sink "level")))
+  (core func $write (canon lower (func $sink "[method]stream.write")))
+  (core func $new (canon lower (func $sink "[constructor]stream")))
+  (core func $drop (canon resource.drop $stream))
+  (core func $now' (canon lower (func $now)))
+  (core module $main
+    (import "demo:log/sink@1.2.3" "level" (func $level (result i32)))
+    (import "demo:log/sink@1.2.3" "[method]stream.write" (func $write (param i32 i32)))
+    (import "demo:log/sink@1.2.3" "[constructor]stream" (func $new (result i32)))
+    (import "demo:log/sink@1.2.3" "[resource-drop]stream" (func $drop (param i32)))
+    (import "$root" "now" (func $now (result i64)))
+    (func $run (export "demo:log/app@0.1.0#run") (result i32)
+      (local $s i32)
+      (local.set $s (call $new))
+      (call $write (local.get $s) (i32.wrap_i64 (call $now)))
+      (call $drop (local.get $s))
+      (call $level)))
+  (core instance $m (instantiate $main
+    (with "demo:log/sink@1.2.3" (instance
+      (export "level" (func $level))
+      (export "[method]stream.write" (func $write))
+      (export "[constructor]stream" (func $new))
+      (export "[resource-drop]stream" (func $drop))))
+    (with "$root" (instance (export "now" (func $now'))))))
+  (func $run (result u32) (canon lift (core func $m "demo:log/app@0.1.0#run")))
+  (instance $app (export "run" (func $run)))
+  (export "demo:log/app@0.1.0" (instance $app)))
