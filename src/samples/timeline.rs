@@ -53,14 +53,24 @@ impl Timeline {
             return;
         }
         self.entries.push(sample);
-        while self.entries.len() > self.limit {
-            let before = self.entries.len();
+        if self.entries.len() > self.limit {
+            self.shrink();
+        }
+    }
+
+    /// Frees at least half of the limit: by joining entries of one slot that others came between, and, where that is
+    /// not enough, by making slots longer.
+    fn shrink(&mut self) {
+        let last = self.entries.last().map_or(Duration::ZERO, |entry| entry.time);
+        self.coalesce();
+        while self.entries.len() > self.limit / 2 {
+            if self.slot > last {
+                // All in one slot, so these are distinct stacks: they may take memory.
+                self.limit = self.entries.len().saturating_mul(2);
+                return;
+            }
             self.slot = self.slot.saturating_mul(2);
             self.coalesce();
-            // So many distinct stacks that longer slots do not help: grow, which is what distinct stacks may do.
-            if self.entries.len() > before / 2 {
-                self.limit = self.limit.saturating_mul(2);
-            }
         }
     }
 

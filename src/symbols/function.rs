@@ -177,10 +177,7 @@ impl<'m> Function<'m> {
         if record.named_by != NamedBy::NameSection {
             return Cow::Borrowed(raw);
         }
-        let mut name = String::new();
-        // Writing to a string cannot fail, and a name that is not mangled comes out as it was.
-        let _ = wasmtime_environ::demangle_function_name(&mut name, raw);
-        if name == raw { Cow::Borrowed(raw) } else { Cow::Owned(name) }
+        demangle(raw).map_or(Cow::Borrowed(raw), Cow::Owned)
     }
 
     /// Where its text starts.
@@ -254,5 +251,33 @@ impl<'m> Function<'m> {
 
     fn record(self) -> &'m super::map::FunctionRecord {
         &self.map.functions[self.index as usize]
+    }
+}
+
+/// A mangled name as its author wrote it, without the hashes that only a linker needs. `None` if it is not mangled.
+fn demangle(name: &str) -> Option<String> {
+    if let Ok(rust) = rustc_demangle::try_demangle(name) {
+        return Some(format!("{rust:#}"));
+    }
+    // Without the prefix that every mangled C++ name has, short names of C would be taken for types of C++.
+    if !name.starts_with("_Z") {
+        return None;
+    }
+    cpp_demangle::Symbol::new(name).ok()?.demangle().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::demangle;
+
+    #[test]
+    fn names_are_shown_as_their_authors_wrote_them() {
+        let demangle = |name| demangle(name).unwrap_or_default();
+        assert_eq!(demangle("_ZN4demo3add17h0123456789abcdefE"), "demo::add");
+        assert_eq!(demangle("_RNvCsb2a8dc20e5c_3app12count_primes"), "app::count_primes");
+        assert_eq!(demangle("_ZNSt6vectorIiE9push_backEi"), "std::vector<int>::push_back(int)");
+        for plain in ["main", "i", "cabi_realloc", "wasi:cli/run@0.2.6#run"] {
+            assert_eq!(demangle(plain), "");
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::FxHashMap;
+use wasmtime_environ::component::UnsafeIntrinsic;
 use wasmtime_environ::{Abi, BuiltinFunctionIndex, FuncIndex, FuncKey, HostCall, ModuleInternedTypeIndex};
 
 use super::component_names::ComponentNames;
@@ -155,14 +156,7 @@ impl Namer<'_> {
             FuncKey::ResourceDropTrampoline => {
                 canonical(FunctionKind::ResourceIntrinsic, "resource.drop (by the host)", Abi::Wasm)
             }
-            FuncKey::UnsafeIntrinsic(abi, intrinsic) => {
-                let (library, kind) = if intrinsic.name().starts_with("context-") {
-                    (CANONICAL_ABI, FunctionKind::CanonicalIntrinsic)
-                } else {
-                    ("wasmtime unsafe intrinsics", FunctionKind::UnsafeIntrinsic)
-                };
-                Named::plain(kind, library, with_abi(intrinsic.name().to_owned(), abi), NamedBy::Wasmtime)
-            }
+            FuncKey::UnsafeIntrinsic(abi, intrinsic) => unsafe_intrinsic(intrinsic, abi),
             FuncKey::ModuleStartup(abi, module) => {
                 let library = format!("{} (start-up)", self.components.module(module.as_u32()));
                 let name = with_abi("start-up".to_owned(), abi);
@@ -463,11 +457,17 @@ impl Namer<'_> {
         self.module(module).exported_functions().find(|(name, _)| *name == export).map(|(_, function)| function)
     }
 
+    /// Who uses a definition: a consumer that spells a WIT name, rather than one that does not.
     fn first_use(&self, definition: Definition) -> Option<Use<'_>> {
-        let uses = self.wiring.as_ref()?.uses(definition);
-        // A consumer that spells a WIT name is better than one that does not.
-        let spelled = uses.iter().find(|used| wit_name::from_core_import(used.module, used.field).is_some());
-        spelled.or(uses.first()).copied()
+        let wiring = self.wiring.as_ref()?;
+        // Adapter modules name their imports for themselves, in words that look like WIT (`runtime` `trap`).
+        let by_adapter = |used: &&Use<'_>| {
+            let instance = wiring.instances.get(used.instance as usize);
+            instance.is_some_and(|instance| instance.component_instance.is_none())
+        };
+        let mut uses = wiring.uses(definition).iter().filter(|used| !by_adapter(used));
+        let mut spelled = uses.clone().filter(|used| wit_name::from_core_import(used.module, used.field).is_some());
+        spelled.next().or_else(|| uses.next()).copied()
     }
 
     /// The function `function` of every instance of `module`.
@@ -577,6 +577,23 @@ fn builtin_call(builtin: BuiltinFunctionIndex, abi: Abi) -> Named {
     Named::plain(FunctionKind::Builtin, "wasmtime builtins", name, NamedBy::Wasmtime)
 }
 
+/// Most give trusted guests access to host memory; the rest are how `context.get` and `context.set` are compiled.
+fn unsafe_intrinsic(intrinsic: UnsafeIntrinsic, abi: Abi) -> Named {
+    use UnsafeIntrinsic::{ContextGetI32_0, ContextGetI32_1, ContextSetI32_0, ContextSetI32_1};
+    let context = match intrinsic {
+        ContextGetI32_0 => "context.get 0",
+        ContextGetI32_1 => "context.get 1",
+        ContextSetI32_0 => "context.set 0",
+        ContextSetI32_1 => "context.set 1",
+        other => {
+            let name = with_abi(other.name().to_owned(), abi);
+            let library = "wasmtime unsafe intrinsics";
+            return Named::plain(FunctionKind::UnsafeIntrinsic, library, name, NamedBy::Wasmtime);
+        }
+    };
+    canonical(FunctionKind::CanonicalIntrinsic, context, abi)
+}
+
 /// Builtins that carry out one WebAssembly instruction are shown as that instruction.
 fn instruction_name(builtin: &str) -> String {
     match builtin {
@@ -619,7 +636,8 @@ fn export_name(name: &str) -> String {
 fn core_exports<'a>(artifacts: &'a Artifacts<'_>) -> Vec<FxHashMap<FuncIndex, &'a str>> {
     let of_module = |module: &'a ModuleArtifact<'_>| {
         let mut names = FxHashMap::default();
-        for (name, function) in module.exported_functions() {
+        // An export may have an empty name, which names nothing.
+        for (name, function) in module.exported_functions().filter(|(name, _)| !name.is_empty()) {
             names.entry(function).or_insert(name);
         }
         names

@@ -1,4 +1,4 @@
-;; A list of records crosses from one component to another: the adapter module has helpers that convert values.
+;; A list of records with strings crosses from one component to another.
 (component $composed
   (component $provider
     (core module $provider
@@ -10,7 +10,7 @@
     (export $point' "point" (type $point))
     (func $total (param "points" (list $point')) (result u32)
       (canon lift (core func $i "demo:math/ops@0.1.0#total")
-        (memory $i "memory") (realloc (func $i "cabi_realloc"))))
+        (memory (core memory $i "memory")) (realloc (core func $i "cabi_realloc"))))
     (instance $ops (export "point" (type $point')) (export "total" (func $total)))
     (export "demo:math/ops@0.1.0" (instance $ops)))
   (component $app
@@ -20,7 +20,7 @@
       (export "total" (func (param "points" (list $point')) (result u32)))))
     (core module $memory (memory (export "memory") 1))
     (core instance $mem (instantiate $memory))
-    (core func $total (canon lower (func $ops "total") (memory $mem "memory")))
+    (core func $total (canon lower (func $ops "total") (memory (core memory $mem "memory"))))
     (core module $main
       (import "demo:math/ops@0.1.0" "total" (func $total (param i32 i32) (result i32)))
       (func $run (export "run") (result i32) (call $total (i32.const 0) (i32.const 0))))

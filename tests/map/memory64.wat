@@ -1,4 +1,4 @@
-;; A component with a 64-bit memory passes a string to one with a 32-bit memory. Growth and copies call builtins.
+;; A 64-bit memory. Growing and filling it calls builtins.
 (component $wide
   (core module $main
     (memory (export "memory") i64 1)

@@ -3,7 +3,7 @@
   (component $provider
     (core module $dtor (func $drop_counter (export "demo:math/ops@0.1.0#[dtor]counter") (param i32)))
     (core instance $d (instantiate $dtor))
-    (type $counter (resource (rep i32) (dtor (func $d "demo:math/ops@0.1.0#[dtor]counter"))))
+    (type $counter (resource (rep i32) (dtor (core func $d "demo:math/ops@0.1.0#[dtor]counter"))))
     (core func $new (canon resource.new $counter))
     (core func $rep (canon resource.rep $counter))
     (core module $provider

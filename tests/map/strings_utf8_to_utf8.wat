@@ -12,8 +12,8 @@
     (core instance $i (instantiate $provider))
     (func $echo (param "text" string) (result string)
       (canon lift (core func $i "demo:text/echo@0.1.0#echo") string-encoding=utf8
-        (memory $i "memory") (realloc (func $i "cabi_realloc"))
-        (post-return (func $i "cabi_post_demo:text/echo@0.1.0#echo"))))
+        (memory (core memory $i "memory")) (realloc (core func $i "cabi_realloc"))
+        (post-return (core func $i "cabi_post_demo:text/echo@0.1.0#echo"))))
     (instance $e (export "echo" (func $echo)))
     (export "demo:text/echo@0.1.0" (instance $e)))
   (component $app
@@ -24,7 +24,7 @@
       (func $realloc (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 64))
     (core instance $mem (instantiate $memory))
     (core func $echo (canon lower (func $echo "echo") string-encoding=utf8
-      (memory $mem "memory") (realloc (func $mem "cabi_realloc"))))
+      (memory (core memory $mem "memory")) (realloc (core func $mem "cabi_realloc"))))
     (core module $main
       (import "demo:text/echo@0.1.0" "echo" (func $echo (param i32 i32 i32)))
       (func $run (export "run") (call $echo (i32.const 0) (i32.const 0) (i32.const 32))))

@@ -1,6 +1,6 @@
 //! What several test binaries need.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
-#![allow(missing_docs, reason = "test support")]
+#![allow(missing_docs, unreachable_pub, reason = "test support")]
 
 pub mod firefox;
 
@@ -29,7 +29,7 @@ pub fn config() -> Config {
     config
         .wasm_memory64(true)
         .wasm_component_model_async(true)
-        .wasm_component_model_async_builtins(true)
+        .wasm_component_model_more_async_builtins(true)
         .wasm_component_model_async_stackful(true)
         .wasm_component_model_threading(true)
         .wasm_component_model_error_context(true)
