@@ -160,7 +160,7 @@ impl<'m> Wiring<'m> {
         wiring.assign_roles(modules);
         wiring.find_forwards(modules);
         wiring.find_uses(modules);
-        wiring.find_preview1_adapters();
+        wiring.find_preview1_adapters(modules);
         let options = |index: OptionsIndex| {
             let options = component.options.get(index);
             let post_return: Option<RuntimePostReturnIndex> = options.and_then(|options| options.post_return);
@@ -219,7 +219,7 @@ impl<'m> Wiring<'m> {
             }
         }
         for (role, module) in self.roles.iter_mut().zip(modules) {
-            if module.name().is_some_and(|name| name.starts_with("wit-component:adapter:")) {
+            if module.name() == Some("wit-component:adapter:wasi_snapshot_preview1") {
                 *role = ModuleRole::Preview1Adapter;
             }
         }
@@ -297,16 +297,16 @@ impl<'m> Wiring<'m> {
         self.roles.get(self.instances.get(instance as usize)?.module? as usize)
     }
 
-    /// Whoever provides a preview 1 module to others is an adapter for it, whatever its name.
-    fn find_preview1_adapters(&mut self) {
+    /// A nameless module that provides preview 1 to others is an adapter for it.
+    fn find_preview1_adapters(&mut self, modules: &[ModuleArtifact<'_>]) {
         for (definition, uses) in &self.uses {
             let Definition::Function { instance, .. } = definition else { continue };
             let preview1 = uses.iter().any(|one| matches!(one.module, "wasi_snapshot_preview1" | "wasi_unstable"));
-            let Some(module) = self.instances.get(*instance as usize).and_then(|instance| instance.module) else {
-                continue;
-            };
+            let module = self.instances.get(*instance as usize).and_then(|instance| instance.module);
+            let Some(module) = module.filter(|_| preview1) else { continue };
+            let nameless = modules.get(module as usize).is_some_and(|module| module.name().is_none());
             if let Some(role @ ModuleRole::Guest) = self.roles.get_mut(module as usize)
-                && preview1
+                && nameless
             {
                 *role = ModuleRole::Preview1Adapter;
             }

@@ -39,7 +39,6 @@ pub(crate) struct GuestRun {
 
 /// Runs a guest and writes its profile. Returns only if the guest did not end the process itself.
 pub(crate) fn run(guest: GuestRun) -> Result<ExitCode> {
-    checks::options(&guest.command)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
     let result = runtime.block_on(run_in_runtime(guest, runtime.handle()));
     // A guest that was left waiting for input must not keep the process.
@@ -50,7 +49,9 @@ pub(crate) fn run(guest: GuestRun) -> Result<ExitCode> {
 async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Result<ExitCode> {
     let GuestRun { mut command, file, interval, outputs, verbosity } = guest;
     let path = file.path().display();
+    // Also reads the groups of options such as `-W`, which are not parsed before.
     command.run.common.init_logging().map_err(failed)?;
+    checks::options(&command)?;
     let engine = engine(&mut command, &file)?;
     let spinner = file.spinner();
     // The type of a loaded target has no public name, so what it is has to be asked of the file.

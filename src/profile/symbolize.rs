@@ -40,7 +40,7 @@ pub(crate) fn symbolize(
             match stacks[stack.0 as usize] {
                 Some(stack) => samples.push(Sample { time, stack, count, wall, cpu }),
                 // None of its functions is in the map, so nothing of it may be shown.
-                None => counts.lose_kept(LossReason::NoAllowedFrame, count),
+                None => counts.lose_kept(LossReason::NoVisibleFrame, count),
             }
         }
         threads.push(Thread { name, samples });

@@ -13,16 +13,17 @@ use super::timeline::{Entry, Timeline};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum LossReason {
-    /// No frame of the stack belonged to a component or module that the recorder may show.
-    NoAllowedFrame,
+    /// No frame of the stack belonged to a component or module that the recorder may show, or Wasmtime reported no
+    /// frames, as it does while an instance is being initialised.
+    NoVisibleFrame,
 }
 
 impl LossReason {
-    /// The name used in every output: `no-allowed-frame`.
+    /// The name used in every output: `no-visible-frame`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::NoAllowedFrame => "no-allowed-frame",
+            Self::NoVisibleFrame => "no-visible-frame",
         }
     }
 }
@@ -89,7 +90,7 @@ impl SampleLog {
     pub(crate) fn record(&mut self, sample: RawSample, outermost_first: impl Iterator<Item = RawFrame>) {
         self.counts.taken += 1;
         let Some(stack) = self.stacks.intern(outermost_first) else {
-            *self.counts.lost.entry(LossReason::NoAllowedFrame).or_default() += 1;
+            *self.counts.lost.entry(LossReason::NoVisibleFrame).or_default() += 1;
             return;
         };
         self.counts.kept += 1;

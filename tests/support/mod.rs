@@ -41,6 +41,11 @@ pub fn engine() -> Engine {
     Engine::new(&config()).expect("a configuration that Wasmtime supports here")
 }
 
+/// An engine whose images `witprof run` accepts: its defaults, with epoch interruption.
+pub fn engine_like_the_command_line() -> Engine {
+    Engine::new(Config::new().epoch_interruption(true)).expect("a configuration that Wasmtime supports here")
+}
+
 /// Compiles WAT or a binary.
 pub fn component(engine: &Engine, bytes: &[u8]) -> Component {
     Component::new(engine, bytes).unwrap_or_else(|error| panic!("compiling a component: {error:?}"))

@@ -1,0 +1,391 @@
+//! The command line on real and on broken input. Every test runs `witprof` in a process of its own.
+#![allow(missing_docs, reason = "tests")]
+
+mod support;
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const EPOCH_LOOP: &str = "(func $forever (loop $l br $l))";
+
+fn witprof(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_witprof"));
+    command.current_dir(folder).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
+    command
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    witprof(folder).args(arguments).output().expect("running witprof")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn write(folder: &Path, name: &str, contents: impl AsRef<[u8]>) {
+    std::fs::write(folder.join(name), contents).expect("writing a test file");
+}
+
+/// Reads a Firefox profile and checks it.
+fn profile(path: &Path) -> Value {
+    let bytes = support::read(path);
+    let mut json = Vec::new();
+    if path.extension().is_some_and(|end| end == "gz") {
+        flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut json).expect("a complete gzip file");
+    } else {
+        json = bytes;
+    }
+    let json: Value = serde_json::from_slice(&json).expect("complete JSON");
+    support::firefox::validate(&json);
+    json
+}
+
+/// Fails with exit code 2 and a message that contains all of `parts`, prints nothing to stdout, and leaves no file.
+fn assert_refused(folder: &Path, arguments: &[&str], parts: &[&str]) {
+    let before = files(folder);
+    let output = run(folder, arguments);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+    assert!(output.stdout.is_empty(), "{arguments:?}: {}", text(&output.stdout));
+    for part in parts {
+        assert!(message.contains(part), "{arguments:?}: no {part:?} in: {message}");
+    }
+    assert!(!message.contains("panicked"), "{arguments:?}: {message}");
+    assert_eq!(files(folder), before, "{arguments:?} left files behind");
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("the folder");
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// A wasip1 program with `code` as its `_start`.
+fn program(code: &str) -> String {
+    format!(
+        "(module $program
+          (import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))
+          (memory (export \"memory\") 1)
+          (func $spin (local i32) (local.set 0 (i32.const 30000000))
+            (loop $l (local.set 0 (i32.sub (local.get 0) (i32.const 1))) (br_if $l (local.get 0))))
+          {EPOCH_LOOP}
+          (func $_start (export \"_start\") (call $spin) {code}))"
+    )
+}
+
+#[test]
+fn the_bundled_component_runs_and_its_hot_function_is_on_top() {
+    let folder = folder();
+    let kitchen = support::kitchen();
+    let output = run(folder.path(), &["run", "-o", "k.json", "-o", "k.json.gz", &kitchen.to_string_lossy(), "600"]);
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stdout.contains("primes"), "{stdout}");
+    assert!(!stdout.contains("samples"), "messages must not mix with the guest's output: {stdout}");
+    let hottest = stderr.lines().skip_while(|line| !line.contains("function")).nth(1).unwrap_or_default();
+    assert!(hottest.contains("app::count_primes"), "{stderr}");
+    assert!(stderr.contains("counter.increment  [demo:math/ops@0.1.0 (app -> provider)]"), "{stderr}");
+    assert!(stderr.contains("0 lost"), "{stderr}");
+    let plain = profile(&folder.path().join("k.json"));
+    assert_eq!(plain, profile(&folder.path().join("k.json.gz")));
+    let libraries: Vec<&str> =
+        plain["libs"].as_array().expect("libs").iter().filter_map(|library| library["name"].as_str()).collect();
+    assert!(libraries.contains(&"demo:math/ops@0.1.0 (app -> provider)"), "{libraries:?}");
+    assert!(libraries.iter().any(|name| name.starts_with("wasi:cli/run@0.2")), "{libraries:?}");
+    assert_eq!(files(folder.path()), ["k.json", "k.json.gz"]);
+}
+
+#[test]
+fn without_an_output_the_profile_is_named_after_the_component() {
+    let folder = folder();
+    write(folder.path(), "tiny.wat", program(""));
+    let output = run(folder.path(), &["run", "tiny.wat"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    profile(&folder.path().join("witprof-tiny.json.gz"));
+}
+
+#[test]
+fn quiet_prints_nothing() {
+    let folder = folder();
+    write(folder.path(), "tiny.wat", program(""));
+    let output = run(folder.path(), &["run", "--quiet", "-o", "p.json", "tiny.wat"]);
+    assert_eq!((text(&output.stdout), text(&output.stderr)), (String::new(), String::new()));
+    profile(&folder.path().join("p.json"));
+}
+
+#[test]
+fn a_guest_that_exits_keeps_its_code_and_leaves_a_profile() {
+    let folder = folder();
+    write(folder.path(), "exit.wat", program("(call $exit (i32.const 42))"));
+    let output = run(folder.path(), &["run", "-o", "p.json", "exit.wat"]);
+    assert_eq!(output.status.code(), Some(42), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("spin  [program]"), "{}", text(&output.stderr));
+    profile(&folder.path().join("p.json"));
+}
+
+#[test]
+fn a_guest_that_traps_leaves_a_profile() {
+    let folder = folder();
+    write(folder.path(), "trap.wat", program("unreachable"));
+    let output = run(folder.path(), &["run", "-o", "p.json", "trap.wat"]);
+    // As `wasmtime run` does: 128 + SIGABRT.
+    assert_eq!(output.status.code(), Some(134), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("unreachable"), "{}", text(&output.stderr));
+    profile(&folder.path().join("p.json"));
+}
+
+#[test]
+fn a_guest_out_of_memory_leaves_a_profile() {
+    let folder = folder();
+    let code = "(loop $l (br_if $l (i32.ne (memory.grow (i32.const 100)) (i32.const -1)))) unreachable";
+    write(folder.path(), "oom.wat", program(code));
+    let output = run(folder.path(), &["run", "-o", "p.json", "-W", "max-memory-size=10000000", "oom.wat"]);
+    assert_eq!(output.status.code(), Some(134), "{}", text(&output.stderr));
+    profile(&folder.path().join("p.json"));
+}
+
+#[test]
+fn a_time_limit_ends_a_guest_that_never_would() {
+    let folder = folder();
+    write(folder.path(), "loop.wat", program("(call $forever)"));
+    let output = run(folder.path(), &["run", "-o", "p.json", "-W", "timeout=300ms", "loop.wat"]);
+    assert_eq!(output.status.code(), Some(134), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("forever  [program]"), "{}", text(&output.stderr));
+    profile(&folder.path().join("p.json"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_guest_leaves_a_profile() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let folder = folder();
+        // Says that it runs, then never ends.
+        let wat = "(module $program
+          (import \"wasi_snapshot_preview1\" \"fd_write\" (func $write (param i32 i32 i32 i32) (result i32)))
+          (memory (export \"memory\") 1)
+          (data (i32.const 0) \"\\08\\00\\00\\00\\06\\00\\00\\00ready\\0a\")
+          (func $forever (loop $l br $l))
+          (func $_start (export \"_start\")
+            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 100)))
+            (call $forever)))";
+        write(folder.path(), "loop.wat", wat);
+        let mut child = witprof(folder.path())
+            .args(["run", "-o", "p.json", "loop.wat"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starting witprof");
+        let mut ready = [0; 6];
+        child.stdout.as_mut().expect("its stdout").read_exact(&mut ready).expect("the guest's message");
+        assert_eq!(&ready, b"ready\n");
+        let kill = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().expect("kill");
+        assert!(kill.success());
+        let output = child.wait_with_output().expect("witprof's end");
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        profile(&folder.path().join("p.json"));
+        assert_eq!(files(folder.path()), ["loop.wat", "p.json"]);
+    }
+}
+
+#[test]
+fn the_guest_gets_stdin_arguments_and_environment() {
+    let folder = folder();
+    let kitchen = support::kitchen();
+    let output = run(folder.path(), &["run", "--quiet", "-o", "p.json", &kitchen.to_string_lossy(), "not a number"]);
+    // The bundled program refuses arguments that are not numbers.
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    profile(&folder.path().join("p.json"));
+}
+
+#[test]
+fn precompiled_components_run_and_are_mapped() {
+    let folder = folder();
+    let engine = support::engine_like_the_command_line();
+    let image = engine.precompile_component(&support::read(&support::kitchen())).expect("compiling");
+    write(folder.path(), "k.cwasm", image);
+    assert_refused(folder.path(), &["run", "-o", "p.json", "k.cwasm", "30"], &["--allow-precompiled"]);
+    let output = run(folder.path(), &["run", "--allow-precompiled", "-o", "p.json", "k.cwasm", "300"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    profile(&folder.path().join("p.json"));
+    let map = run(folder.path(), &["map", "--json", "k.cwasm"]);
+    let map: Value = serde_json::from_slice(&map.stdout).expect("a JSON map");
+    assert_eq!((&map["component"], &map["unattributed_bytes"]), (&Value::from("k"), &Value::from(0)));
+}
+
+#[test]
+fn precompiled_files_that_cannot_work_say_why() {
+    let folder = folder();
+    let kitchen = support::read(&support::kitchen());
+    let engine = wasmtime::Engine::default();
+    write(folder.path(), "no-epochs.cwasm", engine.precompile_component(&kitchen).expect("compiling"));
+    let arguments = ["run", "--allow-precompiled", "no-epochs.cwasm"];
+    assert_refused(folder.path(), &arguments, &["epoch", "wasmtime compile -W epoch-interruption"]);
+
+    let mut image = support::engine_like_the_command_line().precompile_component(&kitchen).expect("compiling");
+    // The major version with its length in front.
+    let version = find(&image, b"\x0248").expect("the version of Wasmtime") + 1;
+    image[version..version + 2].copy_from_slice(b"47");
+    write(folder.path(), "other-version.cwasm", &image);
+    assert_refused(folder.path(), &["run", "--allow-precompiled", "other-version.cwasm"], &["version"]);
+
+    image[version..version + 2].copy_from_slice(b"48");
+    if let Some(target) = find(&image, b"x86_64-unknown-linux-gnu") {
+        image[target..target + 6].copy_from_slice(b"mips64");
+        write(folder.path(), "other-cpu.cwasm", &image);
+        assert_refused(folder.path(), &["run", "--allow-precompiled", "other-cpu.cwasm"], &["mips64", "CPU"]);
+    }
+    let pulley =
+        wasmtime::Engine::new(wasmtime::Config::new().epoch_interruption(true).target("pulley64").expect("a target"));
+    let image = pulley.expect("an engine").precompile_component(&kitchen).expect("compiling");
+    write(folder.path(), "pulley.cwasm", image);
+    assert_refused(folder.path(), &["run", "--allow-precompiled", "pulley.cwasm"], &["pulley64", "CPU"]);
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+#[test]
+fn bad_files_are_refused() {
+    let folder = folder();
+    let kitchen = support::read(&support::kitchen());
+    write(folder.path(), "text.wasm", "this is not WebAssembly");
+    write(folder.path(), "empty.wasm", "");
+    write(folder.path(), "noise.wasm", [0xff; 4096]);
+    write(folder.path(), "truncated.wasm", &kitchen[..kitchen.len() / 2]);
+    write(
+        folder.path(),
+        "half.cwasm",
+        &wasmtime::Engine::default().precompile_component(&kitchen).expect("compiling")[..5000],
+    );
+    for command in [&["run", "--allow-precompiled"][..], &["map"]] {
+        for file in ["text.wasm", "empty.wasm", "noise.wasm", "truncated.wasm", "half.cwasm", "missing.wasm"] {
+            let arguments: Vec<&str> = command.iter().copied().chain([file]).collect();
+            assert_refused(folder.path(), &arguments, &[file]);
+        }
+    }
+}
+
+#[test]
+fn bit_flips_never_panic() {
+    let folder = folder();
+    let original = wat::parse_file(support::root().join("tests/map/resources.wat")).expect("WAT");
+    for position in (8..original.len()).step_by(original.len() / 40) {
+        let mut flipped = original.clone();
+        flipped[position] ^= 0x10;
+        write(folder.path(), "flipped.wasm", &flipped);
+        let output = run(folder.path(), &["map", "flipped.wasm"]);
+        assert!(matches!(output.status.code(), Some(0 | 2)), "{position}: {}", text(&output.stderr));
+        assert!(!text(&output.stderr).contains("panicked"), "{position}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn missing_imports_are_named() {
+    let folder = folder();
+    write(
+        folder.path(),
+        "needs.wat",
+        "(component
+          (import \"demo:a/one@1.0.0\" (instance (export \"f\" (func))))
+          (import \"demo:b/two@1.0.0\" (instance (export \"r\" (type (sub resource))) (export \"g\" (func (result u32)))))
+          (core module $m (func (export \"run\") (result i32) i32.const 0))
+          (core instance $i (instantiate $m))
+          (func $run (result (result)) (canon lift (core func $i \"run\")))
+          (instance $cli (export \"run\" (func $run)))
+          (export \"wasi:cli/run@0.2.0\" (instance $cli)))",
+    );
+    assert_refused(folder.path(), &["run", "needs.wat"], &["demo:a/one@1.0.0", "demo:b/two@1.0.0"]);
+    write(folder.path(), "needs-core.wat", "(module (import \"env\" \"f\" (func)) (import \"env\" \"g\" (func)))");
+    assert_refused(folder.path(), &["run", "needs-core.wat"], &["env f", "env g"]);
+}
+
+#[test]
+fn a_component_that_is_no_command_says_what_it_exports() {
+    let folder = folder();
+    let wat = support::root().join("tests/map/one_module.wat");
+    assert_refused(folder.path(), &["run", &wat.to_string_lossy()], &["wasi:cli/run", "answer", "--invoke"]);
+    let output = run(folder.path(), &["run", "--invoke", "answer()", "-o", "p.json", &wat.to_string_lossy()]);
+    assert_eq!(text(&output.stdout).trim(), "42", "{}", text(&output.stderr));
+    profile(&folder.path().join("p.json"));
+}
+
+#[test]
+fn usage_errors_are_refused_before_anything_runs() {
+    let folder = folder();
+    write(folder.path(), "tiny.wat", program(""));
+    for interval in ["0", "0ms", "1ns", "2000s", "soon", "-1ms"] {
+        assert_refused(folder.path(), &["run", &format!("--interval={interval}"), "tiny.wat"], &["--interval"]);
+    }
+    assert_refused(folder.path(), &["run", "--sampler", "magic", "tiny.wat"], &["--sampler"]);
+    assert_refused(folder.path(), &["run", "-o", "nowhere/p.json", "tiny.wat"], &["nowhere/p.json"]);
+    assert_refused(folder.path(), &["run", "-o", "profile.txt", "tiny.wat"], &["profile.txt", ".json"]);
+    assert_refused(folder.path(), &["run", "--profile=perfmap", "tiny.wat"], &["--profile"]);
+    assert_refused(folder.path(), &["run", "--profile=guest", "tiny.wat"], &["--profile"]);
+    assert_refused(folder.path(), &["run", "-D", "guest-debug", "tiny.wat"], &["debug"]);
+    assert_refused(folder.path(), &["map", "-D", "guest-debug", "tiny.wat"], &["debug"]);
+    assert_refused(folder.path(), &["run", "-W", "epoch-interruption=n", "tiny.wat"], &["epoch"]);
+    assert_refused(folder.path(), &["run"], &["WASM"]);
+    assert_refused(folder.path(), &["frobnicate"], &["frobnicate"]);
+    std::fs::create_dir(folder.path().join("folder.json")).expect("a folder");
+    assert_refused(folder.path(), &["run", "-o", "folder.json", "tiny.wat"], &["folder.json", "directory"]);
+}
+
+#[test]
+fn an_existing_profile_survives_a_failed_run() {
+    let folder = folder();
+    write(folder.path(), "p.json", "precious");
+    write(folder.path(), "bad.wasm", "bad");
+    assert_refused(folder.path(), &["run", "-o", "p.json", "bad.wasm"], &["bad.wasm"]);
+    assert_eq!(std::fs::read_to_string(folder.path().join("p.json")).expect("the old file"), "precious");
+}
+
+#[test]
+fn every_option_of_wasmtime_run_is_there() {
+    let folder = folder();
+    let help = text(&run(folder.path(), &["run", "--help"]).stdout);
+    for option in [
+        "--allow-precompiled",
+        "--argv0",
+        "--config",
+        "--dir",
+        "--env",
+        "--invoke",
+        "--preload",
+        "-C,",
+        "-D,",
+        "-O,",
+        "-S,",
+        "-W,",
+        "--output",
+        "--interval",
+        "--sampler",
+        "--quiet",
+    ] {
+        assert!(help.contains(option), "no {option} in: {help}");
+    }
+}
+
+#[test]
+fn the_map_of_the_bundled_component_is_printed() {
+    let folder = folder();
+    let kitchen = support::kitchen().to_string_lossy().into_owned();
+    let table = text(&run(folder.path(), &["map", &kitchen]).stdout);
+    assert!(table.contains("demo:math/ops@0.1.0 (app -> provider)"), "{table}");
+    assert!(table.contains(" 0 bytes unattributed"), "{table}");
+    let functions = text(&run(folder.path(), &["map", "--functions", &kitchen]).stdout);
+    assert!(functions.contains("describe: func(points: list<point>) -> string"));
+    let json = run(folder.path(), &["map", "--json", "-O", "opt-level=0", &kitchen]);
+    let json: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(json["unattributed_bytes"], 0);
+}
