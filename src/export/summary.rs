@@ -28,9 +28,10 @@ fn summary(profile: &Profile, functions: usize, out: &mut dyn Write) -> io::Resu
         write!(out, ", {} of them without their outermost frames", counts.truncated)?;
     }
     let wall = profile.wall_time();
+    writeln!(out)?;
     writeln!(
         out,
-        "; {} wall time sampled of {} elapsed, {} CPU time; {} sampler every {:?}",
+        "{} sampled of {} elapsed, {} of it on the CPU; {} sampler, every {:?}",
         seconds(wall),
         seconds(profile.elapsed()),
         seconds(profile.cpu_time()),

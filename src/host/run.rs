@@ -175,7 +175,7 @@ fn write(recorder: &Recorder, outputs: Vec<OutputFile>, verbosity: Verbosity) {
         let path = escape_control(&output.path().display().to_string()).into_owned();
         match output.write(&profile) {
             Ok(()) if verbosity == Verbosity::Normal => {
-                eprintln!("\nprofile: {path} (open it at https://profiler.firefox.com)");
+                eprintln!("\nprofile: {path} (load it at https://profiler.firefox.com)");
             }
             Ok(()) => {}
             Err(error) => cli::report(&error),

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Store, UpdateDeadline};
 
+use super::clock::thread_cpu_time;
 use super::epoch::EpochProbe;
 use super::epoch::ticker::Ticker;
 use crate::component::CompiledCode;
@@ -171,11 +172,22 @@ impl RecorderBuilder {
             started_at: SystemTime::now(),
             finished: AtomicBool::new(false),
             end: Mutex::new(None),
-            cpu_readings: Mutex::default(),
+            clock_readings: Mutex::default(),
             log: Mutex::new(SampleLog::new(interval)),
         };
         Ok(Recorder { shared: Arc::new(shared), ticker: Mutex::new(ticker) })
     }
+}
+
+/// The clocks of a thread.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClockReading {
+    /// Wall-clock time since the recording began.
+    pub(super) now: Duration,
+    /// The same when this thread's clocks were read last.
+    pub(super) last: Duration,
+    /// CPU time of the thread since then.
+    pub(super) cpu: Duration,
 }
 
 /// What a recorder and its probes have in common.
@@ -190,8 +202,8 @@ pub(super) struct Shared {
     finished: AtomicBool,
     /// When recording stopped.
     end: Mutex<Option<Duration>>,
-    /// The CPU time of each thread when it was read last.
-    cpu_readings: Mutex<FxHashMap<ThreadId, Duration>>,
+    /// Wall-clock and CPU time of each thread when they were read last.
+    clock_readings: Mutex<FxHashMap<ThreadId, (Duration, Option<Duration>)>>,
     log: Mutex<SampleLog>,
 }
 
@@ -209,11 +221,16 @@ impl Shared {
         self.by_text.get(&text.as_ptr().addr()).copied()
     }
 
-    /// Notes the CPU time of this thread, and returns how much has passed since it was noted last.
-    pub(super) fn note_cpu_time(&self, now: Option<Duration>) -> Duration {
-        let Some(now) = now else { return Duration::ZERO };
-        let before = lock(&self.cpu_readings).insert(std::thread::current().id(), now);
-        before.map_or(Duration::ZERO, |before| now.saturating_sub(before))
+    /// Reads the clocks of this thread, and returns how much has passed since they were read last.
+    pub(super) fn read_clocks(&self) -> ClockReading {
+        let (wall, cpu) = (self.elapsed(), thread_cpu_time());
+        let before = lock(&self.clock_readings).insert(std::thread::current().id(), (wall, cpu));
+        let (before_wall, before_cpu) = before.unwrap_or((wall, cpu));
+        ClockReading {
+            now: wall,
+            last: before_wall,
+            cpu: cpu.zip(before_cpu).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before)),
+        }
     }
 
     pub(super) fn record(&self, sample: RawSample, outermost_first: impl Iterator<Item = RawFrame>) {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use wasmtime::{AsContext, WasmBacktrace};
 
-use super::super::clock::thread_cpu_time;
 use super::super::recorder::Shared;
 use crate::address::WasmOffset;
 use crate::samples::{RawFrame, RawSample};
@@ -24,8 +23,7 @@ pub struct EpochProbe {
 
 impl EpochProbe {
     pub(in super::super) fn new(shared: Arc<Shared>) -> Self {
-        let last = shared.elapsed();
-        shared.note_cpu_time(thread_cpu_time());
+        let last = shared.read_clocks().now;
         Self { shared, last }
     }
 
@@ -35,12 +33,13 @@ impl EpochProbe {
         if self.shared.is_finished() {
             return;
         }
-        let time = self.shared.elapsed();
-        let wall = time.saturating_sub(self.last);
+        // Stores that take turns on a thread must not be charged with each other's time, so time counts from the last
+        // sample of this store or of any other on the thread, whichever is later.
+        let clocks = self.shared.read_clocks();
+        let time = clocks.now;
+        let wall = time.saturating_sub(self.last.max(clocks.last));
+        let cpu = clocks.cpu.min(wall);
         self.last = time;
-        // Stores that take turns on a thread must not be charged with each other's CPU time, so the reading before is
-        // the thread's and not the store's. What ran in between may still be the host; it cannot be more than passed.
-        let cpu = self.shared.note_cpu_time(thread_cpu_time()).min(wall);
 
         let store = store.as_context();
         let backtrace = WasmBacktrace::force_capture(&store);
