@@ -1,4 +1,9 @@
-//! witprof
+#![doc = include_str!("../README.md")]
+//!
+//! ---
+//!
+//! The rest of this page is the reference. [`SymbolMap`] says what compiled code is called, [`Recorder`] samples running
+//! stores, [`Profile`] holds what was found, and [`export`] writes both.
 
 mod address;
 mod component;

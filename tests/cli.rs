@@ -224,7 +224,38 @@ fn a_command_of_wasi_0_3_is_run_and_profiled() {
 }
 
 #[test]
-fn the_guest_gets_stdin_arguments_and_environment() {
+fn stdin_goes_to_the_guest_and_stdout_comes_from_it() {
+    let folder = folder();
+    // Reads 6 bytes from stdin and writes them to stdout.
+    let wat = "(module $echo
+      (import \"wasi_snapshot_preview1\" \"fd_read\" (func $read (param i32 i32 i32 i32) (result i32)))
+      (import \"wasi_snapshot_preview1\" \"fd_write\" (func $write (param i32 i32 i32 i32) (result i32)))
+      (memory (export \"memory\") 1)
+      (data (i32.const 0) \"\\10\\00\\00\\00\\06\\00\\00\\00\")
+      (func $_start (export \"_start\")
+        (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 100)))
+        (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 100)))))";
+    write(folder.path(), "echo.wat", wat);
+    write(folder.path(), "input", "hello\n");
+    let input = std::fs::File::open(folder.path().join("input")).expect("the input");
+    let mut command = witprof(folder.path());
+    let output = command.args(["run", "-o", "p.json", "echo.wat"]).stdin(input).output().expect("running witprof");
+    assert_eq!(text(&output.stdout), "hello\n", "{}", text(&output.stderr));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_profile_can_be_written_to_a_pipe() {
+    let folder = folder();
+    write(folder.path(), "tiny.wat", program(""));
+    std::os::unix::fs::symlink("/dev/stdout", folder.path().join("out.json")).expect("a link");
+    let output = run(folder.path(), &["run", "--quiet", "-o", "out.json", "tiny.wat"]);
+    let json: Value = serde_json::from_slice(&output.stdout).expect("complete JSON on stdout");
+    support::firefox::validate(&json);
+}
+
+#[test]
+fn the_guest_gets_arguments_and_its_own_exit_code() {
     let folder = folder();
     let kitchen = support::kitchen();
     let output = run(folder.path(), &["run", "--quiet", "-o", "p.json", &kitchen.to_string_lossy(), "not a number"]);

@@ -43,8 +43,8 @@ pub(crate) struct OutputFile {
 
 #[derive(Debug)]
 enum Target {
-    /// Beside the target, renamed to it when complete: a full disk or a signal leaves the old file whole.
-    Replace(NamedTempFile),
+    /// Written beside the target and renamed to it when complete: a full disk or a signal leaves the old file whole.
+    Replace,
     /// A pipe or device cannot be replaced.
     Direct(File),
 }
@@ -58,25 +58,15 @@ impl OutputFile {
         if existing.as_ref().is_some_and(std::fs::Metadata::is_dir) {
             bail!("opening the output file `{}`: it is a directory", path.display());
         }
-        let target = if let Some(metadata) = existing.filter(|metadata| !metadata.is_file()) {
-            let _ = metadata;
-            Target::Direct(File::options().write(true).open(path).with_context(opening)?)
-        } else {
-            // A link is followed, so that the rename replaces what it points to.
-            let resolved = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-            let folder = resolved.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let mut builder = tempfile::Builder::new();
-            builder.prefix(".witprof-").suffix(".tmp");
-            #[cfg(unix)]
-            {
-                use std::os::unix::fs::PermissionsExt as _;
-                // As for any new file: what the umask leaves of this.
-                builder.permissions(std::fs::Permissions::from_mode(0o666));
-            }
-            let file = builder.tempfile_in(folder).with_context(opening)?;
-            return Ok(Self { path: resolved, format, target: Target::Replace(file) });
-        };
-        Ok(Self { path: path.to_owned(), format, target })
+        if existing.is_some_and(|metadata| !metadata.is_file()) {
+            let file = File::options().write(true).open(path).with_context(opening)?;
+            return Ok(Self { path: path.to_owned(), format, target: Target::Direct(file) });
+        }
+        // A link is followed, so that the rename replaces what it points to.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        // Made and removed again: nothing may be left behind if the run is killed.
+        drop(temporary_file_beside(&path).with_context(opening)?);
+        Ok(Self { path, format, target: Target::Replace })
     }
 
     /// Where the profile will be.
@@ -88,7 +78,8 @@ impl OutputFile {
     pub(crate) fn write(self, profile: &Profile) -> Result<()> {
         let writing = || format!("writing the profile to `{}`", self.path.display());
         match self.target {
-            Target::Replace(mut file) => {
+            Target::Replace => {
+                let mut file = temporary_file_beside(&self.path).with_context(writing)?;
                 write_format(profile, self.format, file.as_file_mut()).with_context(writing)?;
                 file.persist(&self.path).with_context(writing)?;
             }
@@ -96,6 +87,20 @@ impl OutputFile {
         }
         Ok(())
     }
+}
+
+/// A new file in the folder of `path`, which removes itself when dropped.
+fn temporary_file_beside(path: &Path) -> io::Result<NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".witprof-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        // As for any new file: what the umask leaves of this.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
 }
 
 fn write_format(profile: &Profile, format: Format, file: &mut File) -> Result<()> {
@@ -108,10 +113,6 @@ fn write_format(profile: &Profile, format: Format, file: &mut File) -> Result<()
             gzip.finish()?;
         }
     }
-    finish(buffered)?;
+    buffered.flush()?;
     Ok(())
-}
-
-fn finish(mut buffered: BufWriter<&mut File>) -> io::Result<()> {
-    buffered.flush()
 }

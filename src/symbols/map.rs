@@ -64,7 +64,7 @@ pub(super) struct ModuleFunctions {
 ///
 /// let function = map.lookup(TextOffset::new(0)).expect("text starts with a function");
 /// assert_eq!(function.name(), "answer");
-/// assert_eq!(function.library().name, "demo/module[0]");
+/// assert_eq!(function.library().name, "demo/m");
 /// # Ok(())
 /// # }
 /// ```

@@ -1,0 +1,21 @@
+//! The least a host needs to profile a component.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::Store;
+use wasmtime::component::Component;
+use witprof::{Profile, Recorder, Result, SymbolMap};
+
+/// Profiles whatever `run` does with `store`.
+pub fn profile<T: 'static>(
+    component: &Component,
+    store: &mut Store<T>,
+    run: impl FnOnce(&mut Store<T>),
+) -> Result<Profile> {
+    let map = Arc::new(SymbolMap::builder("guest").component(component)?);
+    let recorder = Recorder::builder(Duration::from_millis(1)).component(map, component).start()?;
+    recorder.attach(store);
+    run(store);
+    Ok(recorder.finish())
+}
