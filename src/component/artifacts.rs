@@ -15,7 +15,7 @@ use crate::error::ImageProblem;
 pub(crate) struct Artifacts<'a> {
     /// Length of the text section.
     pub(crate) text_bytes: u32,
-    /// Bytes that an ELF symbol claims for a function the function table does not list: code we could not name.
+    /// Bytes that belong to no listed function but cannot be padding: code we could not name.
     pub(crate) unattributed_bytes: u32,
     /// Every compiled function, in text order.
     pub(crate) functions: Vec<CompiledFunction>,
@@ -53,7 +53,8 @@ impl<'a> Artifacts<'a> {
         };
         let functions = function_table::read(&table, image.text_bytes())?;
         check_modules(&functions, &modules)?;
-        let (trampolines, unattributed_bytes) = read_symbols(image, &functions)?;
+        let (trampolines, unlisted) = read_symbols(image, &functions)?;
+        let unattributed_bytes = unattributed_bytes(&functions, &unlisted);
         let names = image.function_names();
         let modules = modules.into_iter().map(|info| ModuleArtifact { info, names }).collect();
         let text_bytes = image.text_bytes();
@@ -110,29 +111,39 @@ fn check_modules(functions: &[CompiledFunction], modules: &[CompiledModuleInfo])
     Ok(())
 }
 
-/// Learns the purpose of each component trampoline, and how much code only the symbols know of.
+/// A gap between two functions that is this long is more than alignment: Wasmtime aligns functions to 32 bytes at most.
+const LONGER_THAN_PADDING: u32 = 64;
+
+/// Counts what lies between functions and is too long for padding, or is claimed by a symbol.
+fn unattributed_bytes(functions: &[CompiledFunction], unlisted: &[(u32, u32)]) -> u32 {
+    let ends = std::iter::once(0).chain(functions.iter().map(|function| function.start + function.length));
+    let gaps = ends.zip(functions).map(|(end, next)| (end, next.start - end));
+    let long: Vec<(u32, u32)> = gaps.filter(|(_, length)| *length >= LONGER_THAN_PADDING).collect();
+    let elsewhere =
+        unlisted.iter().filter(|(start, _)| !long.iter().any(|(gap, length)| (*gap..gap + length).contains(start)));
+    long.iter().chain(elsewhere).fold(0, |sum, (_, length)| sum.saturating_add(*length))
+}
+
+/// Learns the purpose of each component trampoline, and start and length of functions that only the symbols know of.
+#[expect(clippy::type_complexity, reason = "two lists, each explained by its name at the only call")]
 fn read_symbols(
     image: &Image<'_>,
     functions: &[CompiledFunction],
-) -> Result<(Vec<Option<TrampolinePurpose>>, u32), ImageProblem> {
+) -> Result<(Vec<Option<TrampolinePurpose>>, Vec<(u32, u32)>), ImageProblem> {
     let mut purposes = Vec::new();
-    let mut unattributed = 0_u32;
+    let mut unlisted = Vec::new();
     for symbol in image.text_symbols() {
         let found = functions.binary_search_by_key(&symbol.start, |function| function.start);
         let Some(function) = found.ok().map(|index| &functions[index]).filter(|f| f.length == symbol.length) else {
-            unattributed = unattributed.saturating_add(symbol.length);
+            unlisted.push((symbol.start, symbol.length));
             continue;
         };
         let FuncKey::ComponentTrampoline(abi, index) = function.key else { continue };
-        let (number, spelled_abi, purpose) = parse_component_trampoline(symbol.name).ok_or_else(|| {
-            ImageProblem::Inconsistent(format!("the trampoline symbol `{}` is not known", symbol.name))
-        })?;
+        let name = symbol.name().unwrap_or_default();
+        let (number, spelled_abi, purpose) = parse_component_trampoline(name)
+            .ok_or_else(|| ImageProblem::Inconsistent(format!("the trampoline symbol `{name}` is not known")))?;
         if number != index.as_u32() || spelled_abi != abi || !matches!(abi, Abi::Wasm | Abi::Array) {
-            return Err(ImageProblem::Inconsistent(format!(
-                "trampoline {} has the symbol `{}`",
-                index.as_u32(),
-                symbol.name
-            )));
+            return Err(ImageProblem::Inconsistent(format!("trampoline {} has the symbol `{}`", index.as_u32(), name)));
         }
         let slot = number as usize;
         if purposes.len() <= slot {
@@ -144,7 +155,7 @@ fn read_symbols(
         }
         purposes[slot] = Some(purpose);
     }
-    Ok((purposes, unattributed))
+    Ok((purposes, unlisted))
 }
 
 /// A core module as compiled, with lookups that never panic.
@@ -202,5 +213,21 @@ impl<'a> ModuleArtifact<'a> {
     pub(crate) fn defined_functions(&self) -> u32 {
         let all = u32::try_from(self.info.module.functions.len()).unwrap_or(u32::MAX);
         all.saturating_sub(self.imported_functions())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_short_gaps_without_a_symbol_are_padding() {
+        let function = |start, length| CompiledFunction { key: FuncKey::ResourceDropTrampoline, start, length };
+        let functions = [function(0, 10), function(32, 8), function(200, 50), function(256, 4)];
+        assert_eq!(unattributed_bytes(&functions, &[]), 160);
+        // Inside the long gap it is counted already, elsewhere it is not.
+        assert_eq!(unattributed_bytes(&functions, &[(64, 20)]), 160);
+        assert_eq!(unattributed_bytes(&functions, &[(12, 16)]), 176);
+        assert_eq!(unattributed_bytes(&[], &[]), 0);
     }
 }

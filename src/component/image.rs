@@ -1,7 +1,7 @@
 //! The ELF image that Wasmtime makes of a module or component: its sections, read where they lie.
 
 use object::elf::FileHeader64;
-use object::read::elf::ElfFile;
+use object::read::elf::{ElfFile, ElfSymbol};
 use object::{Endianness, FileFlags, Object, ObjectSection, ObjectSymbol, SymbolKind};
 use wasmtime::Module;
 use wasmtime::component::Component;
@@ -81,13 +81,19 @@ pub(crate) struct Image<'a> {
 }
 
 /// A text symbol of the image.
-pub(crate) struct TextSymbol<'a> {
+pub(crate) struct TextSymbol<'a, 'i> {
     /// Offset of the first byte.
     pub(crate) start: u32,
     /// Length in bytes.
     pub(crate) length: u32,
-    /// The spelling that Wasmtime chose.
-    pub(crate) name: &'a str,
+    symbol: ElfSymbol<'a, 'i, FileHeader64<Endianness>>,
+}
+
+impl<'a> TextSymbol<'a, '_> {
+    /// The spelling that Wasmtime chose. Looked up when asked for, because few of thousands are needed.
+    pub(crate) fn name(&self) -> Option<&'a str> {
+        self.symbol.name().ok()
+    }
 }
 
 impl<'a> Image<'a> {
@@ -134,16 +140,13 @@ impl<'a> Image<'a> {
     }
 
     /// The symbols of compiled functions, in no particular order.
-    pub(crate) fn text_symbols(&self) -> impl Iterator<Item = TextSymbol<'a>> + '_ {
+    pub(crate) fn text_symbols(&self) -> impl Iterator<Item = TextSymbol<'a, '_>> + '_ {
         self.elf.symbols().filter_map(|symbol| {
             if !symbol.is_definition() || symbol.kind() != SymbolKind::Text || symbol.size() == 0 {
                 return None;
             }
-            Some(TextSymbol {
-                start: u32::try_from(symbol.address()).ok()?,
-                length: u32::try_from(symbol.size()).ok()?,
-                name: symbol.name().ok()?,
-            })
+            let (start, length) = (u32::try_from(symbol.address()).ok()?, u32::try_from(symbol.size()).ok()?);
+            Some(TextSymbol { start, length, symbol })
         })
     }
 }

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use wasmparser::{
-    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentName, ComponentOuterAliasKind, Encoding,
+    Chunk, ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentName, ComponentOuterAliasKind, Encoding,
     KnownCustom, Parser, Payload,
 };
 
@@ -73,38 +73,40 @@ impl Source {
     /// other rules, because whoever compiled the bytes has reported that already.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut source = Self::default();
-        let mut open: Vec<usize> = Vec::new();
-        let mut inside_module = 0_usize;
-        for payload in Parser::new(0).parse_all(bytes) {
-            match payload.ok()? {
-                Payload::Version { encoding: Encoding::Component, .. } if open.is_empty() => {
+        // The components that are open, with the parsers to go on with.
+        let mut open: Vec<(usize, Parser)> = Vec::new();
+        let mut parser = Parser::new(0);
+        let mut rest = bytes;
+        loop {
+            let Chunk::Parsed { consumed, payload } = parser.parse(rest, true).ok()? else { return None };
+            rest = rest.get(consumed..)?;
+            match payload {
+                Payload::Version { encoding: Encoding::Module, .. } => return Some(source),
+                Payload::Version { .. } if open.is_empty() => {
                     source.components.push(ComponentSource { range: 0..bytes.len(), ..Default::default() });
-                    open.push(0);
+                    open.push((0, Parser::new(0)));
                 }
-                Payload::ModuleSection { .. } => {
-                    let component = *open.last()?;
+                // Code is nine tenths of a component, and has nothing to say here.
+                Payload::ModuleSection { unchecked_range, .. } => {
+                    let component = open.last()?.0;
                     let module = source.modules.len();
                     source.modules.push(ModuleSource { component, name: None });
                     source.components[component].module_space.push(Some(module));
-                    inside_module += 1;
+                    rest = rest.get(unchecked_range.len()..)?;
                 }
-                Payload::ComponentSection { unchecked_range, .. } => {
+                Payload::ComponentSection { parser: inner, unchecked_range } => {
                     let nested = source.components.len();
                     source.components.push(ComponentSource { range: unchecked_range, ..Default::default() });
-                    let parent = &mut source.components[*open.last()?];
+                    let parent = &mut source.components[open.last()?.0];
                     parent.steps.push(Step::Define(nested));
                     parent.component_space.push(Some(nested));
-                    open.push(nested);
+                    open.push((nested, std::mem::replace(&mut parser, inner)));
                 }
-                Payload::End(_) => {
-                    if inside_module > 0 {
-                        inside_module -= 1;
-                    } else {
-                        open.pop();
-                    }
-                }
-                payload if inside_module == 0 => source.component_payload(*open.last()?, payload)?,
-                _ => {}
+                Payload::End(_) => match open.pop() {
+                    Some((_, outer)) if !open.is_empty() => parser = outer,
+                    _ => break,
+                },
+                payload => source.component_payload(open.last()?.0, payload)?,
             }
         }
         source.instances = source.number_instances().unwrap_or_default();

@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 
+use rustc_hash::FxHashMap;
 use wasmtime_environ::component::{
     Component as ComponentInfo, CoreDef, CoreExport, Export, ExportIndex, ExportItem, GlobalInitializer,
     InstantiateModule, OptionsIndex, RuntimePostReturnIndex, UnsafeIntrinsic,
@@ -97,10 +98,12 @@ pub(crate) struct Wiring<'m> {
     pub(crate) lifted: Vec<LiftedExport<'m>>,
     /// For each lowering index: the import's name and the names inside of it.
     pub(crate) lowered: Vec<(&'m str, &'m [String])>,
-    pub(crate) entry_roles: HashMap<Definition, EntryRole>,
-    uses: HashMap<Definition, Vec<Use<'m>>>,
+    pub(crate) entry_roles: FxHashMap<Definition, EntryRole>,
+    uses: FxHashMap<Definition, Vec<Use<'m>>>,
+    /// By static module index: its instances, in instantiation order.
+    instances_of: Vec<Vec<u32>>,
     /// Shim slots: what they forward to.
-    forwards: HashMap<(u32, FuncIndex), Definition>,
+    forwards: FxHashMap<(u32, FuncIndex), Definition>,
     /// By instance: its import arguments, in the order of the module's imports.
     arguments: Vec<&'m [CoreDef]>,
 }
@@ -113,13 +116,14 @@ impl<'m> Wiring<'m> {
             roles: vec![ModuleRole::Guest; modules.len()],
             lifted: Vec::new(),
             lowered: Vec::new(),
-            entry_roles: HashMap::new(),
-            uses: HashMap::new(),
-            forwards: HashMap::new(),
+            entry_roles: FxHashMap::default(),
+            uses: FxHashMap::default(),
+            instances_of: vec![Vec::new(); modules.len()],
+            forwards: FxHashMap::default(),
             arguments: Vec::new(),
         };
-        let mut post_returns = HashMap::new();
-        let mut callbacks = HashMap::new();
+        let mut post_returns = FxHashMap::default();
+        let mut callbacks = FxHashMap::default();
         for initializer in &component.initializers {
             match initializer {
                 GlobalInitializer::InstantiateModule(instantiate, component_instance) => {
@@ -129,6 +133,10 @@ impl<'m> Wiring<'m> {
                         InstantiateModule::Import(..) => (None, &[][..]),
                     };
                     let component_instance = component_instance.map(|index| index.as_u32());
+                    let number = u32::try_from(wiring.instances.len()).unwrap_or(u32::MAX);
+                    if let Some(of_module) = module.and_then(|module| wiring.instances_of.get_mut(module as usize)) {
+                        of_module.push(number);
+                    }
                     wiring.instances.push(Instance { module, component_instance });
                     wiring.arguments.push(arguments);
                 }
@@ -192,9 +200,8 @@ impl<'m> Wiring<'m> {
     }
 
     /// The instances of a module, in instantiation order.
-    pub(crate) fn instances_of(&self, module: u32) -> impl Iterator<Item = u32> + '_ {
-        let numbered = (0_u32..).zip(&self.instances);
-        numbered.filter(move |(_, instance)| instance.module == Some(module)).map(|(number, _)| number)
+    pub(crate) fn instances_of(&self, module: u32) -> &[u32] {
+        self.instances_of.get(module as usize).map_or(&[], Vec::as_slice)
     }
 
     fn note_entry(&mut self, def: &CoreDef, role: EntryRole) {
@@ -267,7 +274,7 @@ impl<'m> Wiring<'m> {
     }
 
     fn find_uses(&mut self, modules: &'m [ModuleArtifact<'_>]) {
-        let mut direct: HashMap<Definition, Vec<Use<'m>>> = HashMap::new();
+        let mut direct: FxHashMap<Definition, Vec<Use<'m>>> = FxHashMap::default();
         for instance in 0..u32::try_from(self.instances.len()).unwrap_or(u32::MAX) {
             let Some(module) = self.module_of(instance, modules) else { continue };
             if self.role_of(instance) == Some(&ModuleRole::Fixups) {
@@ -297,7 +304,7 @@ impl<'m> Wiring<'m> {
         self.roles.get(self.instances.get(instance as usize)?.module? as usize)
     }
 
-    /// A nameless module that provides preview 1 to others is an adapter for it.
+    /// A nameless module that provides preview 1 to others is probably an adapter for it.
     fn find_preview1_adapters(&mut self, modules: &[ModuleArtifact<'_>]) {
         for (definition, uses) in &self.uses {
             let Definition::Function { instance, .. } = definition else { continue };

@@ -1,6 +1,7 @@
 //! What the components and core modules of a composition are called.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::wit_name;
 use crate::component::{Artifacts, ModuleRole, Source, Wiring};
@@ -12,7 +13,9 @@ pub(super) struct ComponentNames {
     /// By component instance.
     instances: Vec<usize>,
     /// By static module index: `<component>/<module>`, the name of its library.
-    modules: Vec<String>,
+    modules: Vec<Rc<str>>,
+    /// The same for the entries of its functions.
+    entries: Vec<Rc<str>>,
 }
 
 impl ComponentNames {
@@ -24,7 +27,7 @@ impl ComponentNames {
     ) -> Self {
         let Some((component, wiring)) = artifacts.component.as_ref().zip(wiring) else {
             let module = artifacts.modules.first().and_then(|module| module.name());
-            return Self { components: vec![], instances: vec![], modules: vec![module.unwrap_or(root).to_owned()] };
+            return Self::with_modules(vec![], vec![], vec![module.unwrap_or(root).to_owned()]);
         };
         let count = component.num_runtime_component_instances as usize;
         // The source is believed only if it is a source of this component: it instantiates as many components, and
@@ -41,7 +44,7 @@ impl ComponentNames {
         let mut modules = Vec::with_capacity(artifacts.modules.len());
         for index in 0..u32::try_from(artifacts.modules.len()).unwrap_or(u32::MAX) {
             let component = source.and_then(|source| source.component_of_module(index)).or_else(|| {
-                let instance = wiring.instances_of(index).next()?;
+                let instance = *wiring.instances_of(index).first()?;
                 let instance = wiring.instances.get(instance as usize)?.component_instance?;
                 instances.get(instance as usize).copied()
             });
@@ -50,7 +53,12 @@ impl ComponentNames {
             modules.push(format!("{component}/{module}"));
         }
         make_unique(&mut modules);
-        Self { components, instances, modules }
+        Self::with_modules(components, instances, modules)
+    }
+
+    fn with_modules(components: Vec<String>, instances: Vec<usize>, modules: Vec<String>) -> Self {
+        let entries = modules.iter().map(|module| format!("{module} (entry)").into()).collect();
+        Self { components, instances, modules: modules.into_iter().map(Rc::from).collect(), entries }
     }
 
     /// The component that a component instance is an instance of.
@@ -60,13 +68,18 @@ impl ComponentNames {
     }
 
     /// The library name of a core module.
-    pub(super) fn module(&self, module: u32) -> &str {
-        self.modules.get(module as usize).map_or("", String::as_str)
+    pub(super) fn module(&self, module: u32) -> Rc<str> {
+        self.modules.get(module as usize).map_or_else(|| "".into(), Rc::clone)
+    }
+
+    /// The library name of the entries of a core module's functions.
+    pub(super) fn entries(&self, module: u32) -> Rc<str> {
+        self.entries.get(module as usize).map_or_else(|| "".into(), Rc::clone)
     }
 
     /// The root component, or the core module that stands alone.
     pub(super) fn root(&self) -> &str {
-        self.components.first().or(self.modules.first()).map_or("", String::as_str)
+        self.components.first().map(String::as_str).or(self.modules.first().map(|name| &**name)).unwrap_or_default()
     }
 }
 
@@ -113,19 +126,24 @@ fn from_exports(artifacts: &Artifacts<'_>, wiring: &Wiring<'_>, count: usize, ro
     ((0..count).collect(), names)
 }
 
+/// The core module that adapts preview 1, in the words of the tool that puts it there.
+const PREVIEW1_ADAPTER: &str = "wit-component:adapter:wasi_snapshot_preview1";
+
 /// Role, else own name, else the name that its component gives it, else its index.
 fn module_name(artifacts: &Artifacts<'_>, wiring: &Wiring<'_>, source: Option<&Source>, index: u32) -> String {
+    let own = artifacts.modules.get(index as usize).and_then(|module| module.name());
+    let name = own.or_else(|| source.and_then(|source| source.module_name(index))).filter(|name| !name.is_empty());
     match wiring.roles.get(index as usize) {
         Some(ModuleRole::Shim) => return "shim".to_owned(),
         Some(ModuleRole::Fixups) => return "fixups".to_owned(),
-        Some(ModuleRole::Preview1Adapter) => return "wasi-preview1-adapter".to_owned(),
+        // A linker may make a module that only passes preview 1 on, and names it otherwise.
+        Some(ModuleRole::Preview1Adapter) if name.is_none_or(|name| name == PREVIEW1_ADAPTER) => {
+            return "wasi-preview1-adapter".to_owned();
+        }
         Some(ModuleRole::Adapter) => return format!("adapters[{index}]"),
-        Some(ModuleRole::Guest) | None => {}
+        Some(ModuleRole::Preview1Adapter | ModuleRole::Guest) | None => {}
     }
-    let own = artifacts.modules.get(index as usize).and_then(|module| module.name());
-    own.or_else(|| source.and_then(|source| source.module_name(index)))
-        .filter(|name| !name.is_empty())
-        .map_or_else(|| format!("module[{index}]"), str::to_owned)
+    name.map_or_else(|| format!("module[{index}]"), str::to_owned)
 }
 
 /// Two things of the same name get their position behind it.

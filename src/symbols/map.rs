@@ -114,8 +114,9 @@ impl SymbolMap {
         self.text_bytes().saturating_sub(named).saturating_sub(self.unattributed_bytes())
     }
 
-    /// Bytes of code that the image's symbols claim, but that belong to no function Wasmtime lists. Zero for every
-    /// image that Wasmtime 48 writes; anything else is a defect of this map, and is shown instead of hidden.
+    /// Bytes that belong to no function Wasmtime lists, but cannot be padding: the image's symbols claim them, or there
+    /// are too many in one place. Zero for every image that Wasmtime 48 was seen to write; anything else is a defect of
+    /// this map, and is shown instead of hidden.
     #[must_use]
     pub fn unattributed_bytes(&self) -> u64 {
         u64::from(self.unattributed_bytes)

@@ -3,13 +3,16 @@
 //! One match over `FuncKey` without a wildcard decides: a kind of function that a new Wasmtime emits does not compile
 //! here until somebody has named it.
 
+use std::borrow::Cow;
+use std::rc::Rc;
+
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::FxHashMap;
 use wasmtime_environ::component::UnsafeIntrinsic;
 use wasmtime_environ::{Abi, BuiltinFunctionIndex, FuncIndex, FuncKey, HostCall, ModuleInternedTypeIndex};
 
 use super::component_names::ComponentNames;
-use super::function::{Direction, FunctionKind, NamedBy};
+use super::function::{Direction, FunctionKind, Layer, NamedBy};
 use super::library::Library;
 use super::map::{FunctionId, FunctionRecord, LibraryId, ModuleFunctions, SymbolMap};
 use super::name_table::NameTable;
@@ -38,7 +41,9 @@ pub(super) fn name(artifacts: &Artifacts<'_>, source: Option<&Source>, root: &st
         exports: core_exports(artifacts),
         lifted: lifted_functions(wiring.as_ref()),
         libraries: IndexMap::new(),
+        last_library: None,
         parts: Parts::default(),
+        callees: FxHashMap::default(),
         last_adapter: None,
         artifacts,
         wiring,
@@ -56,21 +61,26 @@ pub(super) fn name(artifacts: &Artifacts<'_>, source: Option<&Source>, root: &st
 }
 
 /// A function with its names, before they are interned.
-struct Named {
+struct Named<'a> {
     kind: FunctionKind,
-    library: String,
+    library: Rc<str>,
     /// Whether the library as a whole stands for the interface.
     library_is_interface: bool,
-    name: String,
+    name: Cow<'a, str>,
     named_by: NamedBy,
     interface: Option<String>,
     interface_function: Option<String>,
     direction: Option<Direction>,
 }
 
-impl Named {
+impl<'a> Named<'a> {
     /// A function that has nothing to do with an interface.
-    fn plain(kind: FunctionKind, library: impl Into<String>, name: impl Into<String>, named_by: NamedBy) -> Self {
+    fn plain(
+        kind: FunctionKind,
+        library: impl Into<Rc<str>>,
+        name: impl Into<Cow<'a, str>>,
+        named_by: NamedBy,
+    ) -> Self {
         Self {
             kind,
             library: library.into(),
@@ -118,10 +128,14 @@ struct Namer<'a> {
     exports: Vec<FxHashMap<FuncIndex, &'a str>>,
     /// What the component exports, by the core function that implements it.
     lifted: FxHashMap<Definition, Lifted>,
-    libraries: IndexMap<(String, super::function::Layer), Library>,
+    libraries: IndexMap<(Rc<str>, Layer), Library>,
+    /// The library that was added to last.
+    last_library: Option<(Rc<str>, Layer, LibraryId)>,
     parts: Parts,
+    /// By adapter module: what its adapters call.
+    callees: FxHashMap<u32, Vec<Callee>>,
     /// The adapter function named last: helpers of an adapter module follow the first adapter that needs them.
-    last_adapter: Option<(u32, String)>,
+    last_adapter: Option<(u32, Rc<str>)>,
 }
 
 /// A core function that belongs to a function of the component's own exports.
@@ -132,8 +146,8 @@ struct Lifted {
     role: CoreExportRole,
 }
 
-impl Namer<'_> {
-    fn name(&mut self, key: FuncKey) -> Named {
+impl<'a> Namer<'a> {
+    fn name(&mut self, key: FuncKey) -> Named<'a> {
         match key {
             FuncKey::DefinedWasmFunction(module, defined) => {
                 let module = module.as_u32();
@@ -165,16 +179,9 @@ impl Namer<'_> {
         }
     }
 
-    /// A guest function: its own name, else what it exports, else whoever imports it, else its index.
-    fn guest(&self, module: u32, function: FuncIndex) -> Named {
-        let library = self.components.module(module);
-        let export = self.exports[module as usize].get(&function).copied();
-        let (name, named_by) = match (self.module(module).function_name(function), export) {
-            (Some(name), _) => (name.to_owned(), NamedBy::NameSection),
-            (None, Some(name)) => (export_name(name), NamedBy::CoreExport),
-            (None, None) => self.imported_as(module, function),
-        };
-        let named = Named::plain(FunctionKind::Guest, library, name, named_by);
+    fn guest(&self, module: u32, function: FuncIndex) -> Named<'a> {
+        let (name, named_by) = self.guest_name(module, function);
+        let named = Named::plain(FunctionKind::Guest, self.components.module(module), name, named_by);
         match self.exported_function(module, function) {
             Some(Lifted { interface, function, role: CoreExportRole::Function }) => {
                 named.crossing(interface, function, Direction::Export)
@@ -183,16 +190,27 @@ impl Namer<'_> {
         }
     }
 
-    fn imported_as(&self, module: u32, function: FuncIndex) -> (String, NamedBy) {
+    /// Its own name, else what it is exported as, else what others import it as, else its index.
+    fn guest_name(&self, module: u32, function: FuncIndex) -> (Cow<'a, str>, NamedBy) {
+        if let Some(name) = self.module(module).function_name(function) {
+            return (Cow::Borrowed(name), NamedBy::NameSection);
+        }
+        match self.exports[module as usize].get(&function) {
+            Some(name) if !name.is_empty() => (export_name(name), NamedBy::CoreExport),
+            _ => self.imported_as(module, function),
+        }
+    }
+
+    fn imported_as(&self, module: u32, function: FuncIndex) -> (Cow<'a, str>, NamedBy) {
         let used = self.definitions(module, function).find_map(|definition| self.first_use(definition));
         match used {
-            Some(used) if !used.field.is_empty() => (used.field.to_owned(), NamedBy::CoreImport),
-            _ => (format!("func[{}]", function.as_u32()), NamedBy::Index),
+            Some(used) if !used.field.is_empty() => (used.field.to_owned().into(), NamedBy::CoreImport),
+            _ => (format!("func[{}]", function.as_u32()).into(), NamedBy::Index),
         }
     }
 
     /// A slot of a shim is named after what it forwards to.
-    fn shim(&self, module: u32, function: FuncIndex) -> Named {
+    fn shim(&self, module: u32, function: FuncIndex) -> Named<'a> {
         let library = self.components.module(module);
         let Some(wiring) = &self.wiring else { return self.guest(module, function) };
         let mut definitions = self.definitions(module, function);
@@ -221,7 +239,7 @@ impl Namer<'_> {
             );
         }
         match (used, target) {
-            (Some(used), _) => Named::plain(FunctionKind::Shim, library, used.field, NamedBy::CoreImport),
+            (Some(used), _) => Named::plain(FunctionKind::Shim, library, used.field.to_owned(), NamedBy::CoreImport),
             // Nothing imports the slot by name, but what it forwards to may have a name of its own.
             (None, Some(Definition::Function { instance, function: target })) => {
                 let target_module = wiring.instances.get(instance as usize).and_then(|instance| instance.module);
@@ -236,15 +254,19 @@ impl Namer<'_> {
     }
 
     /// An adapter is named by its consumer; where that spells no WIT name, by its provider.
-    fn adapter(&mut self, module: u32, function: FuncIndex) -> Named {
+    fn adapter(&mut self, module: u32, function: FuncIndex) -> Named<'a> {
         let Some((export, part)) = self.exports[module as usize].get(&function).map(|name| adapter_export(name)) else {
-            let fallback = || self.components.module(module).to_owned();
             let library = self.last_adapter.as_ref().filter(|(last, _)| *last == module);
-            let library = library.map_or_else(fallback, |(_, library)| library.clone());
+            let library = library.map_or_else(|| self.components.module(module), |(_, library)| Rc::clone(library));
             let name = format!("convert values [func {}]", function.as_u32());
             return Named::plain(FunctionKind::AdapterHelper, library, name, NamedBy::Index);
         };
-        let adapter = self.adapter_function(module, export).unwrap_or(function);
+        let adapter = if part.is_empty() { None } else { self.adapter_function(module, export) };
+        let adapter = adapter.unwrap_or(function);
+        if !self.callees.contains_key(&module) {
+            let callees = self.callees(module);
+            self.callees.insert(module, callees);
+        }
         let crossing = self.crossing(module, adapter, export);
         let (from, to) = (crossing.from.as_deref(), crossing.to.as_deref());
         let ends = match (from, to) {
@@ -254,13 +276,13 @@ impl Namer<'_> {
             (None, None) => "(adapter)".to_owned(),
         };
         let Some((interface, function)) = crossing.wit else {
-            let library = format!("adapter {ends}");
-            self.last_adapter = Some((module, library.clone()));
+            let library: Rc<str> = format!("adapter {ends}").into();
+            self.last_adapter = Some((module, Rc::clone(&library)));
             let name = format!("{export}{part}");
             return Named::plain(FunctionKind::Adapter, library, name, NamedBy::CoreExport);
         };
-        let library = format!("{} {ends}", interface.as_deref().unwrap_or(WORLD));
-        self.last_adapter = Some((module, library.clone()));
+        let library: Rc<str> = format!("{} {ends}", interface.as_deref().unwrap_or(WORLD)).into();
+        self.last_adapter = Some((module, Rc::clone(&library)));
         let name = format!("{function}{part}");
         Named::plain(FunctionKind::Adapter, library, name, crossing.named_by)
             .crossing(interface, function, Direction::Internal)
@@ -269,16 +291,16 @@ impl Namer<'_> {
 
     /// Entry of a core function from the host: an export of the component, canonical-ABI work, or any function that
     /// may be called through a table.
-    fn entry(&mut self, module: u32, function: FuncIndex) -> Named {
+    fn entry(&mut self, module: u32, function: FuncIndex) -> Named<'a> {
         match self.role(module) {
             Some(ModuleRole::Adapter) => {
                 let adapter = self.adapter(module, function);
-                let library = format!("{} (entry)", adapter.library);
+                let library = format!("{} (entry)", adapter.library).into();
                 return Named { kind: FunctionKind::Entry, library, library_is_interface: false, ..adapter };
             }
             Some(ModuleRole::Shim) => {
                 let slot = self.shim(module, function);
-                let library = format!("{} (entry)", slot.library);
+                let library = self.components.entries(module);
                 return Named { kind: FunctionKind::Entry, library, ..slot };
             }
             _ => {}
@@ -309,18 +331,18 @@ impl Namer<'_> {
             let name = format!("{work} ({library})");
             return Named::plain(FunctionKind::Entry, CANONICAL_ABI, name, NamedBy::Wasmtime);
         }
-        let guest = self.guest(module, function);
-        Named::plain(FunctionKind::Entry, format!("{library} (entry)"), guest.name, guest.named_by)
+        let (name, named_by) = self.guest_name(module, function);
+        Named::plain(FunctionKind::Entry, self.components.entries(module), name, named_by)
     }
 
     /// Calls of host functions from core modules share a trampoline per signature, so only that can be named.
-    fn host_call(&self, ty: ModuleInternedTypeIndex) -> Named {
+    fn host_call(&self, ty: ModuleInternedTypeIndex) -> Named<'a> {
         let signature = self.artifacts.core_signature(ty);
         let name = signature.unwrap_or_else(|| format!("signature[{}]", ty.as_u32()));
         Named::plain(FunctionKind::HostCall, "host functions by signature", name, NamedBy::Wasmtime)
     }
 
-    fn component_trampoline(&self, index: u32, abi: Abi) -> Named {
+    fn component_trampoline(&self, index: u32, abi: Abi) -> Named<'a> {
         let used = self.first_use(Definition::Trampoline(index));
         let consumer = used.and_then(|used| {
             let wit = wit_name::from_core_import(used.module, used.field)?;
@@ -395,12 +417,13 @@ impl Namer<'_> {
 
     /// The WIT function that a core function implements: by the component's exports, else by its core export name.
     fn exported_function(&self, module: u32, function: FuncIndex) -> Option<Lifted> {
+        self.wiring.as_ref()?;
+        // Only what a core module exports can be lifted.
+        let export = self.exports.get(module as usize)?.get(&function)?;
         let lifted = self.definitions(module, function).find_map(|definition| self.lifted.get(&definition));
         if let Some(lifted) = lifted {
             return Some(lifted.clone());
         }
-        self.wiring.as_ref()?;
-        let export = self.exports.get(module as usize)?.get(&function)?;
         let (wit, role) = wit_name::from_core_export(export)?;
         Some(Lifted { interface: wit.interface.map(str::to_owned), function: wit.function, role })
     }
@@ -415,7 +438,7 @@ impl Namer<'_> {
             crossing.wit = wit_name::from_core_import(consumer.module, consumer.field)
                 .map(|wit| (wit.interface.map(str::to_owned), wit.function));
         }
-        let callees = self.callees(wiring, module);
+        let callees = self.callees.get(&module).map_or(&[][..], Vec::as_slice);
         // Two adapters with the same callee share its import, which carries the name of the first.
         let callee = callees.iter().find(|callee| callee.adapter == export).or_else(|| {
             let wanted = crossing.wit.as_ref()?;
@@ -432,8 +455,9 @@ impl Namer<'_> {
     }
 
     /// The functions that the adapters of a module call, as its imports `callee` `adapterN` say.
-    fn callees(&self, wiring: &Wiring<'_>, module: u32) -> Vec<Callee> {
-        let Some(instance) = wiring.instances_of(module).next() else { return Vec::new() };
+    fn callees(&self, module: u32) -> Vec<Callee> {
+        let Some(wiring) = &self.wiring else { return Vec::new() };
+        let Some(&instance) = wiring.instances_of(module).first() else { return Vec::new() };
         let imports = self.module(module).imports().enumerate().filter(|(_, (kind, _, _))| *kind == "callee");
         imports
             .filter_map(|(position, (_, adapter, _))| {
@@ -473,14 +497,14 @@ impl Namer<'_> {
     /// The function `function` of every instance of `module`.
     fn definitions(&self, module: u32, function: FuncIndex) -> impl Iterator<Item = Definition> + '_ {
         let instances = self.wiring.iter().flat_map(move |wiring| wiring.instances_of(module));
-        instances.map(move |instance| Definition::Function { instance, function })
+        instances.map(move |instance| Definition::Function { instance: *instance, function })
     }
 
     fn role(&self, module: u32) -> Option<&ModuleRole> {
         self.wiring.as_ref()?.roles.get(module as usize)
     }
 
-    fn module(&self, module: u32) -> &ModuleArtifact<'_> {
+    fn module(&self, module: u32) -> &'a ModuleArtifact<'a> {
         // `Artifacts::decode` refuses a key whose module does not exist.
         &self.artifacts.modules[module as usize]
     }
@@ -489,25 +513,16 @@ impl Namer<'_> {
         FuncIndex::from_u32(self.module(module).imported_functions() + defined)
     }
 
-    fn add(&mut self, function: &CompiledFunction, named: &Named) {
-        let key = (named.library.clone(), named.kind.layer());
-        let entry = self.libraries.entry(key);
-        let library = LibraryId(u32::try_from(entry.index()).unwrap_or(u32::MAX));
-        let interface = named.library_is_interface.then_some(named.interface.as_ref()).flatten();
-        let record = entry.or_insert_with(|| Library {
-            name: named.library.clone(),
-            layer: named.kind.layer(),
-            interface: interface.cloned(),
-            direction: named.library_is_interface.then_some(named.direction).flatten(),
-            bytes: 0,
-            functions: 0,
-        });
+    fn add(&mut self, function: &CompiledFunction, named: &Named<'_>) {
+        let library = self.library(named);
+        let record = &mut self.libraries[library.0 as usize];
         record.bytes += u64::from(function.length);
         record.functions += 1;
 
         let parts = &mut self.parts;
-        let interface = named.interface.as_ref().map(|interface| {
-            let (index, _) = parts.interfaces.insert_full(interface.as_str().into());
+        let interface = named.interface.as_deref().map(|interface| {
+            let known = parts.interfaces.get_index_of(interface);
+            let index = known.unwrap_or_else(|| parts.interfaces.insert_full(interface.into()).0);
             u32::try_from(index).unwrap_or(u32::MAX)
         });
         let interface_function = named.interface_function.as_ref().map(|name| parts.names.add(name));
@@ -522,6 +537,30 @@ impl Namer<'_> {
             named_by: named.named_by,
             direction: named.direction,
         });
+    }
+
+    /// The library that a function belongs to, made when its first function is added.
+    fn library(&mut self, named: &Named<'_>) -> LibraryId {
+        let layer = named.kind.layer();
+        // Functions of one library usually follow each other.
+        if let Some((name, of_layer, library)) = &self.last_library
+            && *of_layer == layer
+            && Rc::ptr_eq(name, &named.library)
+        {
+            return *library;
+        }
+        let entry = self.libraries.entry((Rc::clone(&named.library), layer));
+        let library = LibraryId(u32::try_from(entry.index()).unwrap_or(u32::MAX));
+        entry.or_insert_with(|| Library {
+            name: named.library.as_ref().to_owned(),
+            layer,
+            interface: named.interface.clone().filter(|_| named.library_is_interface),
+            direction: named.direction.filter(|_| named.library_is_interface),
+            bytes: 0,
+            functions: 0,
+        });
+        self.last_library = Some((Rc::clone(&named.library), layer, library));
+        library
     }
 }
 
@@ -561,24 +600,30 @@ fn wiring_forward(wiring: &Wiring<'_>, slot: Definition) -> Option<Definition> {
 
 const CANONICAL_ABI: &str = "canonical ABI";
 
-fn canonical(kind: FunctionKind, name: &str, abi: Abi) -> Named {
+fn canonical(kind: FunctionKind, name: &str, abi: Abi) -> Named<'static> {
     Named::plain(kind, CANONICAL_ABI, with_abi(name.to_owned(), abi), NamedBy::Wasmtime)
 }
 
-fn imported(kind: FunctionKind, interface: Option<String>, function: String, abi: Abi, named_by: NamedBy) -> Named {
+fn imported(
+    kind: FunctionKind,
+    interface: Option<String>,
+    function: String,
+    abi: Abi,
+    named_by: NamedBy,
+) -> Named<'static> {
     let library = format!("{} (import)", interface.as_deref().unwrap_or(WORLD));
     Named::plain(kind, library, with_abi(function.clone(), abi), named_by)
         .crossing(interface, function, Direction::Import)
         .of_interface_library()
 }
 
-fn builtin_call(builtin: BuiltinFunctionIndex, abi: Abi) -> Named {
+fn builtin_call(builtin: BuiltinFunctionIndex, abi: Abi) -> Named<'static> {
     let name = with_abi(instruction_name(builtin.name()), abi);
     Named::plain(FunctionKind::Builtin, "wasmtime builtins", name, NamedBy::Wasmtime)
 }
 
 /// Most give trusted guests access to host memory; the rest are how `context.get` and `context.set` are compiled.
-fn unsafe_intrinsic(intrinsic: UnsafeIntrinsic, abi: Abi) -> Named {
+fn unsafe_intrinsic(intrinsic: UnsafeIntrinsic, abi: Abi) -> Named<'static> {
     use UnsafeIntrinsic::{ContextGetI32_0, ContextGetI32_1, ContextSetI32_0, ContextSetI32_1};
     let context = match intrinsic {
         ContextGetI32_0 => "context.get 0",
@@ -605,7 +650,7 @@ fn instruction_name(builtin: &str) -> String {
     }
 }
 
-fn pulley_host_call(call: HostCall) -> Named {
+fn pulley_host_call(call: HostCall) -> Named<'static> {
     let name = match call {
         HostCall::ArrayCall => "host function".to_owned(),
         HostCall::Builtin(builtin) => instruction_name(builtin.name()),
@@ -616,7 +661,7 @@ fn pulley_host_call(call: HostCall) -> Named {
 }
 
 /// A core export name as a person would write it: WIT names without mangling, others as they are.
-fn export_name(name: &str) -> String {
+fn export_name(name: &str) -> Cow<'_, str> {
     match wit_name::from_core_export(name) {
         Some((wit, role)) => {
             let suffix = match role {
@@ -625,20 +670,23 @@ fn export_name(name: &str) -> String {
                 CoreExportRole::Callback => " (callback)",
             };
             match wit.interface {
-                Some(interface) => format!("{interface}#{}{suffix}", wit.function),
-                None => format!("{}{suffix}", wit.function),
+                Some(interface) => format!("{interface}#{}{suffix}", wit.function).into(),
+                None => format!("{}{suffix}", wit.function).into(),
             }
         }
-        None => name.to_owned(),
+        None => name.into(),
     }
 }
 
 fn core_exports<'a>(artifacts: &'a Artifacts<'_>) -> Vec<FxHashMap<FuncIndex, &'a str>> {
     let of_module = |module: &'a ModuleArtifact<'_>| {
         let mut names = FxHashMap::default();
-        // An export may have an empty name, which names nothing.
-        for (name, function) in module.exported_functions().filter(|(name, _)| !name.is_empty()) {
-            names.entry(function).or_insert(name);
+        for (name, function) in module.exported_functions() {
+            let known = names.entry(function).or_insert(name);
+            // An export may have an empty name, which is worse than any other.
+            if known.is_empty() {
+                *known = name;
+            }
         }
         names
     };
