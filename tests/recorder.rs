@@ -73,8 +73,11 @@ fn check(profile: &Profile) -> Value {
     let mut json = Vec::new();
     write_firefox(profile, &mut json).expect("writing to memory");
     let json: Value = serde_json::from_slice(&json).expect("valid JSON");
-    let entries: usize = profile.threads().iter().map(|thread| thread.samples.len()).sum();
-    assert_eq!(support::firefox::validate(&json), entries);
+    let milliseconds = support::firefox::validate(&json);
+    let expected = profile.wall_time().as_secs_f64() * 1000.0;
+    // Each row is rounded to a microsecond.
+    let rows: u64 = profile.counts().kept * 2;
+    assert!((milliseconds - expected).abs() <= 0.001 * rows as f64 + 1e-6, "{milliseconds} instead of {expected}");
     json
 }
 

@@ -1,9 +1,14 @@
 //! The Firefox Profiler's processed profile format, written with `fxprof-processed-profile` 0.8.1 (format version 55).
 //!
 //! Layers are categories with a colour each, interfaces are subcategories, and every library brings its symbols, so
-//! that the file needs no symbol server. The front-end counts samples, not time, and epoch samples are not evenly
-//! spaced, so each sample is weighted with the intervals it stands for; rounding is carried over from one sample to
-//! the next, and the weights of a thread add up to its recorded wall time.
+//! that the file needs no symbol server.
+//!
+//! The front-end takes samples to be evenly spaced, and epoch samples are not. So each is weighted with the time it
+//! stands for, in milliseconds, and a sample that stands for more than an interval becomes two rows: the front-end draws
+//! a stack from its row to the next one, and would otherwise draw the time before a sample under the stack that came
+//! before it.
+//!
+//! What fxprof cannot write is put into the stream by [`Patch`]: weights with fractions, and some entries of `meta`.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -12,10 +17,12 @@ use std::time::Duration;
 
 use fxprof::debugid::DebugId;
 use fxprof_processed_profile as fxprof;
+use serde::Serialize as _;
+use serde_json::ser::Formatter;
 
 use crate::address::CodePoint;
 use crate::error::{Error, Result};
-use crate::profile::{Frame, LibraryIndex, Profile, Thread};
+use crate::profile::{Frame, LibraryIndex, Profile, Sample, Thread};
 use crate::symbols::Layer;
 
 /// Writes `profile` as JSON that <https://profiler.firefox.com> opens.
@@ -24,46 +31,13 @@ use crate::symbols::Layer;
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_firefox(profile: &Profile, out: &mut dyn Write) -> Result<()> {
     let document = Document::new(profile).build();
-    let error = |source: io::Error| Error::Write { format: "Firefox", source };
-    let mut out = MetaInserter { out, skip: META.len() };
-    serde_json::to_writer(&mut out, &document).map_err(|source| error(source.into()))
+    let mut serializer = serde_json::Serializer::with_formatter(out, Patch::new(profile));
+    let written = document.serialize(&mut serializer);
+    written.map_err(|source| Error::Write { format: "Firefox", source: source.into() })
 }
 
-/// How every serialized profile begins.
-const META: &[u8] = b"{\"meta\":{";
-
-/// Entries of `meta` that the front-end reads and fxprof 0.8.1 cannot write: names are complete, so it must not look
-/// for more of them; and threads are in the order in which they should be shown.
-const EXTRA_META: &[u8] = b"\"symbolicationNotSupported\":true,\"keepProfileThreadOrder\":true,";
-
-/// Passes everything on, and adds [`EXTRA_META`] behind the opening of `meta`.
-struct MetaInserter<'w> {
-    out: &'w mut dyn Write,
-    /// Bytes of [`META`] still to come.
-    skip: usize,
-}
-
-impl Write for MetaInserter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.skip == 0 {
-            return self.out.write(bytes);
-        }
-        let head = &bytes[..bytes.len().min(self.skip)];
-        if !META[META.len() - self.skip..].starts_with(head) {
-            return Err(io::Error::other("fxprof-processed-profile begins a profile in an unknown way"));
-        }
-        self.out.write_all(head)?;
-        self.skip -= head.len();
-        if self.skip == 0 {
-            self.out.write_all(EXTRA_META)?;
-        }
-        Ok(head.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
+/// Subcategories are numbered with 16 bits; interfaces past this many have none.
+const MAX_SUBCATEGORIES: usize = 60_000;
 
 /// A document being built from a profile.
 struct Document<'p> {
@@ -82,9 +56,8 @@ impl<'p> Document<'p> {
         let mut out = fxprof::Profile::new(&product, profile.started_at().into(), interval);
         out.set_os_name(std::env::consts::OS);
         out.set_symbolicated(true);
-        let start = fxprof::Timestamp::from_nanos_since_reference(0);
-        let process = out.add_process(profile.name(), 0, start);
-        out.set_process_end_time(process, fxprof::Timestamp::from_nanos_since_reference(nanos(profile.elapsed())));
+        let process = out.add_process(profile.name(), 0, timestamp(Duration::ZERO));
+        out.set_process_end_time(process, timestamp(profile.elapsed()));
         let categories =
             Layer::ALL.into_iter().map(|layer| (layer, out.add_category(category_name(layer), color(layer)))).collect();
         let libraries = (0..u32::try_from(profile.libraries().len()).unwrap_or(u32::MAX))
@@ -95,38 +68,43 @@ impl<'p> Document<'p> {
 
     fn build(mut self) -> fxprof::Profile {
         for (index, thread) in self.profile.threads().iter().enumerate() {
-            self.thread(index, thread);
+            let handle = self.thread(index, Some(&thread.name));
+            self.samples(handle, thread);
         }
         // A file without threads does not open.
         if self.profile.threads().is_empty() {
-            let start = fxprof::Timestamp::from_nanos_since_reference(0);
-            let thread = self.out.add_thread(self.process, 1, start, true);
-            self.out.add_initial_visible_thread(thread);
+            self.thread(0, None);
         }
         self.out
     }
 
-    fn thread(&mut self, index: usize, thread: &Thread) {
-        let start = fxprof::Timestamp::from_nanos_since_reference(0);
+    /// Adds a thread. The first is the main one, which the front-end labels with the name of the process.
+    fn thread(&mut self, index: usize, name: Option<&str>) -> fxprof::ThreadHandle {
         let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
-        // A main thread is labelled with the process name, which is the component's.
-        let handle = self.out.add_thread(self.process, number, start, index == 0);
-        self.out.set_thread_name(handle, &format!("{} ({})", self.profile.name(), thread.name));
-        let end = fxprof::Timestamp::from_nanos_since_reference(nanos(self.profile.elapsed()));
-        self.out.set_thread_end_time(handle, end);
+        let handle = self.out.add_thread(self.process, number, timestamp(Duration::ZERO), index == 0);
+        if let Some(name) = name {
+            self.out.set_thread_name(handle, name);
+        }
+        self.out.set_thread_end_time(handle, timestamp(self.profile.elapsed()));
+        self.out.set_thread_samples_weight_type(handle, fxprof::WeightType::TracingMs);
         // By default a thread with little activity is hidden.
         self.out.add_initial_visible_thread(handle);
         if index == 0 {
             self.out.add_initial_selected_thread(handle);
         }
+        handle
+    }
 
+    fn samples(&mut self, handle: fxprof::ThreadHandle, thread: &Thread) {
         let mut stacks = vec![None; self.profile.stacks().len()];
-        let mut weights = Weights::new(self.profile.interval());
+        let mut last = Duration::ZERO;
         for sample in &thread.samples {
             let stack = self.stack(handle, sample.stack.index(), &mut stacks);
-            let time = fxprof::Timestamp::from_nanos_since_reference(nanos(sample.time));
-            let cpu = fxprof::CpuDelta::from_nanos(nanos(sample.cpu));
-            self.out.add_sample(handle, time, stack, cpu, weights.next(sample.wall));
+            for row in rows(sample, self.profile.interval(), last) {
+                let cpu = fxprof::CpuDelta::from_nanos(nanos(row.cpu));
+                self.out.add_sample(handle, timestamp(row.time), stack, cpu, microseconds(row.wall));
+                last = row.time;
+            }
         }
     }
 
@@ -164,37 +142,46 @@ impl<'p> Document<'p> {
             }
             CodePoint::ReturnAddress(offset) => fxprof::Frame::RelativeAddressFromReturnAddress(library, offset.get()),
         };
-        let category = self.categories[&layer];
-        let category_pair = match function.interface.as_deref() {
-            Some(interface) => *self
-                .subcategories
-                .entry((layer, interface))
-                .or_insert_with(|| self.out.add_subcategory(category, interface)),
-            None => category.into(),
-        };
+        let category_pair = self.category(layer, function.interface.as_deref());
         fxprof::FrameInfo { frame: address, category_pair, flags: fxprof::FrameFlags::empty() }
     }
+
+    fn category(&mut self, layer: Layer, interface: Option<&'p str>) -> fxprof::CategoryPairHandle {
+        let category = self.categories[&layer];
+        let Some(interface) = interface else { return category.into() };
+        if let Some(known) = self.subcategories.get(&(layer, interface)) {
+            return *known;
+        }
+        if self.subcategories.len() >= MAX_SUBCATEGORIES {
+            return category.into();
+        }
+        let pair = self.out.add_subcategory(category, interface);
+        self.subcategories.insert((layer, interface), pair);
+        pair
+    }
 }
 
-/// Turns times into whole numbers of intervals, which add up to the sum of the times.
-struct Weights {
-    interval: u128,
-    total: u128,
-    given: u128,
+/// A row of the sample table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Row {
+    time: Duration,
+    wall: Duration,
+    cpu: Duration,
 }
 
-impl Weights {
-    fn new(interval: Duration) -> Self {
-        Self { interval: interval.as_nanos().max(1), total: 0, given: 0 }
-    }
-
-    fn next(&mut self, wall: Duration) -> i32 {
-        self.total += wall.as_nanos();
-        let due = (self.total + self.interval / 2) / self.interval;
-        let weight = i32::try_from(due - self.given).unwrap_or(i32::MAX);
-        self.given += u128::from(weight.unsigned_abs());
-        weight
-    }
+/// The rows for a sample: one at its end and, if it stands for more than an interval and there is room after the row
+/// before, one for its first interval at the beginning.
+fn rows(sample: &Sample, interval: Duration, last: Duration) -> impl Iterator<Item = Row> {
+    let Sample { time, wall, cpu, .. } = *sample;
+    let begin = time.saturating_sub(wall).saturating_add(interval).max(last);
+    let first = (wall > interval && begin < time).then(|| Row {
+        time: begin,
+        wall: interval,
+        cpu: cpu.mul_f64(interval.as_secs_f64() / wall.as_secs_f64()).min(cpu),
+    });
+    let (done_wall, done_cpu) = first.map_or((Duration::ZERO, Duration::ZERO), |row| (row.wall, row.cpu));
+    let rest = Row { time: time.max(last), wall: wall.saturating_sub(done_wall), cpu: cpu.saturating_sub(done_cpu) };
+    first.into_iter().chain(std::iter::once(rest))
 }
 
 /// All symbols of a library that were sampled.
@@ -240,6 +227,129 @@ fn color(layer: Layer) -> fxprof::CategoryColor {
     }
 }
 
+fn timestamp(time: Duration) -> fxprof::Timestamp {
+    fxprof::Timestamp::from_nanos_since_reference(nanos(time))
+}
+
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Weights are whole numbers for fxprof: microseconds, at most 35 minutes.
+fn microseconds(time: Duration) -> i32 {
+    i32::try_from(time.as_micros()).unwrap_or(i32::MAX)
+}
+
+/// A JSON formatter that writes what fxprof 0.8.1 cannot: sample weights in milliseconds with fractions, which fxprof
+/// was given in microseconds, and more entries of `meta`.
+struct Patch {
+    path: Vec<Key>,
+    key: Option<String>,
+    meta: Vec<u8>,
+}
+
+/// The keys that matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Meta,
+    Threads,
+    Samples,
+    Weight,
+    Other,
+}
+
+impl Patch {
+    fn new(profile: &Profile) -> Self {
+        // Names are complete, so there is nothing to look for elsewhere; threads are in the order to be shown in; and
+        // without a beginning and an end, the front-end shows the time from the first sample to the last.
+        let end = profile.elapsed().as_secs_f64() * 1000.0;
+        let meta = format!(
+            "\"symbolicationNotSupported\":true,\"keepProfileThreadOrder\":true,\"profilingStartTime\":0,\
+             \"profilingEndTime\":{end},"
+        );
+        Self { path: Vec::new(), key: None, meta: meta.into_bytes() }
+    }
+}
+
+impl Formatter for Patch {
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b"{")?;
+        if self.path == [Key::Meta] {
+            // `meta` has entries of its own, so these end with a comma.
+            writer.write_all(&self.meta)?;
+        }
+        Ok(())
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.key = Some(String::new());
+        if first { Ok(()) } else { writer.write_all(b",") }
+    }
+
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        if let Some(key) = &mut self.key {
+            key.push_str(fragment);
+        }
+        writer.write_all(fragment.as_bytes())
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.path.push(match self.key.take().as_deref() {
+            Some("meta") => Key::Meta,
+            Some("threads") => Key::Threads,
+            Some("samples") => Key::Samples,
+            Some("weight") => Key::Weight,
+            _ => Key::Other,
+        });
+        writer.write_all(b":")
+    }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, _writer: &mut W) -> io::Result<()> {
+        self.path.pop();
+        Ok(())
+    }
+
+    fn write_i32<W: ?Sized + Write>(&mut self, writer: &mut W, value: i32) -> io::Result<()> {
+        if self.path == [Key::Threads, Key::Samples, Key::Weight] {
+            return write!(writer, "{}", f64::from(value) / 1000.0);
+        }
+        write!(writer, "{value}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::StackIndex;
+
+    fn ms(time: u64) -> Duration {
+        Duration::from_millis(time)
+    }
+
+    fn sample(time: u64, wall: u64, cpu: u64) -> Sample {
+        Sample { time: ms(time), stack: StackIndex(0), count: 1, wall: ms(wall), cpu: ms(cpu) }
+    }
+
+    #[test]
+    fn a_sample_of_one_interval_is_one_row() {
+        let rows: Vec<_> = rows(&sample(5, 1, 1), ms(1), ms(4)).collect();
+        assert_eq!(rows, [Row { time: ms(5), wall: ms(1), cpu: ms(1) }]);
+    }
+
+    #[test]
+    fn a_long_sample_begins_where_its_time_begins() {
+        let rows: Vec<_> = rows(&sample(310, 300, 30), ms(1), ms(10)).collect();
+        assert_eq!(rows[0].time, ms(11));
+        assert_eq!((rows[0].wall, rows[1].wall), (ms(1), ms(299)));
+        assert_eq!(rows[1].time, ms(310));
+        assert_eq!(rows[0].cpu + rows[1].cpu, ms(30));
+        assert!(rows[0].cpu <= rows[0].wall);
+    }
+
+    #[test]
+    fn time_never_goes_backwards() {
+        // Coalesced samples overlap.
+        let rows: Vec<_> = rows(&sample(310, 300, 30), ms(1), ms(400)).collect();
+        assert_eq!(rows, [Row { time: ms(400), wall: ms(300), cpu: ms(30) }]);
+    }
 }

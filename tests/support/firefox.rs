@@ -7,13 +7,15 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-/// Checks a whole document, and returns the number of samples in it.
-pub fn validate(document: &Value) -> usize {
+/// Checks a whole document, and returns the milliseconds that its samples stand for.
+pub fn validate(document: &Value) -> f64 {
     let meta = &document["meta"];
     assert_eq!(meta["preprocessedProfileVersion"], 55);
     assert_eq!(meta["symbolicated"], true, "else the front-end looks for a symbol server");
     assert_eq!(meta["symbolicationNotSupported"], true);
     assert!(meta["markerSchema"].is_array());
+    assert_eq!(meta["profilingStartTime"], 0, "else time begins at the first sample");
+    assert!(meta["profilingEndTime"].as_f64().expect("profilingEndTime") >= 0.0);
     assert!(meta["interval"].as_f64().expect("interval") > 0.0);
     assert!(meta["startTime"].as_f64().expect("startTime") > 0.0);
     let categories = array(&meta["categories"]);
@@ -42,7 +44,7 @@ pub fn validate(document: &Value) -> usize {
     threads.iter().map(|thread| self::thread(thread, categories, libraries)).sum()
 }
 
-fn thread(thread: &Value, categories: &[Value], libraries: usize) -> usize {
+fn thread(thread: &Value, categories: &[Value], libraries: usize) -> f64 {
     let strings = array(&thread["stringArray"]).len();
     assert!(array(&thread["stringArray"]).iter().all(Value::is_string));
 
@@ -109,7 +111,11 @@ fn thread(thread: &Value, categories: &[Value], libraries: usize) -> usize {
         assert!(times.iter().map(|time| time.as_f64().expect("a time")).is_sorted(), "time goes backwards");
     }
     table(&thread["markers"], &["name", "startTime", "endTime", "phase", "category", "data"]);
-    samples
+    assert_eq!(thread["samples"]["weightType"], "tracing-ms", "samples are not evenly spaced");
+    array(&thread["samples"]["weight"])
+        .iter()
+        .map(|weight| weight.as_f64().filter(|weight| *weight >= 0.0).expect("a weight"))
+        .sum()
 }
 
 /// A table has the columns, and all of them have as many rows as it says.

@@ -1,0 +1,294 @@
+//! Gives every compiled function its name, library and interface, by the table in design.md.
+//!
+//! One match over `FuncKey` without a wildcard decides: a kind of function that a new Wasmtime emits does not compile
+//! here until somebody has named it.
+
+mod assemble;
+mod boundary;
+mod named;
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use indexmap::IndexMap;
+use rustc_hash::FxHashMap;
+use wasmtime_environ::{Abi, FuncIndex, FuncKey, ModuleInternedTypeIndex};
+
+pub(super) use assemble::Parts;
+use boundary::Callee;
+use named::{CANONICAL_ABI, Named, WORLD, builtin_call, canonical, pulley_host_call, unsafe_intrinsic, with_abi};
+
+use super::component_names::ComponentNames;
+use super::function::{Direction, FunctionKind, Layer, NamedBy};
+use super::library::Library;
+use super::map::{LibraryId, SymbolMap};
+use super::wit_name::{self, CoreExportRole};
+use crate::component::{Artifacts, Definition, EntryRole, ModuleArtifact, ModuleRole, Source, Use, Wiring};
+
+/// Names everything in `artifacts`. `root` is the name of a component that has none of its own.
+pub(super) fn name(artifacts: &Artifacts<'_>, source: Option<&Source>, root: &str) -> SymbolMap {
+    let wiring = artifacts.component.as_ref().map(|component| Wiring::read(component, &artifacts.modules));
+    let components = ComponentNames::new(artifacts, wiring.as_ref(), source, root);
+    let mut namer = Namer {
+        exports: core_exports(artifacts),
+        lifted: lifted_functions(wiring.as_ref()),
+        libraries: IndexMap::new(),
+        last_library: None,
+        parts: Parts::default(),
+        callees: FxHashMap::default(),
+        last_adapter: None,
+        artifacts,
+        wiring,
+        components,
+    };
+    for function in &artifacts.functions {
+        let named = namer.name(function.key);
+        namer.add(function, &named);
+    }
+    let Namer { mut parts, libraries, components, .. } = namer;
+    parts.libraries = libraries.into_values().collect();
+    parts.modules = assemble::module_functions(artifacts);
+    parts.entries = assemble::entries(artifacts, &parts.modules);
+    SymbolMap::assemble(parts, artifacts, components.root().to_owned())
+}
+
+struct Namer<'a> {
+    artifacts: &'a Artifacts<'a>,
+    wiring: Option<Wiring<'a>>,
+    components: ComponentNames,
+    /// By static module: the first export name of each exported function.
+    exports: Vec<FxHashMap<FuncIndex, &'a str>>,
+    /// What the component exports, by the core function that implements it.
+    lifted: FxHashMap<Definition, Lifted>,
+    libraries: IndexMap<(Rc<str>, Layer), Library>,
+    /// The library that was added to last.
+    last_library: Option<(Rc<str>, Layer, LibraryId)>,
+    parts: Parts,
+    /// By adapter module: what its adapters call.
+    callees: FxHashMap<u32, Vec<Callee>>,
+    /// The adapter function named last: helpers of an adapter module follow the first adapter that needs them.
+    last_adapter: Option<(u32, Rc<str>)>,
+}
+
+/// A core function that belongs to a function of the component's own exports.
+#[derive(Clone)]
+struct Lifted {
+    interface: Option<String>,
+    function: String,
+    role: CoreExportRole,
+}
+
+impl<'a> Namer<'a> {
+    fn name(&mut self, key: FuncKey) -> Named<'a> {
+        match key {
+            FuncKey::DefinedWasmFunction(module, defined) => {
+                let module = module.as_u32();
+                let function = self.function_index(module, defined.as_u32());
+                match self.role(module) {
+                    Some(ModuleRole::Adapter) => self.adapter(module, function),
+                    Some(ModuleRole::Shim) => self.shim(module, function),
+                    _ => self.guest(module, function),
+                }
+            }
+            FuncKey::ArrayToWasmTrampoline(module, defined) => {
+                let module = module.as_u32();
+                self.entry(module, self.function_index(module, defined.as_u32()))
+            }
+            FuncKey::WasmToArrayTrampoline(ty) => self.host_call(ty),
+            FuncKey::WasmToBuiltinTrampoline(builtin) => builtin_call(builtin, Abi::Wasm),
+            FuncKey::PatchableToBuiltinTrampoline(builtin) => builtin_call(builtin, Abi::Patchable),
+            FuncKey::PulleyHostCall(call) => pulley_host_call(call),
+            FuncKey::ComponentTrampoline(abi, index) => self.component_trampoline(index.as_u32(), abi),
+            FuncKey::ResourceDropTrampoline => {
+                canonical(FunctionKind::ResourceIntrinsic, "resource.drop (by the host)", Abi::Wasm)
+            }
+            FuncKey::UnsafeIntrinsic(abi, intrinsic) => unsafe_intrinsic(intrinsic, abi),
+            FuncKey::ModuleStartup(abi, module) => {
+                let library = format!("{} (start-up)", self.components.module(module.as_u32()));
+                let name = with_abi("start-up".to_owned(), abi);
+                Named::plain(FunctionKind::StartUp, library, name, NamedBy::Wasmtime)
+            }
+        }
+    }
+
+    fn guest(&self, module: u32, function: FuncIndex) -> Named<'a> {
+        let (name, named_by) = self.guest_name(module, function);
+        let named = Named::plain(FunctionKind::Guest, self.components.module(module), name, named_by);
+        match self.exported_function(module, function) {
+            Some(Lifted { interface, function, role: CoreExportRole::Function }) => {
+                named.crossing(interface, function, Direction::Export)
+            }
+            _ => named,
+        }
+    }
+
+    /// Its own name, else what it is exported as, else what others import it as, else its index.
+    fn guest_name(&self, module: u32, function: FuncIndex) -> (Cow<'a, str>, NamedBy) {
+        if let Some(name) = self.module(module).function_name(function) {
+            return (Cow::Borrowed(name), NamedBy::NameSection);
+        }
+        match self.exports[module as usize].get(&function) {
+            Some(name) if !name.is_empty() => (export_name(name), NamedBy::CoreExport),
+            _ => self.imported_as(module, function),
+        }
+    }
+
+    fn imported_as(&self, module: u32, function: FuncIndex) -> (Cow<'a, str>, NamedBy) {
+        let used = self.definitions(module, function).find_map(|definition| self.first_use(definition));
+        match used {
+            Some(used) if !used.field.is_empty() => (used.field.to_owned().into(), NamedBy::CoreImport),
+            _ => (format!("func[{}]", function.as_u32()).into(), NamedBy::Index),
+        }
+    }
+
+    /// Entry of a core function from the host: an export of the component, canonical-ABI work, or any function that
+    /// may be called through a table.
+    fn entry(&mut self, module: u32, function: FuncIndex) -> Named<'a> {
+        match self.role(module) {
+            Some(ModuleRole::Adapter) => {
+                let adapter = self.adapter(module, function);
+                let library = format!("{} (entry)", adapter.library).into();
+                return Named { kind: FunctionKind::Entry, library, library_is_interface: false, ..adapter };
+            }
+            Some(ModuleRole::Shim) => {
+                let slot = self.shim(module, function);
+                let library = self.components.entries(module);
+                return Named { kind: FunctionKind::Entry, library, ..slot };
+            }
+            _ => {}
+        }
+        if let Some(lifted) = self.exported_function(module, function) {
+            let library = format!("{} (export)", lifted.interface.as_deref().unwrap_or(WORLD));
+            let name = match lifted.role {
+                CoreExportRole::Function => lifted.function.clone(),
+                CoreExportRole::PostReturn => format!("{} (post-return)", lifted.function),
+                CoreExportRole::Callback => format!("{} (callback)", lifted.function),
+            };
+            return Named::plain(FunctionKind::Entry, library, name, NamedBy::Wit)
+                .crossing(lifted.interface, lifted.function, Direction::Export)
+                .of_interface_library();
+        }
+        let role = self.wiring.as_ref().and_then(|wiring| {
+            self.definitions(module, function).find_map(|definition| wiring.entry_roles.get(&definition))
+        });
+        let library = self.components.module(module);
+        let canonical_work = match role {
+            Some(EntryRole::Realloc) => Some("realloc"),
+            Some(EntryRole::PostReturn) => Some("post-return"),
+            Some(EntryRole::Callback) => Some("callback"),
+            Some(EntryRole::Destructor) => Some("resource destructor"),
+            None => None,
+        };
+        if let Some(work) = canonical_work {
+            let name = format!("{work} ({library})");
+            return Named::plain(FunctionKind::Entry, CANONICAL_ABI, name, NamedBy::Wasmtime);
+        }
+        let (name, named_by) = self.guest_name(module, function);
+        Named::plain(FunctionKind::Entry, self.components.entries(module), name, named_by)
+    }
+
+    /// Calls of host functions from core modules share a trampoline per signature, so only that can be named.
+    fn host_call(&self, ty: ModuleInternedTypeIndex) -> Named<'a> {
+        let signature = self.artifacts.core_signature(ty);
+        let name = signature.unwrap_or_else(|| format!("signature[{}]", ty.as_u32()));
+        Named::plain(FunctionKind::HostCall, "host functions by signature", name, NamedBy::Wasmtime)
+    }
+
+    /// The WIT function that a core function implements: by the component's exports, else by its core export name.
+    fn exported_function(&self, module: u32, function: FuncIndex) -> Option<Lifted> {
+        self.wiring.as_ref()?;
+        // Only what a core module exports can be lifted.
+        let export = self.exports.get(module as usize)?.get(&function)?;
+        let lifted = self.definitions(module, function).find_map(|definition| self.lifted.get(&definition));
+        if let Some(lifted) = lifted {
+            return Some(lifted.clone());
+        }
+        let (wit, role) = wit_name::from_core_export(export)?;
+        Some(Lifted { interface: wit.interface.map(str::to_owned), function: wit.function, role })
+    }
+
+    /// Who uses a definition: a consumer that spells a WIT name, rather than one that does not.
+    fn first_use(&self, definition: Definition) -> Option<Use<'_>> {
+        let wiring = self.wiring.as_ref()?;
+        // Adapter modules name their imports for themselves, in words that look like WIT (`runtime` `trap`).
+        let by_adapter = |used: &&Use<'_>| {
+            let instance = wiring.instances.get(used.instance as usize);
+            instance.is_some_and(|instance| instance.component_instance.is_none())
+        };
+        let mut uses = wiring.uses(definition).iter().filter(|used| !by_adapter(used));
+        let mut spelled = uses.clone().filter(|used| wit_name::from_core_import(used.module, used.field).is_some());
+        spelled.next().or_else(|| uses.next()).copied()
+    }
+
+    /// The function `function` of every instance of `module`.
+    fn definitions(&self, module: u32, function: FuncIndex) -> impl Iterator<Item = Definition> + '_ {
+        let instances = self.wiring.iter().flat_map(move |wiring| wiring.instances_of(module));
+        instances.map(move |instance| Definition::Function { instance: *instance, function })
+    }
+
+    fn role(&self, module: u32) -> Option<&ModuleRole> {
+        self.wiring.as_ref()?.roles.get(module as usize)
+    }
+
+    fn module(&self, module: u32) -> &'a ModuleArtifact<'a> {
+        // `Artifacts::decode` refuses a key whose module does not exist.
+        &self.artifacts.modules[module as usize]
+    }
+
+    fn function_index(&self, module: u32, defined: u32) -> FuncIndex {
+        FuncIndex::from_u32(self.module(module).imported_functions() + defined)
+    }
+}
+
+/// A core export name as a person would write it: WIT names without mangling, others as they are.
+fn export_name(name: &str) -> Cow<'_, str> {
+    match wit_name::from_core_export(name) {
+        Some((wit, role)) => {
+            let suffix = match role {
+                CoreExportRole::Function => "",
+                CoreExportRole::PostReturn => " (post-return)",
+                CoreExportRole::Callback => " (callback)",
+            };
+            match wit.interface {
+                Some(interface) => format!("{interface}#{}{suffix}", wit.function).into(),
+                None => format!("{}{suffix}", wit.function).into(),
+            }
+        }
+        None => name.into(),
+    }
+}
+
+fn core_exports<'a>(artifacts: &'a Artifacts<'_>) -> Vec<FxHashMap<FuncIndex, &'a str>> {
+    let of_module = |module: &'a ModuleArtifact<'_>| {
+        let mut names = FxHashMap::default();
+        for (name, function) in module.exported_functions() {
+            let known = names.entry(function).or_insert(name);
+            // An export may have an empty name, which is worse than any other.
+            if known.is_empty() {
+                *known = name;
+            }
+        }
+        names
+    };
+    artifacts.modules.iter().map(of_module).collect()
+}
+
+fn lifted_functions(wiring: Option<&Wiring<'_>>) -> FxHashMap<Definition, Lifted> {
+    let mut lifted = FxHashMap::default();
+    for export in wiring.iter().flat_map(|wiring| &wiring.lifted) {
+        let interface = export.interface.map(str::to_owned);
+        let Some(function) = wit_name::function_name(export.function) else { continue };
+        let parts = [
+            (Some(export.definition), CoreExportRole::Function),
+            (export.post_return, CoreExportRole::PostReturn),
+            (export.callback, CoreExportRole::Callback),
+        ];
+        for (definition, role) in parts {
+            if let Some(definition) = definition {
+                let one = Lifted { interface: interface.clone(), function: function.clone(), role };
+                lifted.entry(definition).or_insert(one);
+            }
+        }
+    }
+    lifted
+}
