@@ -188,7 +188,8 @@ fn an_interrupted_guest_leaves_a_profile() {
         let mut ready = [0; 6];
         child.stdout.as_mut().expect("its stdout").read_exact(&mut ready).expect("the guest's message");
         assert_eq!(&ready, b"ready\n");
-        let kill = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().expect("kill");
+        // The shell's own `kill`, because not every system has a program of that name.
+        let kill = Command::new("sh").args(["-c", &format!("kill -s {signal} {}", child.id())]).status().expect("sh");
         assert!(kill.success());
         let output = child.wait_with_output().expect("witprof's end");
         assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));

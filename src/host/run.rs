@@ -49,11 +49,13 @@ pub(crate) fn run(guest: GuestRun) -> Result<ExitCode> {
 async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Result<ExitCode> {
     let GuestRun { mut command, file, interval, outputs, verbosity } = guest;
     let path = file.path().display();
+    // Before anything runs: a signal must not find the process without its handlers.
+    runtime.spawn(EndingSignals::listen().end_process());
     // Also reads the groups of options such as `-W`, which are not parsed before.
     command.run.common.init_logging().map_err(failed)?;
     checks::options(&command)?;
     let engine = engine(&mut command, &file)?;
-    let spinner = file.spinner();
+    let spinner = if verbosity == Verbosity::Normal { file.spinner() } else { None };
     // The type of a loaded target has no public name, so what it is has to be asked of the file.
     let target = command.run.load_module(&engine, file.path(), Some(file.bytes()));
     let target = target.map_err(failed).with_context(|| loading_problem(&file))?;
@@ -71,7 +73,6 @@ async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Re
     attach(&recorder, &mut store, command.run.common.wasm.timeout);
     let last = Arc::clone(&recorder);
     ending::before_exit(move || write(&last, outputs, verbosity));
-    runtime.spawn(end_on_signal());
 
     let result = command.instantiate_and_run(&engine, &mut linker, &target, &mut store).await;
     let Err(error) = result else {
@@ -183,40 +184,53 @@ fn write(recorder: &Recorder, outputs: Vec<OutputFile>, verbosity: Verbosity) {
     }
 }
 
-/// On Ctrl-C or a request to terminate: writes the profile and ends the process, as the signal would have.
-async fn end_on_signal() {
-    let number = wait_for_signal().await;
-    ending::do_last();
-    std::process::exit(128 + number);
+/// Signals that end a process, listened to from the moment this is made.
+struct EndingSignals {
+    #[cfg(unix)]
+    streams: Vec<(i32, tokio::signal::unix::Signal)>,
 }
 
-#[cfg(unix)]
-async fn wait_for_signal() -> i32 {
-    use tokio::signal::unix::{SignalKind, signal};
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let mut signals = Vec::new();
-    for kind in kinds {
-        if let Ok(stream) = signal(kind) {
-            signals.push((kind.as_raw_value(), stream));
-        }
+impl EndingSignals {
+    #[cfg(unix)]
+    fn listen() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let streams = kinds.into_iter().filter_map(|kind| Some((kind.as_raw_value(), signal(kind).ok()?)));
+        Self { streams: streams.collect() }
     }
-    std::future::poll_fn(|context| {
-        for (number, stream) in &mut signals {
-            if stream.poll_recv(context).is_ready() {
-                return std::task::Poll::Ready(*number);
+
+    #[cfg(not(unix))]
+    fn listen() -> Self {
+        Self {}
+    }
+
+    /// On Ctrl-C or a request to terminate: writes the profile and ends the process with the shell's code for it.
+    async fn end_process(self) {
+        let number = self.wait().await;
+        ending::do_last();
+        std::process::exit(128 + number);
+    }
+
+    #[cfg(unix)]
+    async fn wait(mut self) -> i32 {
+        std::future::poll_fn(|context| {
+            for (number, stream) in &mut self.streams {
+                if stream.poll_recv(context).is_ready() {
+                    return std::task::Poll::Ready(*number);
+                }
             }
-        }
-        std::task::Poll::Pending
-    })
-    .await
-}
-
-#[cfg(not(unix))]
-async fn wait_for_signal() -> i32 {
-    // The number of SIGINT everywhere.
-    const INTERRUPT: i32 = 2;
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+            std::task::Poll::Pending
+        })
+        .await
     }
-    INTERRUPT
+
+    #[cfg(not(unix))]
+    async fn wait(self) -> i32 {
+        // The number of SIGINT everywhere.
+        const INTERRUPT: i32 = 2;
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        INTERRUPT
+    }
 }
