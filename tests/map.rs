@@ -258,6 +258,8 @@ fn the_json_map_has_the_documented_fields() {
     ];
     assert_eq!(found, sorted(&function));
     assert_eq!(json["unattributed_bytes"], 0);
+    let libraries: Vec<&Value> = json["libraries"].as_array().expect("a list").iter().map(|one| &one["name"]).collect();
+    assert!(json["functions"].as_array().expect("a list").iter().all(|one| libraries.contains(&&one["library"])));
     assert_eq!(json["functions"].as_array().expect("a list").len(), map.functions().len());
 }
 

@@ -7,8 +7,8 @@
 //!                 "named_by", "signature"}]}
 //! ```
 //!
-//! Sizes are bytes and offsets count from the start of the text section. `library` is an index into `libraries`.
-//! What does not apply is `null`.
+//! Sizes are bytes and offsets count from the start of the text section. `library` is the name of one of `libraries`
+//! with the same `layer`. What does not apply is `null`.
 
 use std::io::{self, Write};
 
@@ -95,7 +95,7 @@ impl Serialize for Functions<'_> {
 #[derive(Serialize)]
 struct FunctionJson<'m> {
     name: std::borrow::Cow<'m, str>,
-    library: u32,
+    library: &'m str,
     offset: u32,
     size: u32,
     layer: &'static str,
@@ -111,7 +111,7 @@ impl<'m> FunctionJson<'m> {
     fn new(function: Function<'m>) -> Self {
         Self {
             name: function.name(),
-            library: function.library_index(),
+            library: &function.library().name,
             offset: function.offset().get(),
             size: function.size(),
             layer: function.layer().name(),
