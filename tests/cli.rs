@@ -435,6 +435,31 @@ fn every_option_of_wasmtime_run_is_there() {
 }
 
 #[test]
+fn every_compiler_and_target_is_mapped_and_profiled() {
+    let folder = folder();
+    let kitchen = support::kitchen().to_string_lossy().into_owned();
+    let choices: [&[&str]; 6] = [
+        &["-C", "compiler=winch"],
+        &["--target", "pulley64"],
+        &["-C", "inlining"],
+        &["-O", "opt-level=0"],
+        &["-O", "pooling-allocator"],
+        &["-W", "fuel=1000000000000"],
+    ];
+    for options in choices {
+        let map = run(folder.path(), &[&["map", "--json"], options, &[&kitchen]].concat());
+        let map: Value =
+            serde_json::from_slice(&map.stdout).unwrap_or_else(|_| panic!("{options:?}: {}", text(&map.stderr)));
+        assert_eq!(map["unattributed_bytes"], 0, "{options:?}");
+        let output = run(folder.path(), &[&["run", "-o", "p.json"], options, &[&kitchen, "60"]].concat());
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{options:?}: {stderr}");
+        assert!(stderr.contains("app::count_primes"), "{options:?}: {stderr}");
+        profile(&folder.path().join("p.json"));
+    }
+}
+
+#[test]
 fn the_map_of_the_bundled_component_is_printed() {
     let folder = folder();
     let kitchen = support::kitchen().to_string_lossy().into_owned();
