@@ -16,7 +16,7 @@ pub enum Error {
     },
     /// The engine clones code for guest debugging, so text offsets would not tell which function runs.
     #[error(
-        "profiling `{name}`: its engine has guest debugging enabled, which runs a private copy of the code; turn `Config::guest_debug` off"
+        "profiling `{name}`: its engine has guest debugging enabled, which runs a private copy of the code; turn `Config::guest_debug` (`-D guest-debug`) off"
     )]
     GuestDebug {
         /// The component or module that was to be profiled.

@@ -400,6 +400,36 @@ fn usage_errors_are_refused_before_anything_runs() {
 }
 
 #[test]
+fn the_component_is_never_overwritten() {
+    let folder = folder();
+    let wasm = wat::parse_str(program("")).expect("WAT");
+    write(folder.path(), "app.json", &wasm);
+    assert_refused(folder.path(), &["run", "-o", "app.json", "app.json"], &["app.json", "input"]);
+    assert_refused(folder.path(), &["run", "-o", "./app.json", "app.json"], &["input"]);
+    assert_refused(folder.path(), &["map", "-o", "app.json", "app.json"], &["input"]);
+    assert_eq!(support::read(&folder.path().join("app.json")), wasm);
+    assert_refused(folder.path(), &["run", "-o", "p.json", "-o", "./p.json", "app.json"], &["twice"]);
+    assert_refused(folder.path(), &["run", "-o", "p.json/", "app.json"], &["p.json/"]);
+    let long = format!("{}.json", "x".repeat(300));
+    assert_refused(folder.path(), &["run", "-o", &long, "app.json"], &["opening"]);
+}
+
+#[test]
+fn a_closed_stderr_changes_nothing() {
+    let folder = folder();
+    write(folder.path(), "exit.wat", program("(call $exit (i32.const 42))"));
+    for (arguments, code) in
+        [(&["run", "-o", "p.json", "exit.wat"][..], 42), (&["run", "missing.wat"], 2), (&["map", "missing.wat"], 2)]
+    {
+        let mut command = witprof(folder.path());
+        let mut child = command.args(arguments).stderr(Stdio::piped()).spawn().expect("starting witprof");
+        drop(child.stderr.take());
+        assert_eq!(child.wait().expect("its end").code(), Some(code), "{arguments:?}");
+    }
+    profile(&folder.path().join("p.json"));
+}
+
+#[test]
 fn an_existing_profile_survives_a_failed_run() {
     let folder = folder();
     write(folder.path(), "p.json", "precious");

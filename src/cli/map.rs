@@ -11,6 +11,7 @@ use wasmtime::{Engine, Module};
 use witprof::SymbolMap;
 use witprof::export::{MapDetail, write_map_json, write_map_table};
 
+use super::output::Destination;
 use crate::host::{WasmFile, WasmKind, failed};
 
 /// Print every function that Wasmtime compiles a component or module to, with its library, size and WIT name
@@ -38,12 +39,11 @@ pub(super) struct MapArguments {
 
 pub(super) fn map(mut arguments: MapArguments) -> Result<ExitCode> {
     let file = WasmFile::read(&arguments.file)?;
+    let output = arguments.output.as_ref().map(|path| Destination::open(path, file.path())).transpose()?;
     let map = build(&mut arguments.wasmtime, &file)?;
     let text = render(&arguments, &map)?;
-    match &arguments.output {
-        Some(path) => {
-            std::fs::write(path, text).with_context(|| format!("writing the map to `{}`", path.display()))?;
-        }
+    match output {
+        Some(output) => output.write(|file| Ok(file.write_all(&text)?))?,
         None => match io::stdout().write_all(&text) {
             // Whoever reads the map may stop early, as `head` does.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
@@ -72,6 +72,9 @@ fn build(options: &mut wasmtime_cli_flags::CommonOptions, file: &WasmFile) -> Re
     }
     let reading = || format!("compiling `{}`", file.path().display());
     let wasm = file.wasm().map_err(failed).with_context(reading)?;
+    // As `witprof run` compiles it, unless the options say otherwise.
+    options.init_logging().map_err(failed)?;
+    options.wasm.epoch_interruption.get_or_insert(true);
     let engine = Engine::new(&options.config(None).map_err(failed)?).map_err(failed)?;
     let _spinner = file.spinner();
     let builder = builder.source(&wasm).signatures();

@@ -7,6 +7,7 @@ mod map;
 mod output;
 mod run;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -39,10 +40,15 @@ pub(crate) fn main() -> ExitCode {
 
 /// Prints an error and its causes. Parts of it may come from a guest.
 pub(crate) fn report(error: &anyhow::Error) {
-    eprintln!("witprof: {}", escape_control(&error.to_string()));
+    message(&format!("witprof: {}", escape_control(&error.to_string())));
     for cause in error.chain().skip(1) {
         for line in cause.to_string().lines().filter(|line| !line.trim().is_empty()) {
-            eprintln!("  {}", escape_control(line));
+            message(&format!("  {}", escape_control(line)));
         }
     }
+}
+
+/// Prints a line to stderr. Whoever reads it may be gone, which is no reason to fail; `eprintln!` would panic.
+pub(crate) fn message(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -36,62 +36,113 @@ impl Format {
 /// A file that a profile will be written to.
 #[derive(Debug)]
 pub(crate) struct OutputFile {
-    path: PathBuf,
+    destination: Destination,
     format: Format,
-    target: Target,
-}
-
-#[derive(Debug)]
-enum Target {
-    /// Written beside the target and renamed to it when complete: a full disk or a signal leaves the old file whole.
-    Replace,
-    /// A pipe or device cannot be replaced.
-    Direct(File),
 }
 
 impl OutputFile {
     /// Makes sure that `path` can be written to, without changing what is there.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let format = Format::of(path)?;
-        let opening = || format!("opening the output file `{}`", path.display());
-        let existing = path.metadata().ok();
-        if existing.as_ref().is_some_and(std::fs::Metadata::is_dir) {
-            bail!("opening the output file `{}`: it is a directory", path.display());
-        }
-        if existing.is_some_and(|metadata| !metadata.is_file()) {
-            let file = File::options().write(true).open(path).with_context(opening)?;
-            return Ok(Self { path: path.to_owned(), format, target: Target::Direct(file) });
-        }
-        // A link is followed, so that the rename replaces what it points to.
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        // Made and removed again: nothing may be left behind if the run is killed.
-        drop(temporary_file_beside(&path).with_context(opening)?);
-        Ok(Self { path, format, target: Target::Replace })
+    pub(crate) fn open(path: &Path, input: &Path) -> Result<Self> {
+        Ok(Self { format: Format::of(path)?, destination: Destination::open(path, input)? })
     }
 
-    /// Where the profile will be.
+    /// Opens several, and refuses to write one file twice.
+    pub(crate) fn open_all(paths: &[PathBuf], input: &Path) -> Result<Vec<Self>> {
+        let mut outputs: Vec<Self> = Vec::new();
+        for path in paths {
+            let output = Self::open(path, input)?;
+            if outputs.iter().any(|other| other.destination.resolved == output.destination.resolved) {
+                bail!("the output file `{}` is given twice", path.display());
+            }
+            outputs.push(output);
+        }
+        Ok(outputs)
+    }
+
+    /// Where the profile will be, as it was given.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        &self.destination.given
     }
 
     /// Writes the profile, and puts it in its place.
     pub(crate) fn write(self, profile: &Profile) -> Result<()> {
-        let writing = || format!("writing the profile to `{}`", self.path.display());
-        match self.target {
-            Target::Replace => {
-                let mut file = temporary_file_beside(&self.path).with_context(writing)?;
-                write_format(profile, self.format, file.as_file_mut()).with_context(writing)?;
-                file.persist(&self.path).with_context(writing)?;
-            }
-            Target::Direct(mut file) => write_format(profile, self.format, &mut file).with_context(writing)?,
+        let format = self.format;
+        self.destination.write(|file| write_format(profile, format, file))
+    }
+}
+
+/// A place that a file can be written to: complete, or not at all.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    given: PathBuf,
+    /// With links followed, so that a rename replaces what they point to.
+    resolved: PathBuf,
+    /// A pipe or device, which cannot be replaced.
+    direct: Option<File>,
+}
+
+impl Destination {
+    /// Makes sure that `path` can be written to, without changing what is there. It must not be `input`.
+    pub(crate) fn open(path: &Path, input: &Path) -> Result<Self> {
+        let shown = path.display();
+        let opening = || format!("opening the output file `{shown}`");
+        let existing = match path.metadata() {
+            Ok(metadata) => Some(metadata),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error).with_context(opening),
+        };
+        if existing.as_ref().is_some_and(std::fs::Metadata::is_dir)
+            || path.as_os_str().as_encoded_bytes().ends_with(b"/")
+        {
+            bail!("opening the output file `{shown}`: it is a directory");
         }
+        let resolved = path.canonicalize().unwrap_or_else(|_| {
+            let folder = folder_of(path).canonicalize().ok();
+            folder.zip(path.file_name()).map_or_else(|| path.to_owned(), |(folder, name)| folder.join(name))
+        });
+        if existing.is_some() && input.canonicalize().is_ok_and(|input| input == resolved) {
+            bail!("the output file `{shown}` is the input file");
+        }
+        let direct = match existing {
+            Some(metadata) if !metadata.is_file() => {
+                Some(File::options().write(true).open(path).with_context(opening)?)
+            }
+            _ => {
+                let folder = folder_of(&resolved);
+                if !folder.is_dir() {
+                    bail!("opening the output file `{shown}`: there is no folder `{}`", folder.display());
+                }
+                // Made and removed again: nothing may be left behind if the run is killed.
+                drop(temporary_file_in(folder).with_context(opening)?);
+                None
+            }
+        };
+        Ok(Self { given: path.to_owned(), resolved, direct })
+    }
+
+    /// Writes the file, and puts it in its place: beside the old one first, which a full disk or a signal leaves whole.
+    pub(crate) fn write(self, contents: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+        let writing = || format!("writing `{}`", self.given.display());
+        if let Some(mut file) = self.direct {
+            return contents(&mut file).with_context(writing);
+        }
+        let mut file = temporary_file_in(folder_of(&self.resolved)).with_context(writing)?;
+        contents(file.as_file_mut()).with_context(writing)?;
+        if let Ok(old) = self.resolved.metadata() {
+            // The new file may be seen by whoever could see the old one.
+            file.as_file().set_permissions(old.permissions()).with_context(writing)?;
+        }
+        file.persist(&self.resolved).with_context(writing)?;
         Ok(())
     }
 }
 
-/// A new file in the folder of `path`, which removes itself when dropped.
-fn temporary_file_beside(path: &Path) -> io::Result<NamedTempFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A new file, which removes itself when dropped.
+fn temporary_file_in(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".witprof-").suffix(".tmp");
     #[cfg(unix)]

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use clap::{Parser, ValueEnum};
 use wasmtime_cli::commands::RunCommand;
-use wasmtime_cli_flags::opt::WasmtimeOptionValue as _;
 use witprof::Recorder;
 
 use super::OutputFile;
@@ -50,7 +49,7 @@ pub(super) struct RunArguments {
 }
 
 fn parse_interval(text: &str) -> Result<Duration> {
-    let interval = Duration::parse(Some(text)).map_err(|_| anyhow!("not a time such as `1ms` or `250us`"))?;
+    let interval = humantime::parse_duration(text).map_err(|_| anyhow!("not a time such as `1ms` or `250us`"))?;
     let (min, max) = (Recorder::MIN_INTERVAL, Recorder::MAX_INTERVAL);
     if interval < min || interval > max {
         bail!("has to be from {min:?} to {max:?}");
@@ -64,7 +63,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<ExitCode> {
     let Some(path) = wasmtime.module_and_args.first() else { bail!("no WebAssembly file was given") };
     let file = WasmFile::read(Path::new(path))?;
     let outputs = if output.is_empty() { vec![default_output(&file)] } else { output };
-    let outputs = outputs.iter().map(|path| OutputFile::open(path)).collect::<Result<Vec<_>>>()?;
+    let outputs = OutputFile::open_all(&outputs, file.path())?;
     let verbosity = if quiet { Verbosity::Quiet } else { Verbosity::Normal };
     host::run(GuestRun { command: wasmtime, file, interval, outputs, verbosity })
 }

@@ -38,6 +38,12 @@ fn summary(profile: &Profile, functions: usize, out: &mut dyn Write) -> io::Resu
         profile.sampler(),
         profile.interval(),
     )?;
+    if counts.kept == 0 {
+        writeln!(
+            out,
+            "no samples: the run was shorter than an interval, or all of it was spent in the host; try a shorter interval"
+        )?;
+    }
     let totals = profile.function_totals();
     if functions == 0 || totals.is_empty() {
         return Ok(());

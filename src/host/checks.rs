@@ -27,8 +27,14 @@ pub(super) fn options(command: &RunCommand) -> Result<()> {
 /// Refuses a component that has nothing to run, and says what it has.
 pub(super) fn has_command(component: &Component, engine: &Engine) -> Result<()> {
     let exports: Vec<String> = component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect();
-    if exports.iter().any(|name| name.starts_with("wasi:cli/run@")) {
+    let versions: Vec<&str> = exports.iter().filter_map(|name| name.strip_prefix("wasi:cli/run@")).collect();
+    if versions.iter().any(|version| version.starts_with("0.2.") || *version == "0.3.0") {
         return Ok(());
+    }
+    if let Some(version) = versions.first() {
+        bail!(
+            "the component exports `wasi:cli/run@{version}`, but this version runs commands of 0.2 and of 0.3.0 only"
+        );
     }
     let list = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
     bail!(

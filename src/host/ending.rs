@@ -5,11 +5,15 @@
 //! once by whoever comes first: the run that returned, the signal, or the process's exit handler.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 type Last = Box<dyn FnOnce() + Send>;
 
 static LAST: Mutex<Option<Last>> = Mutex::new(None);
+
+/// Set when the process is to end whether it is done or not.
+static ABANDONED: AtomicBool = AtomicBool::new(false);
 
 /// Has `last` done before the process ends.
 pub(super) fn before_exit(last: impl FnOnce() + Send + 'static) {
@@ -24,11 +28,18 @@ pub(super) fn do_last() {
     }
 }
 
+/// Lets the process end without waiting for what is being done.
+pub(super) fn abandon() {
+    ABANDONED.store(true, Ordering::Relaxed);
+}
+
 dtor::declarative::dtor! {
     // Runs inside `exit`, after `main` and thread-local destructors. What it does is limited to what works there:
     // locks, files and stderr do; a panic must not leave it.
     #[dtor(unsafe)]
     fn at_exit() {
-        let _ = catch_unwind(AssertUnwindSafe(do_last));
+        if !ABANDONED.load(Ordering::Relaxed) {
+            let _ = catch_unwind(AssertUnwindSafe(do_last));
+        }
     }
 }

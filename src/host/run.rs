@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use wasmtime::component::Component;
-use wasmtime::{Engine, Module, Store, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime::{Engine, Module, Store, Trap, UpdateDeadline, WasmBacktrace, WasmBacktraceDetails};
 use wasmtime_cli::commands::{CliLinker, RunCommand};
 use witprof::export::{escape_control, write_summary};
 use witprof::{Recorder, SymbolMap};
@@ -121,7 +121,11 @@ fn engine(command: &mut RunCommand, file: &WasmFile) -> Result<Engine> {
             file.path().display()
         );
     }
-    command.new_engine().map_err(failed).context("configuring Wasmtime")
+    // As `RunCommand::new_engine`, which would not let the configuration be changed.
+    let mut config = command.run.common.config(None).map_err(failed)?;
+    // With `WASMTIME_BACKTRACE_DETAILS`, Wasmtime reads DWARF for every frame of every sample.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    Engine::new(&config).map_err(failed).context("configuring Wasmtime")
 }
 
 fn loading_problem(file: &WasmFile) -> String {
@@ -176,7 +180,7 @@ fn write(recorder: &Recorder, outputs: Vec<OutputFile>, verbosity: Verbosity) {
         let path = escape_control(&output.path().display().to_string()).into_owned();
         match output.write(&profile) {
             Ok(()) if verbosity == Verbosity::Normal => {
-                eprintln!("\nprofile: {path} (load it at https://profiler.firefox.com)");
+                cli::message(&format!("\nprofile: {path} (load it at https://profiler.firefox.com)"));
             }
             Ok(()) => {}
             Err(error) => cli::report(&error),
@@ -205,14 +209,19 @@ impl EndingSignals {
     }
 
     /// On Ctrl-C or a request to terminate: writes the profile and ends the process with the shell's code for it.
-    async fn end_process(self) {
+    /// A second signal ends it at once: the profile may be going to a pipe that nobody reads.
+    async fn end_process(mut self) {
         let number = self.wait().await;
-        ending::do_last();
+        let last = tokio::task::spawn_blocking(ending::do_last);
+        tokio::select! {
+            _ = last => {}
+            _ = self.wait() => ending::abandon(),
+        }
         std::process::exit(128 + number);
     }
 
     #[cfg(unix)]
-    async fn wait(mut self) -> i32 {
+    async fn wait(&mut self) -> i32 {
         std::future::poll_fn(|context| {
             for (number, stream) in &mut self.streams {
                 if stream.poll_recv(context).is_ready() {
@@ -225,7 +234,7 @@ impl EndingSignals {
     }
 
     #[cfg(not(unix))]
-    async fn wait(self) -> i32 {
+    async fn wait(&mut self) -> i32 {
         // The number of SIGINT everywhere.
         const INTERRUPT: i32 = 2;
         if tokio::signal::ctrl_c().await.is_err() {

@@ -81,6 +81,9 @@ impl WasmFile {
 
     /// The WebAssembly binary, translated from text where it is text.
     pub(crate) fn wasm(&self) -> wasmtime::Result<Cow<'_, [u8]>> {
+        if !self.bytes.starts_with(b"\0asm") && std::str::from_utf8(&self.bytes).is_err() {
+            return Err(wasmtime::Error::msg("it is neither WebAssembly, nor its text, nor precompiled by Wasmtime"));
+        }
         wat::Parser::new().parse_bytes(Some(&self.path), &self.bytes).map_err(wasmtime::Error::new)
     }
 
