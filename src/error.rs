@@ -66,6 +66,8 @@ pub enum ImageProblem {
     NotElf(String),
     /// An ELF file that Wasmtime did not write, or a kind of Wasmtime image that holds no code.
     NotWasmtime,
+    /// Compiled by this other major version of Wasmtime.
+    OtherVersion(String),
     /// A section that every image has is missing.
     MissingSection(&'static str),
     /// The description of the code could not be decoded: another Wasmtime version wrote it, or it is damaged.
@@ -79,6 +81,12 @@ impl fmt::Display for ImageProblem {
         match self {
             Self::NotElf(problem) => write!(f, "not a 64-bit ELF image ({problem})"),
             Self::NotWasmtime => write!(f, "not an image of a module or component compiled by Wasmtime"),
+            Self::OtherVersion(version) => {
+                write!(
+                    f,
+                    "it was compiled by Wasmtime {version}, but this version of witprof reads images of Wasmtime 48"
+                )
+            }
             Self::MissingSection(name) => write!(f, "it has no `{name}` section"),
             Self::Undecodable(problem) => {
                 write!(

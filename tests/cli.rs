@@ -295,6 +295,7 @@ fn precompiled_files_that_cannot_work_say_why() {
     image[version..version + 2].copy_from_slice(b"47");
     write(folder.path(), "other-version.cwasm", &image);
     assert_refused(folder.path(), &["run", "--allow-precompiled", "other-version.cwasm"], &["version"]);
+    assert_refused(folder.path(), &["map", "other-version.cwasm"], &["Wasmtime 47", "Wasmtime 48"]);
 
     image[version..version + 2].copy_from_slice(b"48");
     if let Some(target) = find(&image, b"x86_64-unknown-linux-gnu") {
@@ -364,6 +365,16 @@ fn missing_imports_are_named() {
           (export \"wasi:cli/run@0.2.0\" (instance $cli)))",
     );
     assert_refused(folder.path(), &["run", "needs.wat"], &["demo:a/one@1.0.0", "demo:b/two@1.0.0"]);
+    let many: String = (0..40)
+        .map(|number| format!("(import \"demo:many/interface-{number}@1.0.0\" (instance (export \"f\" (func))))"))
+        .collect();
+    let many = format!(
+        "(component {many} (core module $m (func (export \"run\") (result i32) i32.const 0))
+          (core instance $i (instantiate $m)) (func $run (result (result)) (canon lift (core func $i \"run\")))
+          (instance $cli (export \"run\" (func $run))) (export \"wasi:cli/run@0.2.0\" (instance $cli)))"
+    );
+    write(folder.path(), "many.wat", many);
+    assert_refused(folder.path(), &["run", "many.wat"], &["interface-0@", "interface-39@", "-S http"]);
     write(folder.path(), "needs-core.wat", "(module (import \"env\" \"f\" (func)) (import \"env\" \"g\" (func)))");
     assert_refused(folder.path(), &["run", "needs-core.wat"], &["env f", "env g"]);
 }
@@ -436,6 +447,37 @@ fn an_existing_profile_survives_a_failed_run() {
     write(folder.path(), "bad.wasm", "bad");
     assert_refused(folder.path(), &["run", "-o", "p.json", "bad.wasm"], &["bad.wasm"]);
     assert_eq!(std::fs::read_to_string(folder.path().join("p.json")).expect("the old file"), "precious");
+}
+
+#[test]
+fn components_that_wit_cannot_describe_are_mapped_without_signatures() {
+    let folder = folder();
+    for wat in [
+        "(component (import \"a:b/c\" (func)))",
+        "(component (import \"url=<https://example.com>\" (func)))",
+        "(component (component (import \"a:b/c\" (func))))",
+        "(component (core module $m (func (export \"f\"))) (core instance $i (instantiate $m))
+           (func $f (canon lift (core func $i \"f\"))) (export \"a:b/c@1.0.0\" (func $f)))",
+    ] {
+        write(folder.path(), "odd.wat", wat);
+        let output = run(folder.path(), &["map", "--functions", "odd.wat"]);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{wat}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_that_was_ignored_stays_ignored() {
+    let folder = folder();
+    write(folder.path(), "tiny.wat", program(""));
+    // As `nohup` starts it; the shell sends the signal to itself and to its child before the child can end.
+    let script = format!(
+        "trap '' HUP; {} run --quiet -o p.json tiny.wat & kill -s HUP $!; wait $!",
+        env!("CARGO_BIN_EXE_witprof")
+    );
+    let status = Command::new("sh").args(["-c", &script]).current_dir(folder.path()).status().expect("sh");
+    assert_eq!(status.code(), Some(0));
+    profile(&folder.path().join("p.json"));
 }
 
 #[test]

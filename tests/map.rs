@@ -211,6 +211,33 @@ fn ten_thousand_functions_are_all_found() {
 }
 
 #[test]
+fn modules_of_one_name_stay_apart() {
+    let wat = "(component $c
+        (core module $x (func (export \"a\"))) (core instance (instantiate $x))
+        (core module $y (@name \"x\") (func (export \"b\"))) (core instance (instantiate $y))
+        (core module $z (@name \"x[1]\") (func (export \"c\"))) (core instance (instantiate $z)))";
+    let engine = support::engine();
+    let map = SymbolMap::builder("c").component(&support::component(&engine, wat.as_bytes())).expect("a map");
+    let guests: std::collections::HashSet<_> = map
+        .functions()
+        .filter(|one| one.layer() == witprof::Layer::Guest)
+        .map(|one| one.library().name.as_str())
+        .collect();
+    assert_eq!(guests.len(), 3, "{guests:?}");
+}
+
+#[test]
+fn a_name_that_stands_for_gigabytes_is_shown_as_it_is() {
+    let bomb = format!("_ZN1AI1BE{}E", "1CIS_S_E".repeat(60));
+    let wat = format!(
+        "(component (core module (func (export \"{bomb}\") ) (func (@name \"{bomb}\"))) (core instance (instantiate 0)))"
+    );
+    let engine = support::engine();
+    let map = SymbolMap::builder("c").component(&support::component(&engine, wat.as_bytes())).expect("a map");
+    assert!(map.functions().all(|function| function.name().len() < 100_000));
+}
+
+#[test]
 fn an_engine_with_guest_debugging_is_refused() {
     let mut config = support::config();
     config.guest_debug(true);

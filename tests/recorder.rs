@@ -269,6 +269,8 @@ fn deep_recursion_is_kept_up_to_the_limit_of_the_engine() {
     check(&profile);
     assert!(profile.counts().kept > 0);
     assert_eq!(profile.counts().truncated, profile.counts().kept);
+    // The host entered at the bottom of the stack, which was not captured, and not at its first captured frame.
+    assert!(profile.functions().iter().all(|function| function.kind != witprof::FunctionKind::Entry));
     let down = profile.function_totals()[0];
     assert_eq!(down.total_wall, profile.wall_time(), "a recursion is counted once");
 }

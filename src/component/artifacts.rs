@@ -51,6 +51,11 @@ impl<'a> Artifacts<'a> {
                 (table, vec![info], None, Types::Module(types))
             }
         };
+        if let Some(component) = &component
+            && component.num_runtime_component_instances > MAX_COMPONENT_INSTANCES
+        {
+            return Err(ImageProblem::Inconsistent("it has more component instances than can be".into()));
+        }
         let functions = function_table::read(&table, image.text_bytes())?;
         check_modules(&functions, &modules)?;
         let (trampolines, unlisted) = read_symbols(image, &functions)?;
@@ -84,6 +89,9 @@ impl<'a> Artifacts<'a> {
     }
 }
 
+/// More than any component has; a damaged image may say billions, and each has a name.
+const MAX_COMPONENT_INSTANCES: u32 = 1_000_000;
+
 /// A key that names a module or function that does not exist would name nothing later on.
 fn check_modules(functions: &[CompiledFunction], modules: &[CompiledModuleInfo]) -> Result<(), ImageProblem> {
     for function in functions {
@@ -102,7 +110,8 @@ fn check_modules(functions: &[CompiledFunction], modules: &[CompiledModuleInfo])
         };
         let exists = modules.get(module.as_u32() as usize).is_some_and(|info| {
             let startup = matches!(function.key, FuncKey::ModuleStartup(..));
-            startup || info.module.num_imported_funcs + defined < info.module.functions.len()
+            let index = info.module.num_imported_funcs.checked_add(defined);
+            startup || index.is_some_and(|index| index < info.module.functions.len())
         });
         if !exists {
             return Err(ImageProblem::Inconsistent(format!("{:?} is not in any module", function.key)));
@@ -114,13 +123,17 @@ fn check_modules(functions: &[CompiledFunction], modules: &[CompiledModuleInfo])
 /// A gap between two functions that is this long is more than alignment: Wasmtime aligns functions to 32 bytes at most.
 const LONGER_THAN_PADDING: u32 = 64;
 
-/// Counts what lies between functions and is too long for padding, or is claimed by a symbol.
+/// Counts what lies between functions and is too long for padding, or is claimed by a symbol. What follows the last
+/// function fills a page, and is padding whatever its length.
 fn unattributed_bytes(functions: &[CompiledFunction], unlisted: &[(u32, u32)]) -> u32 {
     let ends = std::iter::once(0).chain(functions.iter().map(|function| function.start + function.length));
     let gaps = ends.zip(functions).map(|(end, next)| (end, next.start - end));
     let long: Vec<(u32, u32)> = gaps.filter(|(_, length)| *length >= LONGER_THAN_PADDING).collect();
-    let elsewhere =
-        unlisted.iter().filter(|(start, _)| !long.iter().any(|(gap, length)| (*gap..gap + length).contains(start)));
+    let inside = |start: u32| {
+        let before = long.partition_point(|(gap, _)| *gap <= start).checked_sub(1);
+        before.is_some_and(|index| start - long[index].0 < long[index].1)
+    };
+    let elsewhere = unlisted.iter().filter(|(start, _)| !inside(*start));
     long.iter().chain(elsewhere).fold(0, |sum, (_, length)| sum.saturating_add(*length))
 }
 

@@ -64,6 +64,9 @@ impl std::fmt::Debug for CompiledCode {
     }
 }
 
+/// The major version of Wasmtime whose images are read.
+pub(crate) const WASMTIME: &str = "48";
+
 /// Which of the two kinds an image holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ImageKind {
@@ -118,6 +121,26 @@ impl<'a> Image<'a> {
         // Absent where no core module has a name section.
         let function_names = section(obj::ELF_NAME_DATA)?.unwrap_or_default();
         Ok(Self { kind, text_bytes, info, function_names, elf })
+    }
+
+    /// Makes sure that the Wasmtime version that this library reads wrote the image.
+    pub(crate) fn check_version(&self) -> Result<(), ImageProblem> {
+        let section = self.elf.section_by_name(obj::ELF_WASM_ENGINE);
+        let data = section.and_then(|section| section.data().ok());
+        let data = data.ok_or(ImageProblem::MissingSection(obj::ELF_WASM_ENGINE))?;
+        // A format number, the length of the version, and the version: the major one, unless the embedder chose another
+        // text (`Config::module_version`), of which nothing can be said.
+        let version = data.get(1).and_then(|length| data.get(2..2 + usize::from(*length)));
+        let version = version.and_then(|version| std::str::from_utf8(version).ok());
+        match version {
+            Some(version)
+                if version.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) && version != WASMTIME =>
+            {
+                Err(ImageProblem::OtherVersion(version.to_owned()))
+            }
+            Some(_) => Ok(()),
+            None => Err(ImageProblem::Inconsistent("it does not tell its version".into())),
+        }
     }
 
     pub(crate) fn kind(&self) -> ImageKind {

@@ -21,7 +21,7 @@ mod wiring;
 
 pub(crate) use artifacts::{Artifacts, ModuleArtifact};
 pub(crate) use function_table::CompiledFunction;
-pub(crate) use image::{CompiledCode, Image};
+pub(crate) use image::{CompiledCode, Image, WASMTIME};
 pub(crate) use source::Source;
 pub(crate) use symbol_name::TrampolinePurpose;
 pub(crate) use wiring::{Definition, EntryRole, ModuleRole, Use, Wiring};

@@ -11,17 +11,18 @@
 //! cannot evaluate, such as a component imported from the host, makes the instance numbering unknown; then the names
 //! of nested components are left to the next best rule, rather than risked.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use wasmparser::{
     Chunk, ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentName, ComponentOuterAliasKind, Encoding,
     KnownCustom, Parser, Payload,
 };
 
-/// More component instances than any real composition has; a chain of nested components that double can ask for 2^n.
-const MAX_INSTANCES: usize = 100_000;
+/// More steps than any real composition takes; a chain of nested components that double can ask for 2^n.
+const MAX_STEPS: usize = 500_000;
+
+/// Deeper than any real composition nests.
+const MAX_DEPTH: usize = 200;
 
 /// The names found in the bytes of a component.
 #[derive(Debug, Default)]
@@ -48,6 +49,8 @@ pub(crate) struct ComponentSource {
     component_space: Vec<Option<usize>>,
     /// Byte range in the file.
     range: std::ops::Range<usize>,
+    /// Whether it imports or exports a function under a name that is no WIT function name, such as `a:b/c`.
+    is_beyond_wit: bool,
 }
 
 /// A core module found in the bytes.
@@ -125,6 +128,7 @@ impl Source {
                             this.component_space.push(None);
                         }
                         ComponentExternalKind::Module => this.module_space.push(None),
+                        ComponentExternalKind::Func => this.is_beyond_wit |= !is_wit_function(import.name.name),
                         _ => {}
                     }
                 }
@@ -145,6 +149,7 @@ impl Source {
                         }
                         ComponentExternalKind::Module => this.module_space.push(None),
                         ComponentExternalKind::Instance => this.exports.push(export.name.name.to_owned()),
+                        ComponentExternalKind::Func => this.is_beyond_wit |= !is_wit_function(export.name.name),
                         _ => {}
                     }
                 }
@@ -240,48 +245,89 @@ impl Source {
         })
     }
 
-    /// Byte ranges of all components, the root first.
-    pub(crate) fn component_ranges(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
-        self.components.iter().map(|component| component.range.clone())
+    /// Byte ranges of the components that WIT can describe, the root first.
+    pub(crate) fn wit_ranges(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+        self.components.iter().filter(|component| !component.is_beyond_wit).map(|component| component.range.clone())
     }
 
     fn number_instances(&self) -> Option<Vec<usize>> {
-        let mut instances = Vec::new();
-        let scope = Rc::new(Scope { components: RefCell::default(), parent: None });
-        self.instantiate(0, &scope, &HashMap::new(), &mut instances, 0)?;
-        Some(instances)
+        let mut walk = Walk { source: self, scopes: vec![Scope::default()], instances: Vec::new(), steps: 0 };
+        walk.instantiate(0, 0, &HashMap::new(), 0)?;
+        Some(walk.instances)
     }
+}
 
+/// An evaluation of component definitions. Scopes refer to each other by position, because a component is defined in
+/// the scope that holds it.
+struct Walk<'s> {
+    source: &'s Source,
+    scopes: Vec<Scope>,
+    instances: Vec<usize>,
+    steps: usize,
+}
+
+/// The component index space of an instance being walked.
+#[derive(Default)]
+struct Scope {
+    components: Vec<Option<Value>>,
+    /// The scope of the instance inside which the component is defined.
+    parent: Option<usize>,
+}
+
+/// A component together with the scope that its outer aliases refer to.
+#[derive(Clone, Copy)]
+struct Value {
+    component: usize,
+    defined_in: usize,
+}
+
+impl Walk<'_> {
     /// Instantiates `component`, whose own index space is `scope`. `None` if anything cannot be evaluated.
     fn instantiate(
-        &self,
+        &mut self,
         component: usize,
-        scope: &Rc<Scope>,
-        arguments: &HashMap<String, Option<Value>>,
-        instances: &mut Vec<usize>,
+        scope: usize,
+        arguments: &HashMap<&str, Option<Value>>,
         depth: usize,
     ) -> Option<()> {
-        if instances.len() >= MAX_INSTANCES || depth > 200 {
-            return None;
-        }
-        instances.push(component);
-        for step in &self.components.get(component)?.steps {
+        self.instances.push(component);
+        let source = self.source;
+        for step in &source.components.get(component)?.steps {
+            self.steps += 1;
+            if self.steps > MAX_STEPS || depth > MAX_DEPTH {
+                return None;
+            }
             let value = match step {
-                Step::Define(nested) => Some(Value { component: *nested, defined_in: Rc::clone(scope) }),
-                Step::Import(name) => arguments.get(name).cloned().flatten(),
-                Step::OuterAlias { count, index } => scope.outer(*count)?.get(*index),
+                Step::Define(nested) => Some(Value { component: *nested, defined_in: scope }),
+                Step::Import(name) => arguments.get(name.as_str()).copied().flatten(),
+                Step::OuterAlias { count, index } => self.get(self.outer(scope, *count)?, *index),
                 Step::Unknown => None,
                 Step::Instantiate { component, arguments } => {
-                    let value = scope.get(*component)?;
-                    let arguments = arguments.iter().map(|(name, index)| (name.clone(), scope.get(*index))).collect();
-                    let inner = Rc::new(Scope { components: RefCell::default(), parent: Some(value.defined_in) });
-                    self.instantiate(value.component, &inner, &arguments, instances, depth + 1)?;
+                    let value = self.get(scope, *component)?;
+                    self.steps += arguments.len();
+                    let arguments =
+                        arguments.iter().map(|(name, index)| (name.as_str(), self.get(scope, *index))).collect();
+                    let inner = self.scopes.len();
+                    self.scopes.push(Scope { components: Vec::new(), parent: Some(value.defined_in) });
+                    self.instantiate(value.component, inner, &arguments, depth + 1)?;
                     continue;
                 }
             };
-            scope.components.borrow_mut().push(value);
+            self.scopes[scope].components.push(value);
         }
         Some(())
+    }
+
+    fn get(&self, scope: usize, index: u32) -> Option<Value> {
+        *self.scopes[scope].components.get(index as usize)?
+    }
+
+    /// The scope `count` levels up; 0 is this one.
+    fn outer(&self, mut scope: usize, count: u32) -> Option<usize> {
+        for _ in 0..count {
+            scope = self.scopes[scope].parent?;
+        }
+        Some(scope)
     }
 }
 
@@ -305,31 +351,11 @@ impl ComponentSource {
     }
 }
 
-/// The component index space of an instance being walked.
-struct Scope {
-    components: RefCell<Vec<Option<Value>>>,
-    /// The scope of the instance inside which the component is defined.
-    parent: Option<Rc<Scope>>,
-}
-
-/// A component together with the scope that its outer aliases refer to.
-#[derive(Clone)]
-struct Value {
-    component: usize,
-    defined_in: Rc<Scope>,
-}
-
-impl Scope {
-    fn get(&self, index: u32) -> Option<Value> {
-        self.components.borrow().get(index as usize).cloned().flatten()
-    }
-
-    /// The scope `count` levels up; 0 is this one.
-    fn outer(self: &Rc<Self>, count: u32) -> Option<Rc<Self>> {
-        let mut scope = Rc::clone(self);
-        for _ in 0..count {
-            scope = Rc::clone(scope.parent.as_ref()?);
-        }
-        Some(scope)
-    }
+/// Whether a component-level function name is one that WIT can spell.
+fn is_wit_function(name: &str) -> bool {
+    use wasmparser::names::{ComponentName, ComponentNameKind as Kind};
+    ComponentName::new(name, 0).is_ok_and(|name| match name.kind() {
+        Kind::Label(_) | Kind::Constructor(_) | Kind::Method(_) | Kind::Static(_) => true,
+        Kind::Interface(_) | Kind::Dependency(_) | Kind::Url(_) | Kind::Hash(_) => false,
+    })
 }

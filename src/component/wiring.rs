@@ -238,10 +238,11 @@ impl<'m> Wiring<'m> {
             let Some(fixups_module) = self.module_of(fixups, modules) else { continue };
             let Some(shim) = self.table_owner(fixups) else { continue };
             let Some(shim_module) = self.module_of(shim, modules) else { continue };
+            if fixups_module.defined_functions() != 0 || shim_module.imported_functions() != 0 || shim == fixups {
+                continue;
+            }
             let slots: HashMap<&str, FuncIndex> = shim_module.exported_functions().collect();
-            let forwards_only =
-                shim_module.imported_functions() == 0 && shim_module.defined_functions() as usize == slots.len();
-            if shim == fixups || !forwards_only || fixups_module.defined_functions() != 0 {
+            if shim_module.defined_functions() as usize != slots.len() {
                 continue;
             }
             let mut found = false;

@@ -6,19 +6,24 @@ use std::fmt::Write as _;
 /// Names longer than this are cut: a table must stay a table.
 const MAX_CHARS: usize = 300;
 
+/// Makes a name safe for a terminal, as [`escape_control`] does, and cuts names of absurd length.
+#[must_use]
+pub fn escape_name(name: &str) -> Cow<'_, str> {
+    match name.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => Cow::Owned(format!("{}…", escape_control(&name[..end]))),
+        None => escape_control(name),
+    }
+}
+
 /// Makes text safe for a terminal: control characters, escape sequences and characters that change the direction of
-/// writing become visible escapes such as `\u{1b}`, and names of absurd length are cut.
+/// writing become visible escapes such as `\u{1b}`.
 #[must_use]
 pub fn escape_control(text: &str) -> Cow<'_, str> {
-    if text.len() <= MAX_CHARS && !text.chars().any(is_unsafe) {
+    if !text.chars().any(is_unsafe) {
         return Cow::Borrowed(text);
     }
-    let mut safe = String::with_capacity(text.len().min(MAX_CHARS * 4));
-    for (index, char) in text.chars().enumerate() {
-        if index == MAX_CHARS {
-            safe.push('…');
-            break;
-        }
+    let mut safe = String::with_capacity(text.len());
+    for char in text.chars() {
         if is_unsafe(char) {
             // Writing to a string cannot fail.
             let _ = write!(safe, "{}", char.escape_unicode());
@@ -51,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_megabyte_of_name_is_cut() {
-        let cut = escape_control(&"x".repeat(1 << 20)).into_owned();
+        let cut = escape_name(&"x".repeat(1 << 20)).into_owned();
         assert_eq!(cut.chars().count(), MAX_CHARS + 1);
         assert!(cut.ends_with('…'));
     }

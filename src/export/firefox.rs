@@ -181,7 +181,15 @@ fn rows(sample: &Sample, interval: Duration, last: Duration) -> impl Iterator<It
     });
     let (done_wall, done_cpu) = first.map_or((Duration::ZERO, Duration::ZERO), |row| (row.wall, row.cpu));
     let rest = Row { time: time.max(last), wall: wall.saturating_sub(done_wall), cpu: cpu.saturating_sub(done_cpu) };
-    first.into_iter().chain(std::iter::once(rest))
+    // Weights are 32 bits wide, so hours of waiting need several rows. Their CPU time is in the first.
+    let count = rest.wall.as_micros().div_ceil(i32::MAX.unsigned_abs().into()).max(1);
+    let longest = Duration::from_micros(i32::MAX.unsigned_abs().into());
+    let pieces = (0..u32::try_from(count).unwrap_or(u32::MAX)).map(move |piece| Row {
+        wall: rest.wall.saturating_sub(longest * piece).min(longest),
+        cpu: if piece == 0 { rest.cpu } else { Duration::ZERO },
+        ..rest
+    });
+    first.into_iter().chain(pieces)
 }
 
 /// All symbols of a library that were sampled.
@@ -344,6 +352,15 @@ mod tests {
         assert_eq!(rows[1].time, ms(310));
         assert_eq!(rows[0].cpu + rows[1].cpu, ms(30));
         assert!(rows[0].cpu <= rows[0].wall);
+    }
+
+    #[test]
+    fn hours_of_waiting_are_not_cut() {
+        let hour = 3_600_000;
+        let rows: Vec<_> = rows(&sample(2 * hour, 2 * hour, 5), ms(1), ms(0)).collect();
+        assert_eq!(rows.iter().map(|row| row.wall).sum::<Duration>(), ms(2 * hour));
+        assert_eq!(rows.iter().map(|row| i64::from(microseconds(row.wall))).sum::<i64>(), 2 * 3_600_000_000);
+        assert_eq!(rows.iter().map(|row| row.cpu).sum::<Duration>(), ms(5));
     }
 
     #[test]

@@ -15,11 +15,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde::ser::{SerializeSeq, SerializeStruct, Serializer};
 
+use crate::component::WASMTIME;
 use crate::error::{Error, Result};
 use crate::symbols::{Function, Library, SymbolMap};
-
-/// The Wasmtime line whose images this version reads.
-const WASMTIME: &str = "48";
 
 /// Writes `map` as one JSON object.
 ///

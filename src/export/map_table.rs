@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::escape::escape_control;
+use super::escape::escape_name;
 use crate::error::{Error, Result};
 use crate::symbols::{Function, Layer, SymbolMap};
 
@@ -30,7 +30,7 @@ fn table(map: &SymbolMap, detail: MapDetail, out: &mut dyn Write) -> io::Result<
     writeln!(
         out,
         "{}: {} bytes of text, {} functions in {} libraries, {} bytes of padding, {} bytes unattributed",
-        escape_control(map.component()),
+        escape_name(map.component()),
         map.text_bytes(),
         map.functions().len(),
         map.libraries().len(),
@@ -50,7 +50,7 @@ fn table(map: &SymbolMap, detail: MapDetail, out: &mut dyn Write) -> io::Result<
         libraries.sort_by(|(a, _), (b, _)| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
         writeln!(out, "\n{:<11} {:>10} {:>9}", layer.name(), "bytes", "functions")?;
         for (library, functions) in libraries {
-            writeln!(out, "  {:>20} {:>9}  {}", library.bytes, library.functions, escape_control(&library.name))?;
+            writeln!(out, "  {:>20} {:>9}  {}", library.bytes, library.functions, escape_name(&library.name))?;
             if detail == MapDetail::Functions {
                 for function in functions {
                     write_function(*function, out)?;
@@ -63,13 +63,13 @@ fn table(map: &SymbolMap, detail: MapDetail, out: &mut dyn Write) -> io::Result<
 
 fn write_function(function: Function<'_>, out: &mut dyn Write) -> io::Result<()> {
     let offset = function.offset();
-    write!(out, "    {:>#10x} {:>7}  {}", offset.get(), function.size(), escape_control(&function.name()))?;
+    write!(out, "    {:>#10x} {:>7}  {}", offset.get(), function.size(), escape_name(&function.name()))?;
     if let Some(interface_function) = function.interface_function() {
         let interface = function.interface().unwrap_or("world");
-        write!(out, "  [{} {}]", escape_control(interface), escape_control(interface_function))?;
+        write!(out, "  [{} {}]", escape_name(interface), escape_name(interface_function))?;
     }
     if let Some(signature) = function.signature() {
-        write!(out, "  {}", escape_control(signature))?;
+        write!(out, "  {}", escape_name(signature))?;
     }
     writeln!(out)
 }

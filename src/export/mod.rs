@@ -10,7 +10,7 @@ mod map_json;
 mod map_table;
 mod summary;
 
-pub use escape::escape_control;
+pub use escape::{escape_control, escape_name};
 pub use firefox::write_firefox;
 pub use map_json::write_map_json;
 pub use map_table::{MapDetail, write_map_table};

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::escape::escape_control;
+use super::escape::escape_name;
 use crate::error::{Error, Result};
 use crate::profile::Profile;
 
@@ -58,8 +58,8 @@ fn summary(profile: &Profile, functions: usize, out: &mut dyn Write) -> io::Resu
             percent(total.self_wall, wall),
             percent(total.total_wall, wall),
             percent(total.self_cpu, wall),
-            escape_control(&function.name),
-            escape_control(&library.name),
+            escape_name(&function.name),
+            escape_name(&library.name),
         )?;
     }
     Ok(())

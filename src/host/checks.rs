@@ -28,19 +28,22 @@ pub(super) fn options(command: &RunCommand) -> Result<()> {
 pub(super) fn has_command(component: &Component, engine: &Engine) -> Result<()> {
     let exports: Vec<String> = component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect();
     let versions: Vec<&str> = exports.iter().filter_map(|name| name.strip_prefix("wasi:cli/run@")).collect();
-    if versions.iter().any(|version| version.starts_with("0.2.") || *version == "0.3.0") {
+    if versions.iter().any(|version| version.starts_with("0.2.") || is_0_3(version)) {
         return Ok(());
     }
     if let Some(version) = versions.first() {
-        bail!(
-            "the component exports `wasi:cli/run@{version}`, but this version runs commands of 0.2 and of 0.3.0 only"
-        );
+        bail!("the component exports `wasi:cli/run@{version}`, but this version runs commands of 0.2 and 0.3 only");
     }
     let list = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
     bail!(
         "the component does not export `wasi:cli/run`, so it is not a command; it exports {list}. Call one of its \
          functions with `--invoke`"
     )
+}
+
+/// Whether a version is 0.3.0 or a later one of its line, which is compatible; previews of it are not.
+fn is_0_3(version: &str) -> bool {
+    version.strip_prefix("0.3.").is_some_and(|patch| patch.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The imports of a component that `linker` cannot satisfy.

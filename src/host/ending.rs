@@ -5,15 +5,11 @@
 //! once by whoever comes first: the run that returned, the signal, or the process's exit handler.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 type Last = Box<dyn FnOnce() + Send>;
 
 static LAST: Mutex<Option<Last>> = Mutex::new(None);
-
-/// Set when the process is to end whether it is done or not.
-static ABANDONED: AtomicBool = AtomicBool::new(false);
 
 /// Has `last` done before the process ends.
 pub(super) fn before_exit(last: impl FnOnce() + Send + 'static) {
@@ -28,9 +24,11 @@ pub(super) fn do_last() {
     }
 }
 
-/// Lets the process end without waiting for what is being done.
-pub(super) fn abandon() {
-    ABANDONED.store(true, Ordering::Relaxed);
+/// Ends the process at once, whatever is being done: `exit` would wait for it.
+pub(super) fn kill() {
+    #[cfg(unix)]
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    std::process::abort();
 }
 
 dtor::declarative::dtor! {
@@ -38,8 +36,6 @@ dtor::declarative::dtor! {
     // locks, files and stderr do; a panic must not leave it.
     #[dtor(unsafe)]
     fn at_exit() {
-        if !ABANDONED.load(Ordering::Relaxed) {
-            let _ = catch_unwind(AssertUnwindSafe(do_last));
-        }
+        let _ = catch_unwind(AssertUnwindSafe(do_last));
     }
 }

@@ -79,13 +79,13 @@ async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Re
         ending::do_last();
         return Ok(ExitCode::SUCCESS);
     };
-    if error.downcast_ref::<WasmBacktrace>().is_some() {
-        // The guest was running, so there is something to show.
+    let has_run = error.downcast_ref::<WasmBacktrace>().is_some() || recorder.finish().counts().taken > 0;
+    if has_run {
         ending::do_last();
         cli::report(&failed(error));
         return Ok(ExitCode::FAILURE);
     }
-    // Nothing has run. Without a profile, the files that were opened for it disappear again.
+    // Nothing has run, so there is nothing to write.
     ending::before_exit(|| {});
     let missing = match (&linker, code) {
         (CliLinker::Component(linker), Code::Component(component)) => {
@@ -199,7 +199,10 @@ impl EndingSignals {
     fn listen() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
         let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let streams = kinds.into_iter().filter_map(|kind| Some((kind.as_raw_value(), signal(kind).ok()?)));
+        // Whoever starts a process with a signal ignored, as `nohup` does, wants it to be ignored.
+        let ignored = ignored_signals();
+        let kinds = kinds.into_iter().filter(|kind| ignored & (1 << (kind.as_raw_value() - 1)) == 0);
+        let streams = kinds.filter_map(|kind| Some((kind.as_raw_value(), signal(kind).ok()?)));
         Self { streams: streams.collect() }
     }
 
@@ -215,7 +218,7 @@ impl EndingSignals {
         let last = tokio::task::spawn_blocking(ending::do_last);
         tokio::select! {
             _ = last => {}
-            _ = self.wait() => ending::abandon(),
+            _ = self.wait() => ending::kill(),
         }
         std::process::exit(128 + number);
     }
@@ -242,4 +245,13 @@ impl EndingSignals {
         }
         INTERRUPT
     }
+}
+
+/// The signals that this process was started to ignore, one bit each, the first signal lowest. None where the system
+/// does not tell.
+#[cfg(unix)]
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }

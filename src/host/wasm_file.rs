@@ -97,7 +97,7 @@ impl WasmFile {
         if let Ok(style) = ProgressStyle::with_template("{spinner} compiling {msg} [{elapsed}]") {
             bar.set_style(style);
         }
-        bar.set_message(witprof::export::escape_control(&self.stem()).into_owned());
+        bar.set_message(witprof::export::escape_name(&self.stem()).into_owned());
         bar.enable_steady_tick(Duration::from_millis(100));
         Some(Spinner(bar))
     }

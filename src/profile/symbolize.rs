@@ -111,15 +111,19 @@ impl<'t> Tables<'t> {
 
         let mut as_caller: Vec<Option<StackIndex>> = Vec::with_capacity(is_caller.len());
         let mut as_sample: Vec<Option<StackIndex>> = Vec::with_capacity(is_sampled.len());
+        let unknown = log.stacks.frames().position(|frame| *frame == RawFrame::UNKNOWN_CALLERS);
+        let mut begins_unknown: Vec<bool> = Vec::with_capacity(is_sampled.len());
         for (index, (caller, frame)) in log.stacks.stacks().enumerate() {
             let outer = caller.and_then(|caller| as_caller[caller.0 as usize]);
+            let begins = caller.map_or(Some(frame.0 as usize) == unknown, |caller| begins_unknown[caller.0 as usize]);
+            begins_unknown.push(begins);
             let Some(resolved) = &frames[frame.0 as usize] else {
                 // The map has no such function: leave the frame out, not the stack.
                 as_caller.push(outer);
                 as_sample.push(outer);
                 continue;
             };
-            let outer = outer.or_else(|| self.entry_stack(resolved));
+            let outer = outer.or_else(|| if begins { None } else { self.entry_stack(resolved) });
             as_sample.push(is_sampled[index].then(|| self.push(outer, resolved, Position::Innermost)));
             as_caller.push(is_caller[index].then(|| self.push(outer, resolved, Position::Caller)));
         }

@@ -121,7 +121,7 @@ pub struct Thread {
 
 /// What a recording found: who ran, where, and for how long.
 ///
-/// Contains no address of this process, and nothing of the host.
+/// Contains no address of this process, and nothing of the host but the names of its threads.
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub(crate) name: String,

@@ -101,13 +101,13 @@ impl Recorder {
     /// Stops recording and returns what has been recorded. Attached stores go on unrecorded. Calling it again returns
     /// the same profile.
     pub fn finish(&self) -> Profile {
-        if !self.shared.finished.swap(true, Ordering::AcqRel) {
-            *lock(&self.shared.end) = Some(self.shared.elapsed());
-        }
-        lock(&self.ticker).stop();
-        let elapsed = lock(&self.shared.end).unwrap_or_default();
         let shared = &self.shared;
-        symbolize(&lock(&shared.log), &shared.targets, shared.interval, (shared.started_at, elapsed))
+        lock(&self.ticker).stop();
+        // Recording ends under the lock of the log, so that no sample comes after the first call.
+        let mut log = lock(&shared.log);
+        let elapsed = *log.end.get_or_insert_with(|| shared.elapsed());
+        shared.finished.store(true, Ordering::Release);
+        symbolize(&log, &shared.targets, shared.interval, (shared.started_at, elapsed))
     }
 }
 
@@ -171,13 +171,15 @@ impl RecorderBuilder {
             start: Instant::now(),
             started_at: SystemTime::now(),
             finished: AtomicBool::new(false),
-            end: Mutex::new(None),
             clock_readings: Mutex::default(),
             log: Mutex::new(SampleLog::new(interval)),
         };
         Ok(Recorder { shared: Arc::new(shared), ticker: Mutex::new(ticker) })
     }
 }
+
+/// More threads than a host has at a time.
+const MAX_THREADS: usize = 4096;
 
 /// The clocks of a thread.
 #[derive(Clone, Copy, Debug)]
@@ -200,8 +202,6 @@ pub(super) struct Shared {
     start: Instant,
     started_at: SystemTime,
     finished: AtomicBool,
-    /// When recording stopped.
-    end: Mutex<Option<Duration>>,
     /// Wall-clock and CPU time of each thread when they were read last.
     clock_readings: Mutex<FxHashMap<ThreadId, (Duration, Option<Duration>)>>,
     log: Mutex<SampleLog>,
@@ -224,13 +224,25 @@ impl Shared {
     /// Reads the clocks of this thread, and returns how much has passed since they were read last.
     pub(super) fn read_clocks(&self) -> ClockReading {
         let (wall, cpu) = (self.elapsed(), thread_cpu_time());
-        let before = lock(&self.clock_readings).insert(std::thread::current().id(), (wall, cpu));
+        let mut readings = lock(&self.clock_readings);
+        // Threads come and go. Forgetting their clocks costs each of them the time of one sample.
+        if readings.len() >= MAX_THREADS {
+            readings.clear();
+        }
+        let before = readings.insert(std::thread::current().id(), (wall, cpu));
         let (before_wall, before_cpu) = before.unwrap_or((wall, cpu));
         ClockReading {
             now: wall,
             last: before_wall,
             cpu: cpu.zip(before_cpu).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before)),
         }
+    }
+
+    /// Notes the clocks of this thread if they have never been read, and returns the time since the recording began.
+    pub(super) fn begin_clocks(&self) -> Duration {
+        let (wall, cpu) = (self.elapsed(), thread_cpu_time());
+        lock(&self.clock_readings).entry(std::thread::current().id()).or_insert((wall, cpu));
+        wall
     }
 
     pub(super) fn record(&self, sample: RawSample, outermost_first: impl Iterator<Item = RawFrame>) {

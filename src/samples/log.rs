@@ -76,18 +76,33 @@ pub(crate) struct ThreadLog {
 pub(crate) struct SampleLog {
     interval: Duration,
     pub(crate) stacks: StackTable,
-    /// In order of their first sample.
-    pub(crate) threads: IndexMap<ThreadId, ThreadLog>,
+    /// In order of their first sample; `None` for threads that have no timeline of their own.
+    pub(crate) threads: IndexMap<Option<ThreadId>, ThreadLog>,
     pub(crate) counts: SampleCounts,
+    /// When recording ended, since it began; nothing is recorded after that.
+    pub(crate) end: Option<Duration>,
 }
+
+/// Threads that have a timeline of their own; the samples of others share one, so that a host with a thread for each
+/// request does not need memory for each.
+const MAX_TIMELINES: usize = 256;
 
 impl SampleLog {
     pub(crate) fn new(interval: Duration) -> Self {
-        Self { interval, stacks: StackTable::default(), threads: IndexMap::new(), counts: SampleCounts::default() }
+        Self {
+            interval,
+            stacks: StackTable::default(),
+            threads: IndexMap::new(),
+            counts: SampleCounts::default(),
+            end: None,
+        }
     }
 
     /// Records a sample that the current thread took. Without frames, it is counted as lost.
     pub(crate) fn record(&mut self, sample: RawSample, outermost_first: impl Iterator<Item = RawFrame>) {
+        if self.end.is_some() {
+            return;
+        }
         self.counts.taken += 1;
         let Some(stack) = self.stacks.intern(outermost_first) else {
             *self.counts.lost.entry(LossReason::NoVisibleFrame).or_default() += 1;
@@ -96,8 +111,10 @@ impl SampleLog {
         self.counts.kept += 1;
         self.counts.truncated += u64::from(sample.truncated);
         let thread = std::thread::current();
-        let log = self.threads.entry(thread.id()).or_insert_with(|| ThreadLog {
-            name: thread.name().map(str::to_owned),
+        let id = Some(thread.id());
+        let own = self.threads.len() < MAX_TIMELINES || self.threads.contains_key(&id);
+        let log = self.threads.entry(id.filter(|_| own)).or_insert_with(|| ThreadLog {
+            name: if own { thread.name().map(str::to_owned) } else { Some("other threads".to_owned()) },
             timeline: Timeline::new(self.interval),
         });
         let RawSample { time, wall, cpu, truncated: _ } = sample;

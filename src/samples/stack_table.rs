@@ -18,6 +18,12 @@ pub(crate) struct RawFrame {
     pub(crate) instruction: Option<WasmOffset>,
 }
 
+impl RawFrame {
+    /// Stands for outermost frames that were not captured, or may not be shown.
+    pub(crate) const UNKNOWN_CALLERS: Self =
+        Self { target: u32::MAX, module: u32::MAX, function: u32::MAX, instruction: None };
+}
+
 /// A frame of a [`StackTable`]. Equal frames have equal handles; valid for the table that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct FrameId(pub(crate) u32);

@@ -43,8 +43,11 @@ impl Timeline {
         Self { entries: Vec::new(), slot: interval.max(Duration::from_nanos(1)), limit }
     }
 
-    /// Adds a sample. Samples come in order of time.
-    pub(crate) fn push(&mut self, sample: Entry) {
+    /// Adds a sample. Samples come in order of time, or nearly so where threads share a timeline.
+    pub(crate) fn push(&mut self, mut sample: Entry) {
+        if let Some(last) = self.entries.last() {
+            sample.time = sample.time.max(last.time);
+        }
         if let Some(last) = self.entries.last_mut()
             && last.stack == sample.stack
             && slot_of(last.time, self.slot) == slot_of(sample.time, self.slot)

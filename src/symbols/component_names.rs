@@ -1,6 +1,6 @@
 //! What the components and core modules of a composition are called.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::wit_name;
@@ -152,9 +152,15 @@ fn make_unique(names: &mut [String]) {
     for name in names.iter() {
         *count.entry(name.clone()).or_default() += 1;
     }
+    let mut taken: HashSet<String> =
+        count.iter().filter(|(_, count)| **count == 1).map(|(name, _)| name.clone()).collect();
     for (position, name) in names.iter_mut().enumerate() {
-        if count.get(name.as_str()).is_some_and(|count| *count > 1) {
-            *name = format!("{name}[{position}]");
+        if count.get(name.as_str()).is_none_or(|count| *count == 1) {
+            continue;
+        }
+        *name = format!("{name}[{position}]");
+        while !taken.insert(name.clone()) {
+            name.push('\'');
         }
     }
 }

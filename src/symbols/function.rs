@@ -1,6 +1,7 @@
 //! A function of the map, and the closed sets that describe it.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use super::library::Library;
 use super::map::SymbolMap;
@@ -256,14 +257,32 @@ impl<'m> Function<'m> {
 
 /// A mangled name as its author wrote it, without the hashes that only a linker needs. `None` if it is not mangled.
 fn demangle(name: &str) -> Option<String> {
+    let mut text = Bounded(String::new());
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
-        return Some(format!("{rust:#}"));
+        return write!(text, "{rust:#}").ok().map(|()| text.0);
     }
     // Without the prefix that every mangled C++ name has, short names of C would be taken for types of C++.
     if !name.starts_with("_Z") {
         return None;
     }
-    cpp_demangle::Symbol::new(name).ok()?.demangle().ok()
+    let symbol = cpp_demangle::Symbol::new(name).ok()?;
+    symbol.structured_demangle(&mut text, &cpp_demangle::DemangleOptions::new()).ok().map(|()| text.0)
+}
+
+/// Text that ends with an error when it grows too long: a mangled name of 200 bytes can stand for gigabytes.
+struct Bounded(String);
+
+/// Longer than any name a person reads.
+const MAX_DEMANGLED: usize = 16 * 1024;
+
+impl std::fmt::Write for Bounded {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        if self.0.len() + text.len() > MAX_DEMANGLED {
+            return Err(std::fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -276,6 +295,9 @@ mod tests {
         assert_eq!(demangle("_ZN4demo3add17h0123456789abcdefE"), "demo::add");
         assert_eq!(demangle("_RNvCsb2a8dc20e5c_3app12count_primes"), "app::count_primes");
         assert_eq!(demangle("_ZNSt6vectorIiE9push_backEi"), "std::vector<int>::push_back(int)");
+        // Each `S_` doubles what is before it.
+        let bomb = format!("_ZN1AI1BE{}E", "1CIS_S_E".repeat(40));
+        assert!(demangle(&bomb).len() <= super::MAX_DEMANGLED);
         for plain in ["main", "i", "cabi_realloc", "wasi:cli/run@0.2.6#run"] {
             assert_eq!(demangle(plain), "");
         }

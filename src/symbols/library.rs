@@ -6,7 +6,7 @@ use super::function::{Direction, Layer};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Library {
-    /// Its name for a reader, unique among the libraries of a map. Partly chosen by the guest: escape it.
+    /// Its name for a reader, unique among the libraries of its layer. Partly chosen by the guest: escape it.
     pub name: String,
     /// Which kind of code it holds.
     pub layer: Layer,

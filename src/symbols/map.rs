@@ -107,7 +107,7 @@ impl SymbolMap {
         u64::from(self.text_bytes)
     }
 
-    /// Bytes between functions, which align the next one.
+    /// Bytes between functions, which align the next one, and after the last, which fill a page.
     #[must_use]
     pub fn padding_bytes(&self) -> u64 {
         let named: u64 = self.libraries.iter().map(|library| library.bytes).sum();
@@ -222,7 +222,9 @@ impl<'s> SymbolMapBuilder<'s> {
         if code.engine().get_guest_debug() {
             return Err(Error::GuestDebug { name: self.name });
         }
-        self.build(code.image())
+        // Compiled or loaded by this process's own Wasmtime, which has checked the version.
+        let image = Image::parse(code.image()).map_err(|problem| self.error(problem))?;
+        self.build(&image)
     }
 
     /// Builds the map of a compiled image: the bytes of a `.cwasm` file, or what `Component::serialize` or
@@ -234,16 +236,23 @@ impl<'s> SymbolMapBuilder<'s> {
         let name = self.name.clone();
         // Everything that can be checked is; but Wasmtime's own accessors assert what its compiler guarantees, and a
         // damaged image must never take a service down.
-        std::panic::catch_unwind(|| self.build(image)).unwrap_or_else(|_| {
+        let build = || {
+            let image = Image::parse(image).map_err(|problem| self.error(problem))?;
+            image.check_version().map_err(|problem| self.error(problem))?;
+            self.build(&image)
+        };
+        std::panic::catch_unwind(build).unwrap_or_else(|_| {
             let problem = ImageProblem::Undecodable("decoding it panicked".to_owned());
             Err(Error::Image { name, problem })
         })
     }
 
-    fn build(self, image: &[u8]) -> Result<SymbolMap> {
-        let error = |problem| Error::Image { name: self.name.clone(), problem };
-        let image = Image::parse(image).map_err(error)?;
-        let artifacts = Artifacts::decode(&image).map_err(error)?;
+    fn error(&self, problem: ImageProblem) -> Error {
+        Error::Image { name: self.name.clone(), problem }
+    }
+
+    fn build(&self, image: &Image<'_>) -> Result<SymbolMap> {
+        let artifacts = Artifacts::decode(image).map_err(|problem| self.error(problem))?;
         let source = self.source.and_then(Source::parse);
         let mut map = namer::name(&artifacts, source.as_ref(), &self.name);
         if let (true, Some(bytes), Some(source)) = (self.signatures, self.source, &source) {

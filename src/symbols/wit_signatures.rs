@@ -12,7 +12,8 @@ use crate::component::Source;
 /// Signatures by interface and function; the interface is `None` for functions of a world.
 #[derive(Debug, Default)]
 pub(super) struct WitSignatures {
-    by_function: HashMap<(Option<String>, String), String>,
+    /// `None` where two components mean different functions by the same name, as worlds may.
+    by_function: HashMap<(Option<String>, String), Option<String>>,
 }
 
 impl WitSignatures {
@@ -20,9 +21,11 @@ impl WitSignatures {
     /// itself, because it refers to types of its parent, is left out: its functions then have no signature.
     pub(super) fn decode(bytes: &[u8], source: &Source) -> Self {
         let mut signatures = Self::default();
-        for range in source.component_ranges() {
+        for range in source.wit_ranges() {
             let Some(component) = bytes.get(range) else { continue };
-            if let Ok(DecodedWasm::Component(resolve, world)) = decode(component) {
+            // The decoder asserts what every component made from WIT satisfies; others have no signatures.
+            let decoded = std::panic::catch_unwind(|| decode(component));
+            if let Ok(Ok(DecodedWasm::Component(resolve, world))) = decoded {
                 let world = &resolve.worlds[world];
                 for item in world.imports.values().chain(world.exports.values()) {
                     if let WorldItem::Function(function) = item {
@@ -42,13 +45,20 @@ impl WitSignatures {
 
     pub(super) fn get(&self, interface: Option<&str>, function: &str) -> Option<&str> {
         let key = (interface.map(str::to_owned), function.to_owned());
-        self.by_function.get(&key).map(String::as_str)
+        self.by_function.get(&key)?.as_deref()
     }
 
     fn add(&mut self, resolve: &Resolve, interface: Option<&str>, function: &Function) {
         let Some(name) = wit_name::function_name(&function.name) else { return };
         let signature = signature(resolve, function);
-        self.by_function.entry((interface.map(str::to_owned), name)).or_insert(signature);
+        let known = self.by_function.entry((interface.map(str::to_owned), name));
+        known
+            .and_modify(|known| {
+                if known.as_deref() != Some(signature.as_str()) {
+                    *known = None;
+                }
+            })
+            .or_insert(Some(signature.clone()));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::{AsContext, WasmBacktrace};
+use wasmtime::{AsContext, FrameInfo, WasmBacktrace};
 
 use super::super::recorder::Shared;
 use crate::address::WasmOffset;
@@ -23,7 +23,7 @@ pub struct EpochProbe {
 
 impl EpochProbe {
     pub(in super::super) fn new(shared: Arc<Shared>) -> Self {
-        let last = shared.read_clocks().now;
+        let last = shared.begin_clocks();
         Self { shared, last }
     }
 
@@ -45,7 +45,7 @@ impl EpochProbe {
         let backtrace = WasmBacktrace::force_capture(&store);
         let frames = backtrace.frames();
         let limit = store.engine().get_wasm_backtrace_max_frames();
-        let outermost_first = frames.iter().rev().filter_map(|frame| {
+        let raw = |frame: &FrameInfo| {
             let module = frame.module();
             // All modules of a component share its text section, which says whose they are.
             let target = self.shared.target_of(module.text())?;
@@ -58,8 +58,12 @@ impl EpochProbe {
                 function: frame.func_index(),
                 instruction: instruction.map(WasmOffset::new),
             })
-        });
+        };
         let truncated = frames.len() >= limit;
-        self.shared.record(RawSample { time, wall, cpu, truncated }, outermost_first);
+        let visible: Vec<RawFrame> = frames.iter().rev().filter_map(raw).collect();
+        // A stack whose beginning is unknown must not be taken for one that begins where it can be seen.
+        let hidden = truncated || frames.last().is_some_and(|outermost| raw(outermost).is_none());
+        let unknown = (hidden && !visible.is_empty()).then_some(RawFrame::UNKNOWN_CALLERS);
+        self.shared.record(RawSample { time, wall, cpu, truncated }, unknown.into_iter().chain(visible));
     }
 }

@@ -6,7 +6,7 @@ use wasmtime_environ::{Abi, FuncIndex};
 
 use super::Namer;
 use super::named::{Named, WORLD, canonical, imported, with_abi};
-use crate::component::{Definition, TrampolinePurpose, Wiring};
+use crate::component::{Definition, TrampolinePurpose, Use, Wiring};
 use crate::symbols::function::{Direction, FunctionKind, NamedBy};
 use crate::symbols::wit_name;
 
@@ -57,7 +57,9 @@ impl<'a> Namer<'a> {
 
     /// An adapter is named by its consumer; where that spells no WIT name, by its provider.
     pub(super) fn adapter(&mut self, module: u32, function: FuncIndex) -> Named<'a> {
-        let Some((export, part)) = self.exports[module as usize].get(&function).map(|name| adapter_export(name)) else {
+        let Some((export, part)) =
+            self.exports[module as usize].get(&function).map(|export| adapter_export(export.name))
+        else {
             let library = self.last_adapter.as_ref().filter(|(last, _)| *last == module);
             let library = library.map_or_else(|| self.components.module(module), |(_, library)| Rc::clone(library));
             let name = format!("convert values [func {}]", function.as_u32());
@@ -93,12 +95,9 @@ impl<'a> Namer<'a> {
 
     pub(super) fn component_trampoline(&self, index: u32, abi: Abi) -> Named<'a> {
         let used = self.first_use(Definition::Trampoline(index));
-        let consumer = used.and_then(|used| {
-            let wit = wit_name::from_core_import(used.module, used.field)?;
-            let exported = used.module.starts_with("[export]") || used.module.starts_with("cm32p2|_ex_");
-            let direction = if exported { Direction::Export } else { Direction::Import };
-            Some((wit.interface.map(str::to_owned), wit.function, direction))
-        });
+        // Wasmtime makes one trampoline for all equal intrinsics, so its consumers may mean different functions.
+        let spelled = self.uses(Definition::Trampoline(index)).filter_map(|used| self.consumer(&used));
+        let consumer = agreed(spelled);
         match self.artifacts.trampoline_purpose(index) {
             Some(TrampolinePurpose::LowerImport(lowered)) => {
                 let (interface, function, named_by) = match (self.lowered_import(*lowered), consumer) {
@@ -110,8 +109,13 @@ impl<'a> Namer<'a> {
             }
             Some(TrampolinePurpose::Resource(operation)) => match consumer {
                 Some((interface, function, direction)) => {
-                    let way = if direction == Direction::Export { "export" } else { "import" };
-                    let library = format!("{} ({way})", interface.as_deref().unwrap_or(WORLD));
+                    // `cm32p2` spells `counter_drop`.
+                    let suffix = format!("_{}", operation.name());
+                    let function = match function.strip_suffix(&suffix) {
+                        Some(resource) => format!("{resource}.{}", operation.name()),
+                        None => function,
+                    };
+                    let library = format!("{} ({})", interface.as_deref().unwrap_or(WORLD), direction.name());
                     let name = with_abi(function.clone(), abi);
                     Named::plain(FunctionKind::ResourceIntrinsic, library, name, NamedBy::CoreImport)
                         .crossing(interface, function, direction)
@@ -148,6 +152,30 @@ impl<'a> Namer<'a> {
                 }
             },
         }
+    }
+
+    /// The WIT function that a core import names, and which way it crosses: through the component's own imports or
+    /// exports, or inside of it.
+    fn consumer(&self, used: &Use<'_>) -> Option<(Option<String>, String, Direction)> {
+        let wit = wit_name::from_core_import(used.module, used.field)?;
+        let exported = used.module.starts_with("[export]") || used.module.starts_with("cm32p2|_ex_");
+        let component = self.artifacts.component.as_ref()?;
+        // A name may lack the end of its version.
+        let names = |own: &str| {
+            wit.interface
+                .is_none_or(|name| own == name || own.strip_prefix(name).is_some_and(|end| end.starts_with('.')))
+        };
+        let own = if exported {
+            component.exports.raw_iter().any(|(name, _)| names(name))
+        } else {
+            component.import_types.values().any(|(name, _)| names(name))
+        };
+        let direction = match (own, exported) {
+            (false, _) => Direction::Internal,
+            (true, true) => Direction::Export,
+            (true, false) => Direction::Import,
+        };
+        Some((wit.interface.map(str::to_owned), wit.function, direction))
     }
 
     /// The interface and function behind a lowering index.
@@ -232,6 +260,12 @@ pub(super) struct Callee {
     adapter: String,
     instance: u32,
     wit: Option<(Option<String>, String)>,
+}
+
+/// What all of them are, if they are all the same.
+pub(super) fn agreed<T: PartialEq>(mut all: impl Iterator<Item = T>) -> Option<T> {
+    let first = all.next()?;
+    all.all(|other| other == first).then_some(first)
 }
 
 /// Splits the export name of an adapter function: `[async-start]adapter3` is a part of `adapter3`.

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use wasmtime_environ::{Abi, FuncIndex, FuncKey, ModuleInternedTypeIndex};
 
 pub(super) use assemble::Parts;
-use boundary::Callee;
+use boundary::{Callee, agreed};
 use named::{CANONICAL_ABI, Named, WORLD, builtin_call, canonical, pulley_host_call, unsafe_intrinsic, with_abi};
 
 use super::component_names::ComponentNames;
@@ -57,9 +57,9 @@ struct Namer<'a> {
     wiring: Option<Wiring<'a>>,
     components: ComponentNames,
     /// By static module: the first export name of each exported function.
-    exports: Vec<FxHashMap<FuncIndex, &'a str>>,
-    /// What the component exports, by the core function that implements it.
-    lifted: FxHashMap<Definition, Lifted>,
+    exports: Vec<FxHashMap<FuncIndex, CoreExport<'a>>>,
+    /// What the component exports, by the core function that implements it; `None` if it implements several.
+    lifted: FxHashMap<Definition, Option<Lifted>>,
     libraries: IndexMap<(Rc<str>, Layer), Library>,
     /// The library that was added to last.
     last_library: Option<(Rc<str>, Layer, LibraryId)>,
@@ -70,12 +70,28 @@ struct Namer<'a> {
     last_adapter: Option<(u32, Rc<str>)>,
 }
 
-/// A core function that belongs to a function of the component's own exports.
-#[derive(Clone)]
+/// The name that a core function is exported under.
+#[derive(Clone, Copy)]
+struct CoreExport<'a> {
+    name: &'a str,
+    /// Whether it is also exported as another WIT function, so that it is neither.
+    is_several: bool,
+}
+
+/// A core function that belongs to an exported function.
+#[derive(Clone, PartialEq)]
 struct Lifted {
+    /// Whether the whole component exports it, and not one nested in it.
+    is_own: bool,
     interface: Option<String>,
     function: String,
     role: CoreExportRole,
+}
+
+impl Lifted {
+    fn direction(&self) -> Direction {
+        if self.is_own { Direction::Export } else { Direction::Internal }
+    }
 }
 
 impl<'a> Namer<'a> {
@@ -115,8 +131,9 @@ impl<'a> Namer<'a> {
         let (name, named_by) = self.guest_name(module, function);
         let named = Named::plain(FunctionKind::Guest, self.components.module(module), name, named_by);
         match self.exported_function(module, function) {
-            Some(Lifted { interface, function, role: CoreExportRole::Function }) => {
-                named.crossing(interface, function, Direction::Export)
+            Some(lifted @ Lifted { role: CoreExportRole::Function, .. }) => {
+                let direction = lifted.direction();
+                named.crossing(lifted.interface, lifted.function, direction)
             }
             _ => named,
         }
@@ -128,7 +145,7 @@ impl<'a> Namer<'a> {
             return (Cow::Borrowed(name), NamedBy::NameSection);
         }
         match self.exports[module as usize].get(&function) {
-            Some(name) if !name.is_empty() => (export_name(name), NamedBy::CoreExport),
+            Some(export) if !export.name.is_empty() => (export_name(export.name), NamedBy::CoreExport),
             _ => self.imported_as(module, function),
         }
     }
@@ -158,14 +175,19 @@ impl<'a> Namer<'a> {
             _ => {}
         }
         if let Some(lifted) = self.exported_function(module, function) {
-            let library = format!("{} (export)", lifted.interface.as_deref().unwrap_or(WORLD));
+            let direction = lifted.direction();
             let name = match lifted.role {
                 CoreExportRole::Function => lifted.function.clone(),
                 CoreExportRole::PostReturn => format!("{} (post-return)", lifted.function),
                 CoreExportRole::Callback => format!("{} (callback)", lifted.function),
             };
+            if !lifted.is_own {
+                return Named::plain(FunctionKind::Entry, self.components.entries(module), name, NamedBy::CoreExport)
+                    .crossing(lifted.interface, lifted.function, direction);
+            }
+            let library = format!("{} (export)", lifted.interface.as_deref().unwrap_or(WORLD));
             return Named::plain(FunctionKind::Entry, library, name, NamedBy::Wit)
-                .crossing(lifted.interface, lifted.function, Direction::Export)
+                .crossing(lifted.interface, lifted.function, direction)
                 .of_interface_library();
         }
         let role = self.wiring.as_ref().and_then(|wiring| {
@@ -199,25 +221,31 @@ impl<'a> Namer<'a> {
         self.wiring.as_ref()?;
         // Only what a core module exports can be lifted.
         let export = self.exports.get(module as usize)?.get(&function)?;
-        let lifted = self.definitions(module, function).find_map(|definition| self.lifted.get(&definition));
-        if let Some(lifted) = lifted {
-            return Some(lifted.clone());
+        let lifted: Vec<_> = self.definitions(module, function).filter_map(|one| self.lifted.get(&one)).collect();
+        if !lifted.is_empty() {
+            return agreed(lifted.into_iter())?.clone();
         }
-        let (wit, role) = wit_name::from_core_export(export)?;
-        Some(Lifted { interface: wit.interface.map(str::to_owned), function: wit.function, role })
+        let (wit, role) = wit_name::from_core_export(export.name).filter(|_| !export.is_several)?;
+        let interface = wit.interface.map(str::to_owned);
+        Some(Lifted { is_own: false, interface, function: wit.function, role })
     }
 
     /// Who uses a definition: a consumer that spells a WIT name, rather than one that does not.
     fn first_use(&self, definition: Definition) -> Option<Use<'_>> {
-        let wiring = self.wiring.as_ref()?;
-        // Adapter modules name their imports for themselves, in words that look like WIT (`runtime` `trap`).
-        let by_adapter = |used: &&Use<'_>| {
-            let instance = wiring.instances.get(used.instance as usize);
-            instance.is_some_and(|instance| instance.component_instance.is_none())
-        };
-        let mut uses = wiring.uses(definition).iter().filter(|used| !by_adapter(used));
-        let mut spelled = uses.clone().filter(|used| wit_name::from_core_import(used.module, used.field).is_some());
-        spelled.next().or_else(|| uses.next()).copied()
+        let mut spelled =
+            self.uses(definition).filter(|used| wit_name::from_core_import(used.module, used.field).is_some());
+        spelled.next().or_else(|| self.uses(definition).next())
+    }
+
+    /// Who uses a definition, but for adapter modules: these name their imports for themselves, in words that look like
+    /// WIT (`runtime` `trap`).
+    fn uses(&self, definition: Definition) -> impl Iterator<Item = Use<'_>> {
+        self.wiring.iter().flat_map(move |wiring| {
+            wiring.uses(definition).iter().copied().filter(|used| {
+                let instance = wiring.instances.get(used.instance as usize);
+                instance.is_none_or(|instance| instance.component_instance.is_some())
+            })
+        })
     }
 
     /// The function `function` of every instance of `module`.
@@ -258,14 +286,16 @@ fn export_name(name: &str) -> Cow<'_, str> {
     }
 }
 
-fn core_exports<'a>(artifacts: &'a Artifacts<'_>) -> Vec<FxHashMap<FuncIndex, &'a str>> {
+fn core_exports<'a>(artifacts: &'a Artifacts<'_>) -> Vec<FxHashMap<FuncIndex, CoreExport<'a>>> {
     let of_module = |module: &'a ModuleArtifact<'_>| {
         let mut names = FxHashMap::default();
         for (name, function) in module.exported_functions() {
-            let known = names.entry(function).or_insert(name);
+            let known = names.entry(function).or_insert(CoreExport { name, is_several: false });
             // An export may have an empty name, which is worse than any other.
-            if known.is_empty() {
-                *known = name;
+            if known.name.is_empty() {
+                known.name = name;
+            } else if known.name != name {
+                known.is_several |= wit_name::from_core_export(known.name) != wit_name::from_core_export(name);
             }
         }
         names
@@ -273,7 +303,7 @@ fn core_exports<'a>(artifacts: &'a Artifacts<'_>) -> Vec<FxHashMap<FuncIndex, &'
     artifacts.modules.iter().map(of_module).collect()
 }
 
-fn lifted_functions(wiring: Option<&Wiring<'_>>) -> FxHashMap<Definition, Lifted> {
+fn lifted_functions(wiring: Option<&Wiring<'_>>) -> FxHashMap<Definition, Option<Lifted>> {
     let mut lifted = FxHashMap::default();
     for export in wiring.iter().flat_map(|wiring| &wiring.lifted) {
         let interface = export.interface.map(str::to_owned);
@@ -285,8 +315,12 @@ fn lifted_functions(wiring: Option<&Wiring<'_>>) -> FxHashMap<Definition, Lifted
         ];
         for (definition, role) in parts {
             if let Some(definition) = definition {
-                let one = Lifted { interface: interface.clone(), function: function.clone(), role };
-                lifted.entry(definition).or_insert(one);
+                let interface = interface.clone();
+                let one = Some(Lifted { is_own: true, interface, function: function.clone(), role });
+                let known = lifted.entry(definition).or_insert_with(|| one.clone());
+                if *known != one {
+                    *known = None;
+                }
             }
         }
     }
