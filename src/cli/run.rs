@@ -24,7 +24,7 @@ enum SamplerChoice {
 
 /// Run a component or module as `wasmtime run` does, and write a profile of it
 ///
-/// Takes every option of `wasmtime run`. The guest's stdin, stdout, stderr and exit code are its own.
+/// Takes the options of `wasmtime run`. The guest's stdin, stdout, stderr and exit code are its own.
 #[derive(Parser)]
 pub(super) struct RunArguments {
     /// Write the profile to this file (repeatable). The format follows from the name: .json or .json.gz for the

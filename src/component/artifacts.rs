@@ -59,7 +59,9 @@ impl<'a> Artifacts<'a> {
         let functions = function_table::read(&table, image.text_bytes())?;
         check_modules(&functions, &modules)?;
         let (trampolines, unlisted) = read_symbols(image, &functions)?;
-        let unattributed_bytes = unattributed_bytes(&functions, &unlisted);
+        let listed: u32 = functions.iter().map(|function| function.length).sum();
+        // Symbols of a damaged image may overlap.
+        let unattributed_bytes = unattributed_bytes(&functions, &unlisted).min(image.text_bytes() - listed);
         let names = image.function_names();
         let modules = modules.into_iter().map(|info| ModuleArtifact { info, names }).collect();
         let text_bytes = image.text_bytes();

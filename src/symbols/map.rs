@@ -228,7 +228,8 @@ impl<'s> SymbolMapBuilder<'s> {
     }
 
     /// Builds the map of a compiled image: the bytes of a `.cwasm` file, or what `Component::serialize` or
-    /// `Module::serialize` returned. The bytes need not be trusted.
+    /// `Module::serialize` returned. The bytes need not be trusted, unless the host is built with `panic = "abort"`:
+    /// some damage is noticed only by an assertion of Wasmtime's.
     ///
     /// # Errors
     /// [`Error::Image`] if the bytes are not an image of Wasmtime 48, or are damaged.
