@@ -59,3 +59,43 @@ fn walk(map: &SymbolMap) {
         assert!(map.lookup(function.offset()).is_some());
     }
 }
+
+/// Replaces the section that describes the code by a longer one.
+fn with_info(image: &[u8], info: &[u8]) -> Vec<u8> {
+    let word = |at: usize| u64::from_le_bytes(image[at..at + 8].try_into().expect("8 bytes"));
+    let headers = usize::try_from(word(0x28)).expect("small");
+    let (start, end) = info_section(image);
+    let header = (headers..image.len()).step_by(64).find(|at| {
+        usize::try_from(word(at + 24)).is_ok_and(|offset| offset == start)
+            && usize::try_from(word(at + 32)).is_ok_and(|length| length == end - start)
+    });
+    let header = header.expect("the header of the section");
+    let mut changed = image.to_vec();
+    changed.resize(image.len().next_multiple_of(16), 0);
+    let offset = changed.len() as u64;
+    changed[header + 24..header + 32].copy_from_slice(&offset.to_le_bytes());
+    changed[header + 32..header + 40].copy_from_slice(&(info.len() as u64).to_le_bytes());
+    changed.extend_from_slice(info);
+    changed
+}
+
+#[test]
+fn absurd_counts_neither_abort_nor_hang() {
+    let engine = support::engine();
+    let wasm = wat::parse_file(support::root().join("tests/map/resources.wat")).expect("WAT");
+    let image = engine.precompile_component(&wasm).expect("compiling");
+    let (start, end) = info_section(&image);
+    let info = &image[start..end];
+    assert!(SymbolMap::builder("same").serialized(&with_info(&image, info)).is_ok(), "the change itself is harmless");
+    std::panic::set_hook(Box::new(|_| {}));
+    for position in 0..info.len() {
+        // A number of one byte becomes the largest of five.
+        if info[position] < 0x80 && (position == 0 || info[position - 1] < 0x80) {
+            let absurd = [&info[..position], &[0xff, 0xff, 0xff, 0xff, 0x0f], &info[position + 1..]].concat();
+            if let Ok(map) = SymbolMap::builder("damaged").source(&wasm).serialized(&with_info(&image, &absurd)) {
+                walk(&map);
+            }
+        }
+    }
+    let _ = std::panic::take_hook();
+}

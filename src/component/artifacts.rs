@@ -3,7 +3,7 @@
 use wasmtime_environ::component::{Component as ComponentInfo, ComponentArtifacts};
 use wasmtime_environ::{
     Abi, CompiledFunctionsTable, CompiledModuleInfo, EntityIndex, FuncIndex, FuncKey, Initializer,
-    ModuleInternedTypeIndex, ModuleTypes,
+    ModuleInternedTypeIndex, ModuleTypes, WasmFuncType, WasmValType,
 };
 
 use super::function_table::{self, CompiledFunction};
@@ -79,16 +79,27 @@ impl<'a> Artifacts<'a> {
             Types::Component(types) => types.module_types(),
             Types::Module(types) => types,
         };
-        let function = types.get(ty)?.as_func()?;
-        let list = |types: &[wasmtime_environ::WasmValType]| {
-            types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        };
-        Some(match function.results() {
-            [] => format!("({})", list(function.params())),
-            [one] => format!("({}) -> {one}", list(function.params())),
-            many => format!("({}) -> ({})", list(function.params()), list(many)),
+        let (parameters, results) = parameters_and_results(types.get(ty)?.as_func()?)?;
+        let list = |types: &[WasmValType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Some(match &results[..] {
+            [] => format!("({})", list(&parameters)),
+            [one] => format!("({}) -> {one}", list(&parameters)),
+            many => format!("({}) -> ({})", list(&parameters), list(many)),
         })
     }
+}
+
+/// The parameters and results of a core function type. Its own accessors panic if a damaged image gives it more
+/// parameters than types, so both are read from its serialized form: all types, and how many of them are parameters.
+fn parameters_and_results(function: &WasmFuncType) -> Option<(Vec<WasmValType>, Vec<WasmValType>)> {
+    let bytes = postcard::to_allocvec(function).ok()?;
+    let ((mut types, parameters), _) = postcard::take_from_bytes::<(Vec<WasmValType>, u32)>(&bytes).ok()?;
+    let parameters = parameters as usize;
+    if parameters > types.len() {
+        return None;
+    }
+    let results = types.split_off(parameters);
+    Some((types, results))
 }
 
 /// More than any component has; a damaged image may say billions, and each has a name.
