@@ -201,21 +201,7 @@ fn an_interrupted_guest_leaves_a_profile() {
 #[test]
 fn a_command_of_wasi_0_3_is_run_and_profiled() {
     let folder = folder();
-    let wat = r#"(component $command
-      (core func $return (canon task.return (result (result))))
-      (core module $main
-        (import "[export]wasi:cli/run@0.3.0" "[task-return]run" (func $return (param i32)))
-        (func $busy (local i32) (local.set 0 (i32.const 300000000))
-          (loop $l (local.set 0 (i32.sub (local.get 0) (i32.const 1))) (br_if $l (local.get 0))))
-        (func $run (export "run") (result i32) (call $busy) (call $return (i32.const 0)) i32.const 0)
-        (func $callback (export "callback") (param i32 i32 i32) (result i32) i32.const 0))
-      (core instance $i (instantiate $main
-        (with "[export]wasi:cli/run@0.3.0" (instance (export "[task-return]run" (func $return))))))
-      (func $run async (result (result))
-        (canon lift (core func $i "run") async (callback (core func $i "callback"))))
-      (instance $cli (export "run" (func $run)))
-      (export "wasi:cli/run@0.3.0" (instance $cli)))"#;
-    write(folder.path(), "p3.wat", wat);
+    write(folder.path(), "p3.wat", support::ASYNC_COMMAND);
     let output = run(folder.path(), &["run", "-S", "p3", "-W", "component-model-async", "-o", "p.json", "p3.wat"]);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{stderr}");

@@ -135,27 +135,10 @@ async fn async_stores_that_yield_are_recorded() {
     assert!(share(&profile, "slow") > 0.5);
 }
 
-/// A command of WASI 0.3, lifted as async with a callback: what Wasmtime's own guest profiler reports no samples of.
-const ASYNC_COMMAND: &str = r#"(component $command
-  (core func $return (canon task.return (result (result))))
-  (core module $main
-    (import "[export]wasi:cli/run@0.3.0" "[task-return]run" (func $return (param i32)))
-    (func $busy (local i32) (local.set 0 (i32.const 300000000))
-      (loop $l (local.set 0 (i32.sub (local.get 0) (i32.const 1))) (br_if $l (local.get 0))))
-    (func $run (export "[async-lift]wasi:cli/run@0.3.0#run") (result i32)
-      (call $busy) (call $return (i32.const 0)) i32.const 0)
-    (func $callback (export "[callback][async-lift]wasi:cli/run@0.3.0#run") (param i32 i32 i32) (result i32) i32.const 0))
-  (core instance $i (instantiate $main
-    (with "[export]wasi:cli/run@0.3.0" (instance (export "[task-return]run" (func $return))))))
-  (func $run async (result (result)) (canon lift (core func $i "[async-lift]wasi:cli/run@0.3.0#run") async
-    (callback (core func $i "[callback][async-lift]wasi:cli/run@0.3.0#run"))))
-  (instance $cli (export "run" (func $run)))
-  (export "wasi:cli/run@0.3.0" (instance $cli)))"#;
-
 #[tokio::test(flavor = "current_thread")]
 async fn concurrent_calls_of_async_exports_are_recorded() {
     let engine = support::engine();
-    let component = support::component(&engine, ASYNC_COMMAND.as_bytes());
+    let component = support::component(&engine, support::ASYNC_COMMAND.as_bytes());
     let map = Arc::new(SymbolMap::builder("command").component(&component).expect("a map"));
     let recorder = Recorder::builder(INTERVAL).component(map, &component).start().expect("a recorder");
     let mut store = Store::new(&engine, ());
