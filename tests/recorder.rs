@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Config, Engine, Instance, Module, Store};
+use wasmtime::{Config, Engine, Instance, Module, Store, TypedFunc};
 use witprof::export::write_firefox;
 use witprof::{CodePoint, Error, Layer, Profile, Recorder, SymbolMap};
 
@@ -34,6 +34,28 @@ fn record(component: &Component, map: SymbolMap, call: impl FnOnce(&Recorder, &E
     let recorder = Recorder::builder(INTERVAL).component(Arc::new(map), component).start().expect("a recorder");
     call(&recorder, component.engine());
     recorder.finish()
+}
+
+/// A store that is recorded, and the function `run` of a component in it.
+fn attached_component(
+    recorder: &Recorder,
+    engine: &Engine,
+    component: &Component,
+) -> (Store<()>, wasmtime::component::TypedFunc<(u32,), ()>) {
+    let mut store = Store::new(engine, ());
+    recorder.attach(&mut store);
+    let instance = Linker::new(engine).instantiate(&mut store, component).expect("an instance");
+    let run = instance.get_typed_func(&mut store, "run").expect("run");
+    (store, run)
+}
+
+/// A store that is recorded, and the function `spin` of a core module in it.
+fn attached_module(recorder: &Recorder, engine: &Engine, module: &Module) -> (Store<()>, TypedFunc<i32, ()>) {
+    let mut store = Store::new(engine, ());
+    recorder.attach(&mut store);
+    let instance = Instance::new(&mut store, module, &[]).expect("an instance");
+    let spin = instance.get_typed_func(&mut store, "spin").expect("spin");
+    (store, spin)
 }
 
 fn share(profile: &Profile, name: &str) -> f64 {
@@ -87,10 +109,7 @@ fn time_is_divided_as_it_was_spent() {
     let component = support::component(&engine, PHASES.as_bytes());
     let map = SymbolMap::builder("phases").component(&component).expect("a map");
     let profile = record(&component, map, |recorder, engine| {
-        let mut store = Store::new(engine, ());
-        recorder.attach(&mut store);
-        let instance = Linker::new(engine).instantiate(&mut store, &component).expect("an instance");
-        let run = instance.get_typed_func::<(u32,), ()>(&mut store, "run").expect("run");
+        let (mut store, run) = attached_component(recorder, engine, &component);
         let start = std::time::Instant::now();
         while start.elapsed() < Duration::from_millis(400) {
             run.call(&mut store, (2_000_000,)).expect("a call");
@@ -190,10 +209,7 @@ fn a_composition_shows_the_adapter_and_both_components() {
     for round in 0..20 {
         let map = SymbolMap::builder("composed").source(&wasm).component(&component).expect("a map");
         let profile = record(&component, map, |recorder, engine| {
-            let mut store = Store::new(engine, ());
-            recorder.attach(&mut store);
-            let instance = Linker::new(engine).instantiate(&mut store, &component).expect("an instance");
-            let run = instance.get_typed_func::<(u32,), ()>(&mut store, "run").expect("run");
+            let (mut store, run) = attached_component(recorder, engine, &component);
             run.call(&mut store, (if round == 0 { 400_000 } else { 20_000 },)).expect("a call");
         });
         check(&profile);
@@ -217,10 +233,7 @@ fn only_registered_code_is_seen() {
     let map = Arc::new(SymbolMap::builder("shown").module(&shown).expect("a map"));
     let recorder = Recorder::builder(INTERVAL).module(map, &shown).start().expect("a recorder");
     for module in [&shown, &hidden] {
-        let mut store = Store::new(&engine, ());
-        recorder.attach(&mut store);
-        let instance = Instance::new(&mut store, module, &[]).expect("an instance");
-        let spin = instance.get_typed_func::<i32, ()>(&mut store, "spin").expect("spin");
+        let (mut store, spin) = attached_module(&recorder, &engine, module);
         spin.call(&mut store, 100_000_000).expect("a call");
     }
     let profile = recorder.finish();
@@ -268,10 +281,7 @@ fn many_threads_have_a_track_each() {
         for number in 0..3 {
             let (engine, module, recorder) = (&engine, &module, &recorder);
             let work = move || {
-                let mut store = Store::new(engine, ());
-                recorder.attach(&mut store);
-                let instance = Instance::new(&mut store, module, &[]).expect("an instance");
-                let spin = instance.get_typed_func::<i32, ()>(&mut store, "spin").expect("spin");
+                let (mut store, spin) = attached_module(recorder, engine, module);
                 spin.call(&mut store, 200_000_000).expect("a call");
             };
             let builder = std::thread::Builder::new().name(format!("worker-{number}"));
@@ -291,10 +301,7 @@ fn finishing_is_final_and_repeatable() {
     let module = Module::new(&engine, SPIN).expect("a module");
     let map = Arc::new(SymbolMap::builder("spin").module(&module).expect("a map"));
     let recorder = Recorder::builder(INTERVAL).module(map, &module).start().expect("a recorder");
-    let mut store = Store::new(&engine, ());
-    recorder.attach(&mut store);
-    let instance = Instance::new(&mut store, &module, &[]).expect("an instance");
-    let spin = instance.get_typed_func::<i32, ()>(&mut store, "spin").expect("spin");
+    let (mut store, spin) = attached_module(&recorder, &engine, &module);
     spin.call(&mut store, 50_000_000).expect("a call");
     let first = recorder.finish();
     spin.call(&mut store, 50_000_000).expect("a store outlives the recording");
@@ -342,10 +349,7 @@ fn samples_cost_memory_per_stack_not_per_sample() {
     let component = support::component(&engine, PHASES.as_bytes());
     let map = SymbolMap::builder("phases").component(&component).expect("a map");
     let profile = record(&component, map, |recorder, engine| {
-        let mut store = Store::new(engine, ());
-        recorder.attach(&mut store);
-        let instance = Linker::new(engine).instantiate(&mut store, &component).expect("an instance");
-        let run = instance.get_typed_func::<(u32,), ()>(&mut store, "run").expect("run");
+        let (mut store, run) = attached_component(recorder, engine, &component);
         for _ in 0..200 {
             run.call(&mut store, (500_000,)).expect("a call");
         }

@@ -61,7 +61,7 @@ pub(crate) enum ModuleRole {
     Shim,
     /// Fills the table of a shim.
     Fixups,
-    /// Implements a WASI preview 1 module in terms of WIT imports.
+    /// Nameless, and implements a WASI preview 1 module, probably in terms of WIT imports.
     Preview1Adapter,
     /// Anything else.
     Guest,
@@ -165,7 +165,7 @@ impl<'m> Wiring<'m> {
                 GlobalInitializer::ExtractMemory(_) | GlobalInitializer::ExtractTable(_) => {}
             }
         }
-        wiring.assign_roles(modules);
+        wiring.assign_roles();
         wiring.find_forwards(modules);
         wiring.find_uses(modules);
         wiring.find_preview1_adapters(modules);
@@ -216,18 +216,13 @@ impl<'m> Wiring<'m> {
     }
 
     /// Adapter modules are the only ones that belong to no component instance.
-    fn assign_roles(&mut self, modules: &[ModuleArtifact<'_>]) {
+    fn assign_roles(&mut self) {
         for instance in &self.instances {
             let Some(module) = instance.module else { continue };
             if instance.component_instance.is_none()
                 && let Some(role) = self.roles.get_mut(module as usize)
             {
                 *role = ModuleRole::Adapter;
-            }
-        }
-        for (role, module) in self.roles.iter_mut().zip(modules) {
-            if module.name() == Some("wit-component:adapter:wasi_snapshot_preview1") {
-                *role = ModuleRole::Preview1Adapter;
             }
         }
     }

@@ -137,13 +137,15 @@ fn module_name(artifacts: &Artifacts<'_>, wiring: &Wiring<'_>, source: Option<&S
         Some(ModuleRole::Shim) => return "shim".to_owned(),
         Some(ModuleRole::Fixups) => return "fixups".to_owned(),
         // A linker may make a module that only passes preview 1 on, and names it otherwise.
-        Some(ModuleRole::Preview1Adapter) if name.is_none_or(|name| name == PREVIEW1_ADAPTER) => {
-            return "wasi-preview1-adapter".to_owned();
-        }
+        Some(ModuleRole::Preview1Adapter) if name.is_none() => return "wasi-preview1-adapter".to_owned(),
         Some(ModuleRole::Adapter) => return format!("adapters[{index}]"),
         Some(ModuleRole::Preview1Adapter | ModuleRole::Guest) | None => {}
     }
-    name.map_or_else(|| format!("module[{index}]"), str::to_owned)
+    match name {
+        Some(PREVIEW1_ADAPTER) => "wasi-preview1-adapter".to_owned(),
+        Some(name) => name.to_owned(),
+        None => format!("module[{index}]"),
+    }
 }
 
 /// Two things of the same name get their position behind it.

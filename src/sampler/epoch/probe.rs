@@ -60,9 +60,10 @@ impl EpochProbe {
             })
         };
         let truncated = frames.len() >= limit;
-        let visible: Vec<RawFrame> = frames.iter().rev().filter_map(raw).collect();
+        let mut outermost_first = frames.iter().rev().map(raw).peekable();
         // A stack whose beginning is unknown must not be taken for one that begins where it can be seen.
-        let hidden = truncated || frames.last().is_some_and(|outermost| raw(outermost).is_none());
+        let hidden = truncated || outermost_first.peek().is_some_and(Option::is_none);
+        let visible: Vec<RawFrame> = outermost_first.flatten().collect();
         let unknown = (hidden && !visible.is_empty()).then_some(RawFrame::UNKNOWN_CALLERS);
         self.shared.record(RawSample { time, wall, cpu, truncated }, unknown.into_iter().chain(visible));
     }
