@@ -111,6 +111,12 @@ impl InstructionRanges {
         let next = self.starts.get(first + index + 1).map_or(end, |(text, _)| (*text).min(end));
         Some((TextOffset(*range_start), TextOffset(next)))
     }
+
+    /// The instruction that the text at `offset` was compiled from.
+    pub(crate) fn instruction_at(&self, offset: TextOffset) -> Option<WasmOffset> {
+        let after = self.starts.partition_point(|(text, _)| *text <= offset.0);
+        self.starts.get(after.checked_sub(1)?)?.1.map(WasmOffset)
+    }
 }
 
 #[cfg(test)]
@@ -135,5 +141,10 @@ mod tests {
         assert_eq!(range(100), Some((TextOffset::new(16), TextOffset::new(20))));
         assert_eq!(range(108), Some((TextOffset::new(30), TextOffset::new(32))));
         assert_eq!(range(99), None);
+        let instruction = |text| map.instruction_at(TextOffset::new(text)).map(WasmOffset::get);
+        assert_eq!(
+            [0, 7, 8, 19, 20, 99].map(instruction),
+            [Some(100), Some(100), None, Some(100), Some(104), Some(108)]
+        );
     }
 }

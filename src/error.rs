@@ -34,11 +34,21 @@ pub enum Error {
     },
     /// The image was compiled without the checks that the epoch sampler needs.
     #[error(
-        "sampling `{name}` by epochs: it was compiled without epoch interruption, so it can never be interrupted; compile it with `Config::epoch_interruption(true)` (`wasmtime compile -W epoch-interruption`)"
+        "sampling `{name}` by epochs{}: it was compiled without epoch interruption, so it can never be interrupted; compile it with `Config::epoch_interruption(true)` (`wasmtime compile -W epoch-interruption`)",
+        reason.as_ref().map(|reason| format!(", because {reason}")).unwrap_or_default()
     )]
     NoEpochs {
         /// The component or module that was to be sampled.
         name: String,
+        /// Why it was not sampled by signals, if that was tried first.
+        reason: Option<String>,
+    },
+    /// Samples cannot be taken by signals, and were not to be taken otherwise.
+    #[error("sampling by signals: {problem}")]
+    Signal {
+        /// What stands in the way.
+        #[source]
+        problem: SignalProblem,
     },
     /// The thread that times the samples could not be started.
     #[error("starting the thread that times the samples")]
@@ -53,6 +63,45 @@ pub enum Error {
         /// The format that was being written.
         format: &'static str,
         /// What the writer reported.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Why samples cannot be taken by signals.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignalProblem {
+    /// The platform has no signal sampler.
+    #[error("there is a signal sampler for Linux on x86-64 and AArch64 only")]
+    Platform,
+    /// The code is interpreted, so there is no machine code to find in a stack.
+    #[error("`{name}` is interpreted (Pulley), so its code is not on the stack")]
+    Interpreter {
+        /// The component or module.
+        name: String,
+    },
+    /// Somebody else has a handler for the signal.
+    #[error(
+        "signal {signal} has a handler already, which belongs to another profiler or to this program; choose another signal"
+    )]
+    Taken {
+        /// The number of the signal.
+        signal: i32,
+    },
+    /// The operating system does not let the signal be handled.
+    #[error("signal {signal} cannot be handled")]
+    Refused {
+        /// The number of the signal.
+        signal: i32,
+        /// What the operating system reported.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The thread that collects samples could not be started.
+    #[error("starting the thread that collects samples")]
+    Thread {
+        /// What the operating system reported.
         #[source]
         source: std::io::Error,
     },

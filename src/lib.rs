@@ -15,11 +15,11 @@ mod samples;
 mod symbols;
 
 pub use address::{CodePoint, TextOffset, WasmOffset};
-pub use error::{Error, ImageProblem, Result};
+pub use error::{Error, ImageProblem, Result, SignalProblem};
 pub use profile::{
     Frame, FrameIndex, FunctionIndex, FunctionTotal, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
-    Stack, StackIndex, Thread,
+    SamplerKind, Stack, StackIndex, Thread,
 };
-pub use sampler::{EpochProbe, Recorder, RecorderBuilder};
-pub use samples::{LossReason, SampleCounts};
+pub use sampler::{Activation, EpochProbe, Instrumented, Recorder, RecorderBuilder, SamplerChoice, SamplingClock};
+pub use samples::{HandlerCost, LossReason, SampleCounts};
 pub use symbols::{Direction, Function, FunctionKind, Layer, Library, NamedBy, SymbolMap, SymbolMapBuilder};

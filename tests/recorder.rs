@@ -10,7 +10,7 @@ use serde_json::Value;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Instance, Module, Store, TypedFunc};
 use witprof::export::write_firefox;
-use witprof::{CodePoint, Error, Layer, Profile, Recorder, SymbolMap};
+use witprof::{CodePoint, Error, Layer, Profile, Recorder, SamplerChoice, SymbolMap};
 
 const INTERVAL: Duration = Duration::from_millis(1);
 
@@ -31,7 +31,11 @@ const PHASES: &str = r#"(component $phases
 )"#;
 
 fn record(component: &Component, map: SymbolMap, call: impl FnOnce(&Recorder, &Engine)) -> Profile {
-    let recorder = Recorder::builder(INTERVAL).component(Arc::new(map), component).start().expect("a recorder");
+    let recorder = Recorder::builder(INTERVAL)
+        .sampler(SamplerChoice::Epoch)
+        .component(Arc::new(map), component)
+        .start()
+        .expect("a recorder");
     call(&recorder, component.engine());
     recorder.finish()
 }
@@ -133,7 +137,11 @@ async fn async_stores_that_yield_are_recorded() {
     let engine = support::engine();
     let component = support::component(&engine, PHASES.as_bytes());
     let map = Arc::new(SymbolMap::builder("phases").component(&component).expect("a map"));
-    let recorder = Recorder::builder(INTERVAL).component(map, &component).start().expect("a recorder");
+    let recorder = Recorder::builder(INTERVAL)
+        .sampler(SamplerChoice::Epoch)
+        .component(map, &component)
+        .start()
+        .expect("a recorder");
     let run = async |yielding: bool| {
         let mut store = Store::new(&engine, ());
         if yielding {
@@ -159,7 +167,11 @@ async fn concurrent_calls_of_async_exports_are_recorded() {
     let engine = support::engine();
     let component = support::component(&engine, support::ASYNC_COMMAND.as_bytes());
     let map = Arc::new(SymbolMap::builder("command").component(&component).expect("a map"));
-    let recorder = Recorder::builder(INTERVAL).component(map, &component).start().expect("a recorder");
+    let recorder = Recorder::builder(INTERVAL)
+        .sampler(SamplerChoice::Epoch)
+        .component(map, &component)
+        .start()
+        .expect("a recorder");
     let mut store = Store::new(&engine, ());
     recorder.attach(&mut store);
     let instance = Linker::new(&engine).instantiate_async(&mut store, &component).await.expect("an instance");
@@ -231,7 +243,8 @@ fn only_registered_code_is_seen() {
     let shown = Module::new(&engine, SPIN).expect("a module");
     let hidden = Module::new(&engine, SPIN.replace("$program", "$secret")).expect("a module");
     let map = Arc::new(SymbolMap::builder("shown").module(&shown).expect("a map"));
-    let recorder = Recorder::builder(INTERVAL).module(map, &shown).start().expect("a recorder");
+    let recorder =
+        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).module(map, &shown).start().expect("a recorder");
     for module in [&shown, &hidden] {
         let (mut store, spin) = attached_module(&recorder, &engine, module);
         spin.call(&mut store, 100_000_000).expect("a call");
@@ -255,7 +268,8 @@ fn deep_recursion_is_kept_up_to_the_limit_of_the_engine() {
           (else (loop $l (local.set 1 (i32.sub (local.get 1) (i32.const 1))) (br_if $l (local.get 1)))))))";
     let module = Module::new(&engine, wat).expect("a module");
     let map = Arc::new(SymbolMap::builder("deep").module(&module).expect("a map"));
-    let recorder = Recorder::builder(INTERVAL).module(map, &module).start().expect("a recorder");
+    let recorder =
+        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).module(map, &module).start().expect("a recorder");
     let mut store = Store::new(&engine, ());
     recorder.attach(&mut store);
     let instance = Instance::new(&mut store, &module, &[]).expect("an instance");
@@ -276,7 +290,8 @@ fn many_threads_have_a_track_each() {
     let engine = support::engine();
     let module = Module::new(&engine, SPIN).expect("a module");
     let map = Arc::new(SymbolMap::builder("threads").module(&module).expect("a map"));
-    let recorder = Recorder::builder(INTERVAL).module(map, &module).start().expect("a recorder");
+    let recorder =
+        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).module(map, &module).start().expect("a recorder");
     std::thread::scope(|scope| {
         for number in 0..3 {
             let (engine, module, recorder) = (&engine, &module, &recorder);
@@ -300,7 +315,8 @@ fn finishing_is_final_and_repeatable() {
     let engine = support::engine();
     let module = Module::new(&engine, SPIN).expect("a module");
     let map = Arc::new(SymbolMap::builder("spin").module(&module).expect("a map"));
-    let recorder = Recorder::builder(INTERVAL).module(map, &module).start().expect("a recorder");
+    let recorder =
+        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).module(map, &module).start().expect("a recorder");
     let (mut store, spin) = attached_module(&recorder, &engine, &module);
     spin.call(&mut store, 50_000_000).expect("a call");
     let first = recorder.finish();
@@ -320,9 +336,10 @@ fn a_recording_without_samples_is_a_valid_profile() {
     let engine = support::engine();
     let module = Module::new(&engine, SPIN).expect("a module");
     let map = Arc::new(SymbolMap::builder("idle").module(&module).expect("a map"));
-    let recorder = Recorder::builder(INTERVAL).module(map, &module).start().expect("a recorder");
+    let recorder =
+        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).module(map, &module).start().expect("a recorder");
     check(&recorder.finish());
-    let nothing = Recorder::builder(INTERVAL).start().expect("a recorder of nothing");
+    let nothing = Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).start().expect("a recorder of nothing");
     check(&nothing.finish());
 }
 
@@ -332,13 +349,18 @@ fn intervals_and_engines_that_cannot_work_are_refused() {
     let module = Module::new(&engine, SPIN).expect("a module");
     let map = Arc::new(SymbolMap::builder("spin").module(&module).expect("a map"));
     for interval in [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(3600)] {
-        let error = Recorder::builder(interval).module(Arc::clone(&map), &module).start().expect_err("an interval");
+        let error = Recorder::builder(interval)
+            .sampler(SamplerChoice::Epoch)
+            .module(Arc::clone(&map), &module)
+            .start()
+            .expect_err("an interval");
         assert!(matches!(error, Error::Interval { .. }), "{error}");
     }
     let engine = Engine::new(&Config::new()).expect("an engine");
     let module = Module::new(&engine, SPIN).expect("a module");
     let map = Arc::new(SymbolMap::builder("spin").module(&module).expect("a map"));
-    let error = Recorder::builder(INTERVAL).module(map, &module).start().expect_err("no epochs");
+    let error =
+        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).module(map, &module).start().expect_err("no epochs");
     assert!(matches!(error, Error::NoEpochs { .. }), "{error}");
     assert!(error.to_string().contains("epoch-interruption"), "{error}");
 }

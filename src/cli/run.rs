@@ -7,19 +7,50 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use clap::{Parser, ValueEnum};
 use wasmtime_cli::commands::RunCommand;
-use witprof::Recorder;
+use witprof::{Recorder, SamplerChoice, SamplingClock};
 
 use super::OutputFile;
-use crate::host::{self, GuestRun, Verbosity, WasmFile};
+use crate::host::{self, GuestRun, Sampling, Verbosity, WasmFile};
 
 /// How samples are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
-enum SamplerChoice {
+enum Sampler {
     /// The best one that works here
     #[default]
     Auto,
+    /// By signals: anywhere, host functions included, without a change to the guest (Linux)
+    Signal,
     /// By epoch interruption: portable; samples at function entries and loop headers
     Epoch,
+}
+
+impl From<Sampler> for SamplerChoice {
+    fn from(sampler: Sampler) -> Self {
+        match sampler {
+            Sampler::Auto => Self::Auto,
+            Sampler::Signal => Self::Signal,
+            Sampler::Epoch => Self::Epoch,
+        }
+    }
+}
+
+/// Which time the signal sampler counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
+enum Clock {
+    /// Time as it passes, waiting included
+    #[default]
+    Wall,
+    /// Time on a CPU, in steps of the kernel's scheduler tick
+    Cpu,
+}
+
+impl From<Clock> for SamplingClock {
+    fn from(clock: Clock) -> Self {
+        match clock {
+            Clock::Wall => Self::Wall,
+            Clock::Cpu => Self::Cpu,
+        }
+    }
 }
 
 /// Run a component or module as `wasmtime run` does, and write a profile of it
@@ -38,7 +69,11 @@ pub(super) struct RunArguments {
 
     /// How samples are taken
     #[arg(long, value_name = "SAMPLER", value_enum, default_value_t)]
-    sampler: SamplerChoice,
+    sampler: Sampler,
+
+    /// The time that counts, for the signal sampler
+    #[arg(long, value_name = "CLOCK", value_enum, default_value_t)]
+    clock: Clock,
 
     /// Print nothing but errors
     #[arg(long)]
@@ -58,14 +93,14 @@ fn parse_interval(text: &str) -> Result<Duration> {
 }
 
 pub(super) fn run(arguments: RunArguments) -> Result<ExitCode> {
-    let RunArguments { output, interval, sampler, quiet, wasmtime } = arguments;
-    let (SamplerChoice::Auto | SamplerChoice::Epoch) = sampler;
+    let RunArguments { output, interval, sampler, clock, quiet, wasmtime } = arguments;
     let Some(path) = wasmtime.module_and_args.first() else { bail!("no WebAssembly file was given") };
     let file = WasmFile::read(Path::new(path))?;
     let outputs = if output.is_empty() { vec![default_output(&file)] } else { output };
     let outputs = OutputFile::open_all(&outputs, file.path())?;
     let verbosity = if quiet { Verbosity::Quiet } else { Verbosity::Normal };
-    host::run(GuestRun { command: wasmtime, file, interval, outputs, verbosity })
+    let sampling = Sampling { interval, choice: sampler.into(), clock: clock.into() };
+    host::run(GuestRun { command: wasmtime, file, sampling, outputs, verbosity })
 }
 
 fn default_output(file: &WasmFile) -> PathBuf {

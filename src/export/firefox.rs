@@ -169,12 +169,12 @@ struct Row {
     cpu: Duration,
 }
 
-/// The rows for a sample: one at its end and, if it stands for more than an interval and there is room after the row
-/// before, one for its first interval at the beginning.
+/// The rows for a sample: one at its end and, if it stands for clearly more than an interval and there is room after the
+/// row before, one for its first interval at the beginning.
 fn rows(sample: &Sample, interval: Duration, last: Duration) -> impl Iterator<Item = Row> {
     let Sample { time, wall, cpu, .. } = *sample;
     let begin = time.saturating_sub(wall).saturating_add(interval).max(last);
-    let first = (wall > interval && begin < time).then(|| Row {
+    let first = (wall > interval + interval / 2 && begin < time).then(|| Row {
         time: begin,
         wall: interval,
         cpu: cpu.mul_f64(interval.as_secs_f64() / wall.as_secs_f64()).min(cpu),

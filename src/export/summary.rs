@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::escape::escape_name;
 use crate::error::{Error, Result};
 use crate::profile::Profile;
+use crate::symbols::Layer;
 
 /// Writes how many samples there are, the time they stand for, and the `functions` hottest functions with their
 /// libraries. Names are escaped for a terminal.
@@ -35,7 +36,7 @@ fn summary(profile: &Profile, functions: usize, out: &mut dyn Write) -> io::Resu
         seconds(wall),
         seconds(profile.elapsed()),
         seconds(profile.cpu_time()),
-        profile.sampler(),
+        profile.sampler().name(),
         profile.interval(),
     )?;
     if counts.kept == 0 {
@@ -49,9 +50,13 @@ fn summary(profile: &Profile, functions: usize, out: &mut dyn Write) -> io::Resu
         return Ok(());
     }
     writeln!(out, "\n{:>7} {:>7} {:>7}  function", "self", "total", "cpu")?;
-    for total in totals.iter().take(functions) {
+    let rows = totals.iter().map(|total| {
         let function = &profile.functions()[total.function.index()];
-        let library = &profile.libraries()[function.library.index()];
+        (total, function, &profile.libraries()[function.library.index()])
+    });
+    // What the host does around a guest is under all samples and in none.
+    let rows = rows.filter(|(total, _, library)| library.layer != Layer::Host || !total.self_wall.is_zero());
+    for (total, function, library) in rows.take(functions) {
         writeln!(
             out,
             "{} {} {}  {}  [{}]",

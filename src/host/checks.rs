@@ -18,7 +18,12 @@ pub(super) fn options(command: &RunCommand) -> Result<()> {
              profiled: leave it out"
         );
     }
-    if common.wasm.epoch_interruption == Some(false) {
+    Ok(())
+}
+
+/// Refuses what the epoch sampler cannot work with.
+pub(super) fn epoch_options(command: &RunCommand) -> Result<()> {
+    if command.run.common.wasm.epoch_interruption == Some(false) {
         bail!("`-W epoch-interruption=n` turns off what the epoch sampler works by: leave it out");
     }
     Ok(())

@@ -8,7 +8,7 @@ mod ending;
 mod run;
 mod wasm_file;
 
-pub(crate) use run::{GuestRun, Verbosity, run};
+pub(crate) use run::{GuestRun, Sampling, Verbosity, run};
 pub(crate) use wasm_file::{WasmFile, WasmKind};
 
 /// Wasmtime has an error type of its own; `anyhow` keeps its chain of causes.

@@ -9,7 +9,7 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Store, Trap, UpdateDeadline, WasmBacktrace, WasmBacktraceDetails};
 use wasmtime_cli::commands::{CliLinker, RunCommand};
 use witprof::export::{escape_control, write_summary};
-use witprof::{Recorder, SymbolMap};
+use witprof::{Recorder, SamplerChoice, SamplerKind, SamplingClock, SymbolMap};
 
 use super::{WasmFile, WasmKind, checks, ending, failed};
 use crate::cli::{self, OutputFile};
@@ -21,6 +21,10 @@ const MAX_FRAMES: usize = 512;
 /// How many functions the summary lists.
 const SUMMARY_FUNCTIONS: usize = 10;
 
+/// Whether the library has a signal sampler here.
+const SIGNALS_ARE_SUPPORTED: bool =
+    cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")));
+
 /// Whether messages other than errors are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verbosity {
@@ -28,11 +32,19 @@ pub(crate) enum Verbosity {
     Normal,
 }
 
+/// How samples are to be taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sampling {
+    pub(crate) interval: Duration,
+    pub(crate) choice: SamplerChoice,
+    pub(crate) clock: SamplingClock,
+}
+
 /// What to run, and where its profile goes.
 pub(crate) struct GuestRun {
     pub(crate) command: RunCommand,
     pub(crate) file: WasmFile,
-    pub(crate) interval: Duration,
+    pub(crate) sampling: Sampling,
     pub(crate) outputs: Vec<OutputFile>,
     pub(crate) verbosity: Verbosity,
 }
@@ -47,17 +59,26 @@ pub(crate) fn run(guest: GuestRun) -> Result<ExitCode> {
 }
 
 async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Result<ExitCode> {
-    let GuestRun { mut command, file, interval, outputs, verbosity } = guest;
+    let GuestRun { mut command, file, mut sampling, outputs, verbosity } = guest;
     let path = file.path().display();
     // Before anything runs: a signal must not find the process without its handlers.
     runtime.spawn(EndingSignals::listen().end_process());
     // Also reads the groups of options such as `-W`, which are not parsed before.
     command.run.common.init_logging().map_err(failed)?;
     checks::options(&command)?;
-    let engine = engine(&mut command, &file)?;
+    let mut engine = engine(&mut command, &file, &mut sampling)?;
     let spinner = if verbosity == Verbosity::Normal { file.spinner() } else { None };
     // The type of a loaded target has no public name, so what it is has to be asked of the file.
-    let target = command.run.load_module(&engine, file.path(), Some(file.bytes()));
+    let load = |command: &RunCommand, engine: &Engine| command.run.load_module(engine, file.path(), Some(file.bytes()));
+    let target = match load(&command, &engine) {
+        // Precompiled with checks of epochs, of which nothing was said: they do no harm.
+        Err(error) if file.is_precompiled() && command.run.common.wasm.epoch_interruption.is_none() => {
+            command.run.common.wasm.epoch_interruption = Some(true);
+            engine = new_engine(&mut command)?;
+            load(&command, &engine).map_err(|_| error)
+        }
+        target => target,
+    };
     let target = target.map_err(failed).with_context(|| loading_problem(&file))?;
     let code = match file.kind() {
         Some(WasmKind::Component) => Code::Component(target.unwrap_component()),
@@ -68,13 +89,17 @@ async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Re
     if let (Code::Component(component), None) = (code, &command.invoke) {
         checks::has_command(component, &engine)?;
     }
-    let recorder = Arc::new(recorder(code, &file, interval)?);
+    let recorder = Arc::new(recorder(code, &file, sampling)?);
     let (mut store, mut linker) = command.new_store_and_linker(&engine, &target).map_err(failed)?;
-    attach(&recorder, &mut store, command.run.common.wasm.timeout);
+    match recorder.sampler() {
+        SamplerKind::Epoch => attach(&recorder, &mut store, command.run.common.wasm.timeout),
+        _ => recorder.attach(&mut store),
+    }
     let last = Arc::clone(&recorder);
     ending::before_exit(move || write(&last, outputs, verbosity));
 
-    let result = command.instantiate_and_run(&engine, &mut linker, &target, &mut store).await;
+    let run = command.instantiate_and_run(&engine, &mut linker, &target, &mut store);
+    let result = recorder.instrument(run).await;
     let Err(error) = result else {
         ending::do_last();
         return Ok(ExitCode::SUCCESS);
@@ -110,10 +135,9 @@ enum Code<'c> {
     Module(&'c Module),
 }
 
-/// An engine with what the options ask for, and what sampling needs.
-fn engine(command: &mut RunCommand, file: &WasmFile) -> Result<Engine> {
-    command.run.common.wasm.epoch_interruption = Some(true);
-    command.run.common.debug.max_backtrace.get_or_insert(MAX_FRAMES);
+/// An engine with what the options ask for, and what sampling needs. Settles how samples are taken, as far as that
+/// depends on the engine.
+fn engine(command: &mut RunCommand, file: &WasmFile, sampling: &mut Sampling) -> Result<Engine> {
     if file.is_precompiled() && !command.run.allow_precompiled {
         bail!(
             "`{}` is precompiled native code, which runs without any check: if you trust it, add \
@@ -121,8 +145,27 @@ fn engine(command: &mut RunCommand, file: &WasmFile) -> Result<Engine> {
             file.path().display()
         );
     }
-    // As `RunCommand::new_engine`, which would not let the configuration be changed.
+    command.run.common.debug.max_backtrace.get_or_insert(MAX_FRAMES);
+    if sampling.choice != SamplerChoice::Epoch {
+        let engine = new_engine(command)?;
+        if sampling.choice == SamplerChoice::Signal || SIGNALS_ARE_SUPPORTED && !engine.is_pulley() {
+            return Ok(engine);
+        }
+        sampling.choice = SamplerChoice::Epoch;
+        let reason = if engine.is_pulley() { "interpreted code is not on the stack" } else { "it is for Linux only" };
+        cli::message(&format!("witprof: sampling by epochs, not by signals: {reason}"));
+    }
+    checks::epoch_options(command)?;
+    command.run.common.wasm.epoch_interruption = Some(true);
+    new_engine(command)
+}
+
+/// As `RunCommand::new_engine`, which would not let the configuration be changed.
+fn new_engine(command: &mut RunCommand) -> Result<Engine> {
     let mut config = command.run.common.config(None).map_err(failed)?;
+    if command.run.common.wasm.timeout.is_some() {
+        config.epoch_interruption(true);
+    }
     // With `WASMTIME_BACKTRACE_DETAILS`, Wasmtime reads DWARF for every frame of every sample.
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     Engine::new(&config).map_err(failed).context("configuring Wasmtime")
@@ -132,22 +175,23 @@ fn loading_problem(file: &WasmFile) -> String {
     let path = file.path().display();
     if file.is_precompiled() {
         format!(
-            "loading `{path}`: it has to be compiled by Wasmtime 48, for this CPU, with the same options, and with \
-             epoch interruption: `wasmtime compile -W epoch-interruption`"
+            "loading `{path}`: it has to be compiled by Wasmtime 48, for this CPU, and with the same options; for the \
+             epoch sampler, with epoch interruption: `wasmtime compile -W epoch-interruption`"
         )
     } else {
         format!("compiling `{path}`")
     }
 }
 
-fn recorder(code: Code<'_>, file: &WasmFile, interval: Duration) -> Result<Recorder> {
+fn recorder(code: Code<'_>, file: &WasmFile, sampling: Sampling) -> Result<Recorder> {
     let wasm = if file.is_precompiled() { None } else { file.wasm().ok() };
     let stem = file.stem();
     let mut map = SymbolMap::builder(&stem);
     if let Some(wasm) = &wasm {
         map = map.source(wasm);
     }
-    let recorder = Recorder::builder(interval);
+    let Sampling { interval, choice, clock } = sampling;
+    let recorder = Recorder::builder(interval).sampler(choice).clock(clock).show_host_frames();
     let recorder = match code {
         Code::Component(component) => recorder.component(Arc::new(map.component(component)?), component),
         Code::Module(module) => recorder.module(Arc::new(map.module(module)?), module),

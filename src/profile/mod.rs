@@ -4,13 +4,15 @@
 //! [`Profile`]: self-contained tables of libraries, functions, frames, stacks and samples. Every index in it is in
 //! range and every stack comes after its caller; exporters rely on that and look nothing up.
 
+mod host_symbols;
 mod symbolize;
 mod tables;
 mod totals;
 
-pub(crate) use symbolize::{Target, symbolize};
+pub(crate) use host_symbols::HostPlace;
+pub(crate) use symbolize::{Recording, Target, symbolize};
 pub use tables::{
-    Frame, FrameIndex, FunctionIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample, Stack,
-    StackIndex, Thread,
+    Frame, FrameIndex, FunctionIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample, SamplerKind,
+    Stack, StackIndex, Thread,
 };
 pub use totals::FunctionTotal;

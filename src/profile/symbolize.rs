@@ -6,14 +6,15 @@ use std::time::{Duration, SystemTime};
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
+use super::host_symbols::{HostPlace, HostSymbols};
 use super::tables::{
-    Frame, FrameIndex, FunctionIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample, Stack,
-    StackIndex, Thread,
+    Frame, FrameIndex, FunctionIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample, SamplerKind,
+    Stack, StackIndex, Thread,
 };
 use crate::address::{CodePoint, InstructionRanges, TextOffset, WasmOffset};
 use crate::component::CompiledCode;
 use crate::samples::{Entry, LossReason, RawFrame, SampleLog};
-use crate::symbols::{FunctionId, SymbolMap};
+use crate::symbols::{FunctionId, FunctionKind, Layer, LibraryId, SymbolMap};
 
 /// A component or module that may be seen, with its names.
 #[derive(Clone, Debug)]
@@ -22,14 +23,20 @@ pub(crate) struct Target {
     pub(crate) code: CompiledCode,
 }
 
+/// What a recording was, beside its samples.
+pub(crate) struct Recording<'r> {
+    pub(crate) targets: &'r [Target],
+    pub(crate) sampler: SamplerKind,
+    pub(crate) interval: Duration,
+    pub(crate) started_at: SystemTime,
+    pub(crate) elapsed: Duration,
+    /// Where in the process an address is.
+    pub(crate) host_place: &'r dyn Fn(u64) -> Option<HostPlace>,
+}
+
 /// Makes a profile of what a log holds.
-pub(crate) fn symbolize(
-    log: &SampleLog,
-    targets: &[Target],
-    interval: Duration,
-    (started_at, elapsed): (SystemTime, Duration),
-) -> Profile {
-    let mut tables = Tables::new(targets);
+pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> Profile {
+    let mut tables = Tables::new(recording);
     let stacks = tables.stacks(log);
     let mut counts = log.counts.clone();
     let mut threads = Vec::with_capacity(log.threads.len());
@@ -46,11 +53,12 @@ pub(crate) fn symbolize(
         threads.push(Thread { name, samples });
     }
     Profile {
-        name: targets.first().map_or_else(String::new, |target| target.map.component().to_owned()),
-        sampler: "epoch",
-        interval,
-        started_at,
-        elapsed,
+        name: recording.targets.first().map_or_else(String::new, |target| target.map.component().to_owned()),
+        sampler: recording.sampler,
+        interval: recording.interval,
+        started_at: recording.started_at,
+        elapsed: recording.elapsed,
+        handler_cost: log.handler_cost,
         counts,
         threads,
         libraries: tables.libraries.into_values().collect(),
@@ -60,22 +68,39 @@ pub(crate) fn symbolize(
     }
 }
 
-/// The tables of a profile while they are filled. A key says what a row is; rows are never removed.
-struct Tables<'t> {
-    targets: &'t [Target],
-    /// By target; made when the first frame of the target needs it.
-    instructions: FxHashMap<u32, InstructionRanges>,
-    libraries: IndexMap<(u32, u32), ProfileLibrary, FxBuildHasher>,
-    functions: IndexMap<(u32, FunctionId), ProfileFunction, FxBuildHasher>,
-    frames: IndexSet<Frame, FxBuildHasher>,
-    stacks: IndexSet<Stack, FxBuildHasher>,
+/// What tells one function from another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum FunctionKey {
+    Compiled {
+        target: u32,
+        function: FunctionId,
+    },
+    Host {
+        library: String,
+        start: u32,
+    },
+    /// One of the kinds of which a profile has one function at most.
+    Other(FunctionKind),
 }
 
-/// A raw frame with the function it is in.
-struct Resolved {
-    target: u32,
-    function: FunctionId,
-    instruction: Option<WasmOffset>,
+/// What tells one library from another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum LibraryKey {
+    Compiled { target: u32, library: LibraryId },
+    Host(String),
+    Other(FunctionKind),
+}
+
+/// The tables of a profile while they are filled. A key says what a row is; rows are never removed.
+struct Tables<'r> {
+    recording: &'r Recording<'r>,
+    /// By target; made when the first frame of the target needs it.
+    instructions: FxHashMap<u32, InstructionRanges>,
+    host: HostSymbols,
+    libraries: IndexMap<LibraryKey, ProfileLibrary, FxBuildHasher>,
+    functions: IndexMap<FunctionKey, ProfileFunction, FxBuildHasher>,
+    frames: IndexSet<Frame, FxBuildHasher>,
+    stacks: IndexSet<Stack, FxBuildHasher>,
 }
 
 /// Whether a frame is the innermost of its stack, which decides how its address is read.
@@ -85,11 +110,30 @@ enum Position {
     Caller,
 }
 
-impl<'t> Tables<'t> {
-    fn new(targets: &'t [Target]) -> Self {
+/// The frames of a log as frames of the profile, for one position; made when asked for.
+struct Resolved {
+    frames: Vec<Option<Option<FrameIndex>>>,
+    position: Position,
+}
+
+impl Resolved {
+    fn new(count: usize, position: Position) -> Self {
+        Self { frames: vec![None; count], position }
+    }
+
+    /// The frame of the profile; `None` if it may not be shown, or says nothing.
+    fn get(&mut self, tables: &mut Tables<'_>, index: usize, raw: &RawFrame) -> Option<FrameIndex> {
+        let position = self.position;
+        *self.frames[index].get_or_insert_with(|| tables.resolve(raw, position))
+    }
+}
+
+impl<'r> Tables<'r> {
+    fn new(recording: &'r Recording<'r>) -> Self {
         Self {
-            targets,
+            recording,
             instructions: FxHashMap::default(),
+            host: HostSymbols::default(),
             libraries: IndexMap::default(),
             functions: IndexMap::default(),
             frames: IndexSet::default(),
@@ -102,89 +146,183 @@ impl<'t> Tables<'t> {
     /// A stack may be the whole of one sample and the callers in another. The two differ in how the address of the
     /// last frame is read, so they are two stacks of the profile; only those that are needed are made.
     fn stacks(&mut self, log: &SampleLog) -> Vec<Option<StackIndex>> {
-        let frames: Vec<Option<Resolved>> = log.stacks.frames().map(|frame| self.resolve(frame)).collect();
+        let raw: Vec<&RawFrame> = log.stacks.frames().collect();
+        let count = log.stacks.stacks().len();
         let entries = log.threads.values().flat_map(|thread| thread.timeline.entries());
-        let mut is_sampled = vec![false; log.stacks.stacks().len()];
+        let mut is_sampled = vec![false; count];
         entries.for_each(|entry| is_sampled[entry.stack.0 as usize] = true);
-        let mut is_caller = vec![false; log.stacks.stacks().len()];
+        let mut is_caller = vec![false; count];
         log.stacks.stacks().filter_map(|(caller, _)| caller).for_each(|caller| is_caller[caller.0 as usize] = true);
 
-        let mut as_caller: Vec<Option<StackIndex>> = Vec::with_capacity(is_caller.len());
-        let mut as_sample: Vec<Option<StackIndex>> = Vec::with_capacity(is_sampled.len());
-        let unknown = log.stacks.frames().position(|frame| *frame == RawFrame::UNKNOWN_CALLERS);
-        let mut begins_unknown: Vec<bool> = Vec::with_capacity(is_sampled.len());
+        let mut innermost = Resolved::new(raw.len(), Position::Innermost);
+        let mut callers = Resolved::new(raw.len(), Position::Caller);
+        let mut as_caller: Vec<Option<StackIndex>> = Vec::with_capacity(count);
+        let mut as_sample: Vec<Option<StackIndex>> = Vec::with_capacity(count);
+        let mut begins_unknown: Vec<bool> = Vec::with_capacity(count);
         for (index, (caller, frame)) in log.stacks.stacks().enumerate() {
+            let frame = frame.0 as usize;
             let outer = caller.and_then(|caller| as_caller[caller.0 as usize]);
-            let begins = caller.map_or(Some(frame.0 as usize) == unknown, |caller| begins_unknown[caller.0 as usize]);
+            let begins =
+                caller.map_or(*raw[frame] == RawFrame::UnknownCallers, |caller| begins_unknown[caller.0 as usize]);
             begins_unknown.push(begins);
-            let Some(resolved) = &frames[frame.0 as usize] else {
-                // The map has no such function: leave the frame out, not the stack.
-                as_caller.push(outer);
-                as_sample.push(outer);
-                continue;
+            let outer = outer.or_else(|| if begins { None } else { self.entry_stack(raw[frame]) });
+            // A frame that the map does not know is left out, not its stack.
+            let push = |tables: &mut Self, resolved: &mut Resolved| match resolved.get(tables, frame, raw[frame]) {
+                Some(frame) => Some(tables.push(outer, frame)),
+                None => outer,
             };
-            let outer = outer.or_else(|| if begins { None } else { self.entry_stack(resolved) });
-            as_sample.push(is_sampled[index].then(|| self.push(outer, resolved, Position::Innermost)));
-            as_caller.push(is_caller[index].then(|| self.push(outer, resolved, Position::Caller)));
+            let sampled = if is_sampled[index] { push(self, &mut innermost) } else { None };
+            let calling = if is_caller[index] { push(self, &mut callers) } else { None };
+            as_sample.push(sampled);
+            as_caller.push(calling);
         }
         as_sample
     }
 
-    fn resolve(&self, frame: &RawFrame) -> Option<Resolved> {
-        let map = &self.targets.get(frame.target as usize)?.map;
-        let function = map.core_function(frame.module, frame.function)?;
-        Some(Resolved { target: frame.target, function, instruction: frame.instruction })
+    fn push(&mut self, caller: Option<StackIndex>, frame: FrameIndex) -> StackIndex {
+        let (stack, _) = self.stacks.insert_full(Stack { caller, frame });
+        StackIndex(handle(stack))
     }
 
     /// The stack of the entry trampoline that the outermost guest frame was entered through. A backtrace of
     /// Wasmtime leaves it out, but the host has no other way in.
-    fn entry_stack(&mut self, outermost: &Resolved) -> Option<StackIndex> {
-        let map = &self.targets[outermost.target as usize].map;
-        let function = map.entry_of(outermost.function)?;
-        let entry = Resolved { target: outermost.target, function, instruction: None };
-        Some(self.push(None, &entry, Position::Caller))
+    fn entry_stack(&mut self, outermost: &RawFrame) -> Option<StackIndex> {
+        let RawFrame::Wasm { target, module, function, .. } = *outermost else { return None };
+        let map = &self.recording.targets.get(target as usize)?.map;
+        let function = map.entry_of(map.core_function(module, function)?)?;
+        let frame = self.compiled(target, function, None, Position::Caller);
+        Some(self.push(None, frame))
     }
 
-    fn push(&mut self, caller: Option<StackIndex>, resolved: &Resolved, position: Position) -> StackIndex {
-        let point = self.point(resolved, position);
-        let function = self.function(resolved.target, resolved.function);
-        let frame = Frame { function, point, instruction: resolved.instruction };
-        let (frame, _) = self.frames.insert_full(frame);
-        let (stack, _) = self.stacks.insert_full(Stack { caller, frame: FrameIndex(handle(frame)) });
-        StackIndex(handle(stack))
+    /// Makes a frame of the profile; `None` if the map has no such function, or the frame is none.
+    fn resolve(&mut self, frame: &RawFrame, position: Position) -> Option<FrameIndex> {
+        match *frame {
+            RawFrame::Wasm { target, module, function, instruction } => {
+                let map = &self.recording.targets.get(target as usize)?.map;
+                let function = map.core_function(module, function)?;
+                Some(self.compiled(target, function, instruction, position))
+            }
+            RawFrame::Text { target, offset } => self.text(target, offset, position),
+            RawFrame::Host { address } => Some(self.host(address, position)),
+            RawFrame::HiddenHost => Some(self.other(FunctionKind::Host, position)),
+            RawFrame::Unregistered => Some(self.other(FunctionKind::Unregistered, position)),
+            RawFrame::Elided => Some(self.other(FunctionKind::Elided, position)),
+            RawFrame::Suspended => Some(self.other(FunctionKind::Suspended, position)),
+            RawFrame::UnknownCallers => None,
+        }
     }
 
-    /// Where in the text a frame is: at its instruction, or else at the start of its function.
-    fn point(&mut self, resolved: &Resolved, position: Position) -> CodePoint {
-        let target = &self.targets[resolved.target as usize];
-        let function = target.map.function(resolved.function);
-        let start = function.offset();
-        let range = resolved.instruction.and_then(|instruction| {
-            let ranges = self.instructions.entry(resolved.target).or_insert_with(|| target.code.instruction_ranges());
-            ranges.range_of((start, function.size()), instruction)
-        });
+    /// A frame of which the function and the instruction in WebAssembly are known: it is at the text of the instruction,
+    /// or else at the start of the function.
+    fn compiled(
+        &mut self,
+        target: u32,
+        function: FunctionId,
+        instruction: Option<WasmOffset>,
+        position: Position,
+    ) -> FrameIndex {
+        let map = &self.recording.targets[target as usize].map;
+        let (start, size) = (map.function(function).offset(), map.function(function).size());
+        let range = instruction.and_then(|instruction| self.instructions(target).range_of((start, size), instruction));
         let (first, end) = range.unwrap_or((start, TextOffset::new(start.get().saturating_add(1))));
-        match position {
+        let point = match position {
             Position::Innermost => CodePoint::InstructionPointer(first),
             Position::Caller => CodePoint::ReturnAddress(end),
-        }
+        };
+        let function = self.compiled_function(target, function);
+        self.frame(Frame { function, point, instruction })
     }
 
-    fn function(&mut self, target: u32, id: FunctionId) -> FunctionIndex {
-        if let Some(index) = self.functions.get_index_of(&(target, id)) {
+    /// A frame of which the place in the text section is known.
+    fn text(&mut self, target: u32, offset: TextOffset, position: Position) -> Option<FrameIndex> {
+        let point = position.point(offset);
+        let map = &self.recording.targets.get(target as usize)?.map;
+        let function = map.lookup_id(point.lookup_offset())?;
+        let instruction = self.instructions(target).instruction_at(point.lookup_offset());
+        let function = self.compiled_function(target, function);
+        Some(self.frame(Frame { function, point, instruction }))
+    }
+
+    fn host(&mut self, address: u64, position: Position) -> FrameIndex {
+        let lookup = match position {
+            Position::Innermost => address,
+            Position::Caller => address.saturating_sub(1),
+        };
+        let Some(place) = (self.recording.host_place)(lookup) else {
+            return self.other(FunctionKind::Host, position);
+        };
+        let symbol = self.host.find(&place);
+        let offset = u32::try_from(place.offset).unwrap_or(u32::MAX);
+        let point = match position {
+            Position::Innermost => CodePoint::InstructionPointer(TextOffset::new(offset)),
+            Position::Caller => CodePoint::ReturnAddress(TextOffset::new(offset.saturating_add(1))),
+        };
+        let library = self.library(LibraryKey::Host(symbol.library.clone()), || symbol.library.clone(), Layer::Host);
+        let key = FunctionKey::Host { library: symbol.library, start: symbol.start };
+        let function = self.functions.entry(key);
+        let index = FunctionIndex(handle(function.index()));
+        function.or_insert_with(|| ProfileFunction {
+            offset: symbol.start,
+            size: symbol.size,
+            ..ProfileFunction::without_interface(symbol.name, library, FunctionKind::Host)
+        });
+        self.frame(Frame { function: index, point, instruction: None })
+    }
+
+    /// A frame that stands for others, or for none.
+    fn other(&mut self, kind: FunctionKind, position: Position) -> FrameIndex {
+        let (library, name) = match kind {
+            FunctionKind::Suspended => ("host", "suspended"),
+            FunctionKind::Unregistered => ("other components", "(not shown)"),
+            FunctionKind::Elided => ("elided", "(frames left out)"),
+            _ => ("host", "host"),
+        };
+        let layer = kind.layer();
+        let owner = if layer == Layer::Host { FunctionKind::Host } else { kind };
+        let library = self.library(LibraryKey::Other(owner), || library.to_owned(), layer);
+        let function = self.functions.entry(FunctionKey::Other(kind));
+        let index = FunctionIndex(handle(function.index()));
+        let start = if kind == FunctionKind::Suspended { 1 } else { 0 };
+        function.or_insert_with(|| ProfileFunction {
+            offset: start,
+            size: 1,
+            ..ProfileFunction::without_interface(name.to_owned(), library, kind)
+        });
+        let point = match position {
+            Position::Innermost => CodePoint::InstructionPointer(TextOffset::new(start)),
+            Position::Caller => CodePoint::ReturnAddress(TextOffset::new(start + 1)),
+        };
+        self.frame(Frame { function: index, point, instruction: None })
+    }
+
+    fn frame(&mut self, frame: Frame) -> FrameIndex {
+        FrameIndex(handle(self.frames.insert_full(frame).0))
+    }
+
+    fn instructions(&mut self, target: u32) -> &InstructionRanges {
+        let code = &self.recording.targets[target as usize].code;
+        self.instructions.entry(target).or_insert_with(|| code.instruction_ranges())
+    }
+
+    fn library(&mut self, key: LibraryKey, name: impl FnOnce() -> String, layer: Layer) -> LibraryIndex {
+        let library = self.libraries.entry(key);
+        let index = LibraryIndex(handle(library.index()));
+        library.or_insert_with(|| ProfileLibrary { name: name(), layer });
+        index
+    }
+
+    fn compiled_function(&mut self, target: u32, function: FunctionId) -> FunctionIndex {
+        let key = FunctionKey::Compiled { target, function };
+        if let Some(index) = self.functions.get_index_of(&key) {
             return FunctionIndex(handle(index));
         }
-        let function = self.targets[target as usize].map.function(id);
-        let library_id = self.targets[target as usize].map.library_id(id);
-        let library = self.libraries.entry((target, library_id.0));
-        let library_index = LibraryIndex(handle(library.index()));
-        library.or_insert_with(|| {
-            let library = function.library();
-            ProfileLibrary { name: library.name.clone(), layer: library.layer }
-        });
+        let map = &self.recording.targets[target as usize].map;
+        let library = LibraryKey::Compiled { target, library: map.library_id(function) };
+        let function = map.function(function);
+        let (name, layer) = (|| function.library().name.clone(), function.library().layer);
         let row = ProfileFunction {
             name: function.name().into_owned(),
-            library: library_index,
+            library: self.library(library, name, layer),
             kind: function.kind(),
             interface: function.interface().map(str::to_owned),
             interface_function: function.interface_function().map(str::to_owned),
@@ -192,8 +330,17 @@ impl<'t> Tables<'t> {
             offset: function.offset().get(),
             size: function.size(),
         };
-        let (index, _) = self.functions.insert_full((target, id), row);
+        let (index, _) = self.functions.insert_full(key, row);
         FunctionIndex(handle(index))
+    }
+}
+
+impl Position {
+    fn point(self, offset: TextOffset) -> CodePoint {
+        match self {
+            Self::Innermost => CodePoint::InstructionPointer(offset),
+            Self::Caller => CodePoint::ReturnAddress(offset),
+        }
     }
 }
 

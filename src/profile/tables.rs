@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::address::{CodePoint, WasmOffset};
-use crate::samples::SampleCounts;
+use crate::samples::{HandlerCost, SampleCounts};
 use crate::symbols::{Direction, FunctionKind, Layer};
 
 macro_rules! index {
@@ -65,10 +65,17 @@ pub struct ProfileFunction {
     pub interface_function: Option<String>,
     /// Which way the interface is crossed.
     pub direction: Option<Direction>,
-    /// Text offset of its first byte.
+    /// Text offset of its first byte; for a function of the host, address inside of its file.
     pub offset: u32,
     /// Length of its text in bytes.
     pub size: u32,
+}
+
+impl ProfileFunction {
+    /// A function that has nothing to do with an interface.
+    pub(super) fn without_interface(name: String, library: LibraryIndex, kind: FunctionKind) -> Self {
+        Self { name, library, kind, interface: None, interface_function: None, direction: None, offset: 0, size: 0 }
+    }
 }
 
 /// A place in a function.
@@ -77,7 +84,7 @@ pub struct ProfileFunction {
 pub struct Frame {
     /// The function it is in.
     pub function: FunctionIndex,
-    /// Where in the text section.
+    /// Where in the text section, or in the host's file.
     pub point: CodePoint,
     /// Where in the WebAssembly binary, if known.
     pub instruction: Option<WasmOffset>,
@@ -119,17 +126,40 @@ pub struct Thread {
     pub samples: Vec<Sample>,
 }
 
+/// How samples are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SamplerKind {
+    /// By signals: anywhere, without a change to the guest. Linux on x86-64 and AArch64.
+    Signal,
+    /// By epoch interruption: at function entries and loop headers, everywhere.
+    Epoch,
+}
+
+impl SamplerKind {
+    /// The name used in every output: `signal` or `epoch`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::Epoch => "epoch",
+        }
+    }
+}
+
 /// What a recording found: who ran, where, and for how long.
 ///
-/// Contains no address of this process, and nothing of the host but the names of its threads.
+/// Contains no address of this process, and of the host nothing but the names of its threads, unless its frames were
+/// asked for.
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub(crate) name: String,
-    pub(crate) sampler: &'static str,
+    pub(crate) sampler: SamplerKind,
     pub(crate) interval: Duration,
     pub(crate) started_at: SystemTime,
     pub(crate) elapsed: Duration,
     pub(crate) counts: SampleCounts,
+    pub(crate) handler_cost: Option<HandlerCost>,
     pub(crate) libraries: Vec<ProfileLibrary>,
     pub(crate) functions: Vec<ProfileFunction>,
     pub(crate) frames: Vec<Frame>,
@@ -144,9 +174,9 @@ impl Profile {
         &self.name
     }
 
-    /// Which sampler recorded it: `epoch`.
+    /// Which sampler recorded it.
     #[must_use]
-    pub fn sampler(&self) -> &'static str {
+    pub fn sampler(&self) -> SamplerKind {
         self.sampler
     }
 
@@ -172,6 +202,12 @@ impl Profile {
     #[must_use]
     pub fn counts(&self) -> &SampleCounts {
         &self.counts
+    }
+
+    /// What taking the samples cost; known to the signal sampler only, and only if it took any.
+    #[must_use]
+    pub fn handler_cost(&self) -> Option<HandlerCost> {
+        self.handler_cost
     }
 
     /// The libraries that samples were seen in.

@@ -1,12 +1,21 @@
-//! Stage 3: where a running store is right now.
+//! Stage 3: where a running guest is right now.
 //!
 //! A [`Recorder`] owns what has been seen and decides what may be seen: only code that was registered with it ever
-//! appears. How it learns about a store is the business of a sampler; there is one, `epoch/`, which is portable and
-//! safe. Nothing here knows a name.
+//! appears. How it learns where a guest is, is the business of a sampler. There are two: `signal/`, which sees
+//! everything, and `epoch/`, which is portable and safe. Nothing here knows a name.
 
+mod activation;
+mod builder;
 mod clock;
 mod epoch;
 mod recorder;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod signal;
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[path = "unsupported.rs"]
+mod signal;
 
+pub use activation::{Activation, Instrumented};
+pub use builder::{RecorderBuilder, SamplerChoice, SamplingClock};
 pub use epoch::EpochProbe;
-pub use recorder::{Recorder, RecorderBuilder};
+pub use recorder::Recorder;

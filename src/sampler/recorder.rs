@@ -6,28 +6,31 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustc_hash::FxHashMap;
-use wasmtime::component::Component;
-use wasmtime::{Engine, Module, Store, UpdateDeadline};
+use wasmtime::{Store, UpdateDeadline};
 
+use super::activation::{Activation, Instrumented};
+use super::builder::RecorderBuilder;
 use super::clock::thread_cpu_time;
 use super::epoch::EpochProbe;
 use super::epoch::ticker::Ticker;
-use crate::component::CompiledCode;
-use crate::error::{Error, Result};
-use crate::profile::{Profile, Target, symbolize};
+use super::signal::SignalSampler;
+use crate::error::SignalProblem;
+use crate::profile::{Profile, Recording, SamplerKind, Target, symbolize};
 use crate::samples::{RawFrame, RawSample, SampleLog};
-use crate::symbols::SymbolMap;
 
-/// Records where stores spend their time.
+/// Records where guests spend their time.
 ///
 /// A recorder knows some components and core modules; only their frames ever appear in its profile, and no address of
-/// the host does. Attach it to the stores to be recorded, run them, and call [`finish`](Self::finish).
+/// the host does, unless [asked for](RecorderBuilder::show_host_frames). It takes samples in one of two ways:
 ///
-/// # Accuracy
+/// - By signals, on Linux: anywhere, in guests, adapters, trampolines and host functions, and without any change to the
+///   guest or its engine. A thread is sampled while a guest is active on it: make it so with [`enter`](Self::enter)
+///   around sync calls, and [`instrument`](Self::instrument) around futures.
+/// - By epoch interruption, everywhere: at function entries and loop headers only. Host calls, trampolines and
+///   straight-line code are never sampled; their time is charged to the next sample. The guest is compiled with epoch
+///   checks, which slow it by about a tenth. [`attach`](Self::attach) the stores to be recorded.
 ///
-/// Samples are taken by epoch interruption: at function entries and loop headers only. Host calls, trampolines and
-/// straight-line code are never sampled; their time is charged to the next sample. The guest is compiled with epoch
-/// checks, which slow it by about a tenth.
+/// What belongs to the other way does nothing, so a host that does both works with either.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -45,17 +48,22 @@ use crate::symbols::SymbolMap;
 /// let mut store = Store::new(&engine, ());
 /// recorder.attach(&mut store);
 /// let instance = Instance::new(&mut store, &module, &[])?;
-/// instance.get_typed_func::<i32, ()>(&mut store, "spin")?.call(&mut store, 20_000_000)?;
+/// let spin = instance.get_typed_func::<i32, ()>(&mut store, "spin")?;
+/// let active = recorder.enter();
+/// spin.call(&mut store, 20_000_000)?;
+/// drop(active);
 ///
 /// let profile = recorder.finish();
-/// assert_eq!(profile.counts().taken, profile.counts().kept);
+/// let lost: u64 = profile.counts().lost.values().sum();
+/// assert_eq!(profile.counts().taken, profile.counts().kept + lost);
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]
 pub struct Recorder {
     shared: Arc<Shared>,
-    ticker: Mutex<Ticker>,
+    ticker: Mutex<Option<Ticker>>,
+    fallback: Option<SignalProblem>,
 }
 
 impl Recorder {
@@ -64,25 +72,86 @@ impl Recorder {
     /// The longest interval between samples.
     pub const MAX_INTERVAL: Duration = Duration::from_mins(1);
 
-    /// Starts building a recorder that takes a sample of each running store every `interval`.
+    /// Starts building a recorder that takes a sample of each running guest every `interval`.
     #[must_use]
     pub fn builder(interval: Duration) -> RecorderBuilder {
-        RecorderBuilder { interval, targets: Vec::new() }
+        RecorderBuilder::new(interval)
     }
 
-    /// Records `store` from now on, by taking over its epoch callback and deadline. For sync stores, and for async
-    /// stores that need not yield.
+    pub(super) fn new(shared: Shared, ticker: Option<Ticker>, fallback: Option<SignalProblem>) -> Self {
+        Self { shared: Arc::new(shared), ticker: Mutex::new(ticker), fallback }
+    }
+
+    /// How this recorder takes samples.
+    #[must_use]
+    pub fn sampler(&self) -> SamplerKind {
+        self.shared.kind()
+    }
+
+    /// Why samples are taken by epochs, if [`SamplerChoice::Auto`](super::SamplerChoice::Auto) would have preferred
+    /// signals.
+    #[must_use]
+    pub fn fallback(&self) -> Option<&SignalProblem> {
+        self.fallback.as_ref()
+    }
+
+    /// Makes a guest active on this thread until the result is dropped: whatever the thread does is recorded. Around
+    /// calls of sync functions; a future, which may move between threads, is [instrumented](Self::instrument) instead.
+    ///
+    /// The first time on a thread takes some microseconds and half a megabyte, every other time some nanoseconds. With
+    /// the epoch sampler this does nothing.
+    ///
+    /// ```
+    /// # use std::{sync::Arc, time::Duration};
+    /// # use witprof::Recorder;
+    /// # fn call_guest() {}
+    /// # fn example(recorder: &Recorder) {
+    /// let active = recorder.enter();
+    /// call_guest();
+    /// drop(active);
+    /// # }
+    /// ```
+    pub fn enter(&self) -> Activation {
+        Activation::new(self.shared.signal.as_ref())
+    }
+
+    /// Makes a guest active whenever `future` is polled, and records as waiting the time in between: in the import that
+    /// the guest is suspended in. With the epoch sampler this does nothing.
+    ///
+    /// ```
+    /// # use witprof::Recorder;
+    /// # async fn call_guest() {}
+    /// # async fn example(recorder: &Recorder) {
+    /// recorder.instrument(call_guest()).await;
+    /// # }
+    /// ```
+    pub fn instrument<F: Future>(&self, future: F) -> Instrumented<F> {
+        Instrumented::new(future, Arc::clone(&self.shared))
+    }
+
+    /// Records `store` from now on, if samples are taken by epochs: takes over its epoch callback and deadline. For sync
+    /// stores, and for async stores that need not yield. With the signal sampler, a store whose engine has epoch
+    /// interruption is only kept from being interrupted.
     pub fn attach<T: 'static>(&self, store: &mut Store<T>) {
         self.attach_with(store, UpdateDeadline::Continue);
     }
 
-    /// Records an async `store` from now on, and lets it yield to its executor at each sample. The store must be run
-    /// with Wasmtime's `async` functions.
+    /// The same for an async `store`, which yields to its executor at each sample. The store must be run with
+    /// Wasmtime's `async` functions.
     pub fn attach_yielding<T: 'static>(&self, store: &mut Store<T>) {
         self.attach_with(store, UpdateDeadline::Yield);
     }
 
     fn attach_with<T: 'static>(&self, store: &mut Store<T>, update: fn(u64) -> UpdateDeadline) {
+        /// An epoch that does not come.
+        const NEVER: u64 = u64::MAX / 2;
+        if !store.engine().get_epoch_interruption() {
+            return;
+        }
+        if self.sampler() == SamplerKind::Signal {
+            store.set_epoch_deadline(NEVER);
+            return;
+        }
         let mut probe = self.probe();
         store.epoch_deadline_callback(move |store| {
             probe.sample(&store);
@@ -92,89 +161,35 @@ impl Recorder {
     }
 
     /// A probe for a store whose epoch callback does something else as well, for instance enforce a time limit: call
-    /// [`EpochProbe::sample`] from there, and ask for the next call one epoch later.
+    /// [`EpochProbe::sample`] from there, and ask for the next call one epoch later. With the signal sampler it does
+    /// nothing.
     #[must_use]
     pub fn probe(&self) -> EpochProbe {
         EpochProbe::new(Arc::clone(&self.shared))
     }
 
-    /// Stops recording and returns what has been recorded. Attached stores go on unrecorded. Calling it again returns
-    /// the same profile.
+    /// Stops recording and returns what has been recorded. Attached stores and instrumented futures go on unrecorded.
+    /// Nothing is left in the process: no timer, no thread, and the signal does what it did before. Calling it again
+    /// returns the same profile.
     pub fn finish(&self) -> Profile {
         let shared = &self.shared;
-        lock(&self.ticker).stop();
+        drop(lock(&self.ticker).take());
+        if let Some(signal) = &shared.signal {
+            signal.stop(&shared.log);
+        }
         // Recording ends under the lock of the log, so that no sample comes after the first call.
         let mut log = lock(&shared.log);
         let elapsed = *log.end.get_or_insert_with(|| shared.elapsed());
         shared.finished.store(true, Ordering::Release);
-        symbolize(&log, &shared.targets, shared.interval, (shared.started_at, elapsed))
-    }
-}
-
-/// Builds a [`Recorder`]. Made by [`Recorder::builder`].
-#[derive(Debug)]
-pub struct RecorderBuilder {
-    interval: Duration,
-    targets: Vec<Target>,
-}
-
-impl RecorderBuilder {
-    /// Allows `component` to be seen, under the names of `map`.
-    #[must_use]
-    pub fn component(self, map: Arc<SymbolMap>, component: &Component) -> Self {
-        self.target(map, CompiledCode::Component(component.clone()))
-    }
-
-    /// Allows `module` to be seen, under the names of `map`. Modules of a component come with the component.
-    #[must_use]
-    pub fn module(self, map: Arc<SymbolMap>, module: &Module) -> Self {
-        self.target(map, CompiledCode::Module(module.clone()))
-    }
-
-    pub(crate) fn target(mut self, map: Arc<SymbolMap>, code: CompiledCode) -> Self {
-        self.targets.push(Target { map, code });
-        self
-    }
-
-    /// Starts recording.
-    ///
-    /// # Errors
-    /// [`Error::Interval`] if the interval is shorter than [`Recorder::MIN_INTERVAL`] or longer than
-    /// [`Recorder::MAX_INTERVAL`]; [`Error::NoEpochs`] if code was compiled without epoch interruption;
-    /// [`Error::GuestDebug`] if it runs as private copies; [`Error::Thread`] if the ticking thread cannot be started.
-    pub fn start(self) -> Result<Recorder> {
-        let (interval, min, max) = (self.interval, Recorder::MIN_INTERVAL, Recorder::MAX_INTERVAL);
-        if interval < min || interval > max {
-            return Err(Error::Interval { interval, min, max });
-        }
-        let mut engines: Vec<Engine> = Vec::new();
-        let mut by_text = FxHashMap::default();
-        for (index, target) in (0_u32..).zip(&self.targets) {
-            let engine = target.code.engine();
-            let name = || target.map.component().to_owned();
-            if engine.get_guest_debug() {
-                return Err(Error::GuestDebug { name: name() });
-            }
-            if !engine.get_epoch_interruption() {
-                return Err(Error::NoEpochs { name: name() });
-            }
-            if !engines.iter().any(|known| Engine::same(known, engine)) {
-                engines.push(engine.clone());
-            }
-            by_text.insert(target.code.text().as_ptr().addr(), index);
-        }
-        let ticker = Ticker::start(engines, interval).map_err(|source| Error::Thread { source })?;
-        let shared = Shared {
-            targets: self.targets,
-            by_text,
-            interval,
-            start: Instant::now(),
-            started_at: SystemTime::now(),
-            finished: AtomicBool::new(false),
-            clock_readings: Mutex::default(),
-            log: Mutex::new(SampleLog::new(interval)),
+        let recording = Recording {
+            targets: &shared.targets,
+            sampler: shared.kind(),
+            interval: shared.interval,
+            started_at: shared.started_at,
+            elapsed,
+            host_place: &|address| shared.signal.as_ref().and_then(|signal| signal.host_place(address)),
         };
-        Ok(Recorder { shared: Arc::new(shared), ticker: Mutex::new(ticker) })
+        symbolize(&log, &recording)
     }
 }
 
@@ -204,16 +219,43 @@ pub(super) struct Shared {
     finished: AtomicBool,
     /// Wall-clock and CPU time of each thread when they were read last.
     clock_readings: Mutex<FxHashMap<ThreadId, (Duration, Option<Duration>)>>,
-    log: Mutex<SampleLog>,
+    pub(super) log: Arc<Mutex<SampleLog>>,
+    /// `None` if samples are taken by epochs.
+    pub(super) signal: Option<SignalSampler>,
 }
 
 impl Shared {
+    pub(super) fn new(
+        targets: Vec<Target>,
+        interval: Duration,
+        log: Arc<Mutex<SampleLog>>,
+        signal: Option<SignalSampler>,
+    ) -> Self {
+        let text = |target: &Target| target.code.text().as_ptr().addr();
+        Self {
+            by_text: (0_u32..).zip(&targets).map(|(index, target)| (text(target), index)).collect(),
+            targets,
+            interval,
+            start: Instant::now(),
+            started_at: SystemTime::now(),
+            finished: AtomicBool::new(false),
+            clock_readings: Mutex::default(),
+            log,
+            signal,
+        }
+    }
+
+    pub(super) fn kind(&self) -> SamplerKind {
+        if self.signal.is_some() { SamplerKind::Signal } else { SamplerKind::Epoch }
+    }
+
     pub(super) fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 
-    pub(super) fn is_finished(&self) -> bool {
-        self.finished.load(Ordering::Acquire)
+    /// Whether an epoch callback has nothing to record.
+    pub(super) fn ignores_epochs(&self) -> bool {
+        self.signal.is_some() || self.finished.load(Ordering::Acquire)
     }
 
     /// Which target this text section belongs to, if its code may be seen.
@@ -251,6 +293,6 @@ impl Shared {
 }
 
 /// Locks, whoever panicked while holding the lock before: the tables are append-only and valid at every step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use super::stack_table::{RawFrame, StackTable};
+use super::stack_table::{RawFrame, StackId, StackTable};
 use super::timeline::{Entry, Timeline};
 
 /// Why a sample could not be kept.
@@ -16,6 +16,16 @@ pub enum LossReason {
     /// No frame of the stack belonged to a component or module that the recorder may show, or Wasmtime reported no
     /// frames, as it does while an instance is being initialised.
     NoVisibleFrame,
+    /// Signal sampler: samples came faster than they could be collected.
+    BufferFull,
+    /// Signal sampler: the interrupted stack had too little room left to run the sampler on.
+    NoRoomOnStack,
+    /// Signal sampler: the signal came while the thread was at work for the sampler itself.
+    Interrupted,
+    /// Signal sampler: the stack could not be walked as far as to any code that the recorder may show.
+    UnreadableStack,
+    /// Signal sampler: the system refused a timer to a thread; counts the times that a guest became active on it.
+    NoTimer,
 }
 
 impl LossReason {
@@ -24,6 +34,11 @@ impl LossReason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::NoVisibleFrame => "no-visible-frame",
+            Self::BufferFull => "buffer-full",
+            Self::NoRoomOnStack => "no-room-on-stack",
+            Self::Interrupted => "interrupted",
+            Self::UnreadableStack => "unreadable-stack",
+            Self::NoTimer => "no-timer",
         }
     }
 }
@@ -38,9 +53,41 @@ pub struct SampleCounts {
     pub kept: u64,
     /// Samples that are not in the profile, by reason.
     pub lost: BTreeMap<LossReason, u64>,
-    /// Kept samples of which the outermost frames are missing, because the stack was deeper than the engine's
-    /// `Config::wasm_backtrace_max_frames`.
+    /// Kept samples of which the outermost frames are missing. Epoch sampler: the stack was deeper than the engine's
+    /// `Config::wasm_backtrace_max_frames`. Signal sampler: the caller of some frame could not be found.
     pub truncated: u64,
+}
+
+/// What the signal sampler's handler cost, as it measured itself. The kernel's part, which delivers the signal, comes on
+/// top.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct HandlerCost {
+    /// Ticks of the processor's time stamp counter that half of all runs of the handler did not exceed.
+    pub median_ticks: u64,
+    /// The same for 99 of 100.
+    pub p99_ticks: u64,
+    /// Frequency of the counter.
+    pub ticks_per_second: f64,
+}
+
+impl HandlerCost {
+    /// Time that half of all runs of the handler did not exceed.
+    #[must_use]
+    pub fn median(&self) -> Duration {
+        self.time(self.median_ticks)
+    }
+
+    /// The same for 99 of 100.
+    #[must_use]
+    pub fn p99(&self) -> Duration {
+        self.time(self.p99_ticks)
+    }
+
+    fn time(&self, ticks: u64) -> Duration {
+        #[allow(clippy::cast_precision_loss, reason = "tick counts are small")]
+        Duration::try_from_secs_f64(ticks as f64 / self.ticks_per_second).unwrap_or(Duration::ZERO)
+    }
 }
 
 impl SampleCounts {
@@ -64,6 +111,31 @@ pub(crate) struct RawSample {
     pub(crate) truncated: bool,
 }
 
+/// Which thread a sample is of.
+#[derive(Clone, Debug)]
+pub(crate) struct ThreadIdentity {
+    id: ThreadId,
+    name: Option<Box<str>>,
+}
+
+impl ThreadIdentity {
+    pub(crate) fn current() -> Self {
+        let thread = std::thread::current();
+        Self { id: thread.id(), name: thread.name().map(Box::from) }
+    }
+}
+
+/// Whose timeline it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Track {
+    /// One thread's.
+    Thread(ThreadId),
+    /// That of all threads that have none of their own.
+    OtherThreads,
+    /// That of tasks that waited while their thread did something else.
+    Suspended,
+}
+
 /// The samples of one thread.
 #[derive(Debug)]
 pub(crate) struct ThreadLog {
@@ -76,9 +148,10 @@ pub(crate) struct ThreadLog {
 pub(crate) struct SampleLog {
     interval: Duration,
     pub(crate) stacks: StackTable,
-    /// In order of their first sample; `None` for threads that have no timeline of their own.
-    pub(crate) threads: IndexMap<Option<ThreadId>, ThreadLog>,
+    /// In order of their first sample.
+    pub(crate) threads: IndexMap<Track, ThreadLog>,
     pub(crate) counts: SampleCounts,
+    pub(crate) handler_cost: Option<HandlerCost>,
     /// When recording ended, since it began; nothing is recorded after that.
     pub(crate) end: Option<Duration>,
 }
@@ -94,6 +167,7 @@ impl SampleLog {
             stacks: StackTable::default(),
             threads: IndexMap::new(),
             counts: SampleCounts::default(),
+            handler_cost: None,
             end: None,
         }
     }
@@ -104,20 +178,51 @@ impl SampleLog {
             return;
         }
         self.counts.taken += 1;
-        let Some(stack) = self.stacks.intern(outermost_first) else {
-            *self.counts.lost.entry(LossReason::NoVisibleFrame).or_default() += 1;
-            return;
-        };
+        match self.stacks.intern(outermost_first) {
+            Some(stack) => self.keep(&ThreadIdentity::current(), sample, stack),
+            None => self.count_lost(LossReason::NoVisibleFrame, 1),
+        }
+    }
+
+    /// Keeps a sample that has been counted as taken, or will be.
+    pub(crate) fn keep(&mut self, thread: &ThreadIdentity, sample: RawSample, stack: StackId) {
+        let own = Track::Thread(thread.id);
+        let has_room = self.threads.len() < MAX_TIMELINES || self.threads.contains_key(&own);
+        self.keep_in(if has_room { own } else { Track::OtherThreads }, thread, sample, stack);
+    }
+
+    /// Keeps the time that a task waited, from `begin` until it was resumed on `thread`. It is part of the thread's
+    /// timeline if the thread did nothing else meanwhile.
+    pub(crate) fn keep_wait(&mut self, thread: &ThreadIdentity, begin: Duration, wait: RawSample, stack: StackId) {
+        self.counts.taken += 1;
+        let own = self.threads.get(&Track::Thread(thread.id));
+        let last = own.and_then(|own| own.timeline.entries().last());
+        if last.is_none_or(|last| last.time <= begin) {
+            self.keep(thread, wait, stack);
+        } else {
+            self.keep_in(Track::Suspended, thread, wait, stack);
+        }
+    }
+
+    /// Counts samples that could not be kept.
+    pub(crate) fn count_lost(&mut self, reason: LossReason, count: u64) {
+        if count > 0 {
+            *self.counts.lost.entry(reason).or_default() += count;
+        }
+    }
+
+    fn keep_in(&mut self, track: Track, thread: &ThreadIdentity, sample: RawSample, stack: StackId) {
+        let RawSample { time, wall, cpu, truncated } = sample;
         self.counts.kept += 1;
-        self.counts.truncated += u64::from(sample.truncated);
-        let thread = std::thread::current();
-        let id = Some(thread.id());
-        let own = self.threads.len() < MAX_TIMELINES || self.threads.contains_key(&id);
-        let log = self.threads.entry(id.filter(|_| own)).or_insert_with(|| ThreadLog {
-            name: if own { thread.name().map(str::to_owned) } else { Some("other threads".to_owned()) },
+        self.counts.truncated += u64::from(truncated);
+        let log = self.threads.entry(track).or_insert_with(|| ThreadLog {
+            name: match track {
+                Track::Thread(_) => thread.name.as_deref().map(str::to_owned),
+                Track::OtherThreads => Some("other threads".to_owned()),
+                Track::Suspended => Some("suspended".to_owned()),
+            },
             timeline: Timeline::new(self.interval),
         });
-        let RawSample { time, wall, cpu, truncated: _ } = sample;
         log.timeline.push(Entry { time, stack, count: 1, wall, cpu });
     }
 }

@@ -9,7 +9,7 @@ mod log;
 mod stack_table;
 mod timeline;
 
-pub use log::{LossReason, SampleCounts};
-pub(crate) use log::{RawSample, SampleLog};
-pub(crate) use stack_table::RawFrame;
+pub use log::{HandlerCost, LossReason, SampleCounts};
+pub(crate) use log::{RawSample, SampleLog, ThreadIdentity};
+pub(crate) use stack_table::{RawFrame, StackId};
 pub(crate) use timeline::Entry;

@@ -3,25 +3,44 @@
 use indexmap::IndexSet;
 use rustc_hash::FxBuildHasher;
 
-use crate::address::WasmOffset;
+use crate::address::{TextOffset, WasmOffset};
 
 /// A frame as a sampler saw it, without names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct RawFrame {
-    /// Which of the recorder's components or modules.
-    pub(crate) target: u32,
-    /// Static index of the core module.
-    pub(crate) module: u32,
-    /// Index of the function inside the core module, imports counted.
-    pub(crate) function: u32,
-    /// The instruction that executes, or that called the next frame; `None` if the code has no address map.
-    pub(crate) instruction: Option<WasmOffset>,
-}
-
-impl RawFrame {
-    /// Stands for outermost frames that were not captured, or may not be shown.
-    pub(crate) const UNKNOWN_CALLERS: Self =
-        Self { target: u32::MAX, module: u32::MAX, function: u32::MAX, instruction: None };
+pub(crate) enum RawFrame {
+    /// A function of a core module, as a backtrace of Wasmtime tells it.
+    Wasm {
+        /// Which of the recorder's components or modules.
+        target: u32,
+        /// Static index of the core module.
+        module: u32,
+        /// Index of the function inside the core module, imports counted.
+        function: u32,
+        /// The instruction that executes, or that called the next frame; `None` if the code has no address map.
+        instruction: Option<WasmOffset>,
+    },
+    /// Compiled code of any layer but the host's.
+    Text {
+        /// Which of the recorder's components or modules.
+        target: u32,
+        /// The instruction that executes in the innermost frame of a stack, and the one to return to in all others.
+        offset: TextOffset,
+    },
+    /// Code of this process. Never leaves it.
+    Host {
+        /// As the offset above.
+        address: u64,
+    },
+    /// One or more frames of this process that may not be shown.
+    HiddenHost,
+    /// One or more frames of compiled code that was not registered.
+    Unregistered,
+    /// Frames in the middle of a deep stack that were left out.
+    Elided,
+    /// Outermost frames that were not captured, or may not be shown.
+    UnknownCallers,
+    /// Nothing runs: the task waits.
+    Suspended,
 }
 
 /// A frame of a [`StackTable`]. Equal frames have equal handles; valid for the table that made it.
@@ -42,13 +61,14 @@ pub(crate) struct StackTable {
 impl StackTable {
     /// The handle of the stack with these frames, outermost first. `None` if there are no frames.
     pub(crate) fn intern(&mut self, outermost_first: impl Iterator<Item = RawFrame>) -> Option<StackId> {
-        let mut stack = None;
-        for frame in outermost_first {
-            let (frame, _) = self.frames.insert_full(frame);
-            let (node, _) = self.stacks.insert_full((stack, FrameId(handle(frame))));
-            stack = Some(StackId(handle(node)));
-        }
-        stack
+        outermost_first.fold(None, |caller, frame| Some(self.push(caller, frame)))
+    }
+
+    /// The handle of the stack that consists of `caller` and a frame inside of it.
+    pub(crate) fn push(&mut self, caller: Option<StackId>, frame: RawFrame) -> StackId {
+        let (frame, _) = self.frames.insert_full(frame);
+        let (stack, _) = self.stacks.insert_full((caller, FrameId(handle(frame))));
+        StackId(handle(stack))
     }
 
     /// All frames; the position is the handle.
@@ -72,7 +92,7 @@ mod tests {
     use super::*;
 
     fn frame(function: u32) -> RawFrame {
-        RawFrame { target: 0, module: 0, function, instruction: None }
+        RawFrame::Wasm { target: 0, module: 0, function, instruction: None }
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Direction {
     }
 }
 
-/// What a compiled function is for: everything Wasmtime can emit.
+/// What a function is for: everything Wasmtime can emit, and what else a profile shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FunctionKind {
     /// A function of a core module.
@@ -88,6 +88,14 @@ pub enum FunctionKind {
     UnsafeIntrinsic,
     /// Initialises an instance of a core module.
     StartUp,
+    /// A function of the embedding process, or all of them where they may not be shown. In profiles only, as the rest.
+    Host,
+    /// Nothing: the task waits.
+    Suspended,
+    /// Compiled code that was not registered with the recorder.
+    Unregistered,
+    /// Frames in the middle of a deep stack that were left out.
+    Elided,
 }
 
 impl FunctionKind {
@@ -108,6 +116,10 @@ impl FunctionKind {
             Self::Builtin => "builtin",
             Self::UnsafeIntrinsic => "unsafe-intrinsic",
             Self::StartUp => "start-up",
+            Self::Host => "host",
+            Self::Suspended => "suspended",
+            Self::Unregistered => "unregistered",
+            Self::Elided => "elided",
         }
     }
 
@@ -115,7 +127,7 @@ impl FunctionKind {
     #[must_use]
     pub const fn layer(self) -> Layer {
         match self {
-            Self::Guest | Self::Shim => Layer::Guest,
+            Self::Guest | Self::Shim | Self::Unregistered | Self::Elided => Layer::Guest,
             Self::Adapter | Self::AdapterHelper => Layer::Adapter,
             Self::Entry
             | Self::ImportLowering
@@ -126,6 +138,7 @@ impl FunctionKind {
             | Self::Builtin
             | Self::UnsafeIntrinsic
             | Self::StartUp => Layer::Trampoline,
+            Self::Host | Self::Suspended => Layer::Host,
         }
     }
 }
@@ -256,7 +269,7 @@ impl<'m> Function<'m> {
 }
 
 /// A mangled name as its author wrote it, without the hashes that only a linker needs. `None` if it is not mangled.
-fn demangle(name: &str) -> Option<String> {
+pub(crate) fn demangle(name: &str) -> Option<String> {
     let mut text = Bounded(String::new());
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
         return write!(text, "{rust:#}").ok().map(|()| text.0);

@@ -15,7 +15,8 @@ mod namer;
 mod wit_name;
 mod wit_signatures;
 
+pub(crate) use function::demangle;
 pub use function::{Direction, Function, FunctionKind, Layer, NamedBy};
 pub use library::Library;
-pub(crate) use map::FunctionId;
+pub(crate) use map::{FunctionId, LibraryId};
 pub use map::{SymbolMap, SymbolMapBuilder};

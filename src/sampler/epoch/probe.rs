@@ -30,7 +30,7 @@ impl EpochProbe {
     /// Takes a sample of the store that is running on this thread, and charges it with the time since the sample
     /// before. After the recorder has finished, this does nothing.
     pub fn sample(&mut self, store: impl AsContext) {
-        if self.shared.is_finished() {
+        if self.shared.ignores_epochs() {
             return;
         }
         // Stores that take turns on a thread must not be charged with each other's time, so time counts from the last
@@ -52,7 +52,7 @@ impl EpochProbe {
             // The first function of a module knows its static index. A module on the stack has at least one.
             let module_index = module.functions().next()?.module.as_u32();
             let instruction = frame.module_offset().and_then(|offset| u32::try_from(offset).ok());
-            Some(RawFrame {
+            Some(RawFrame::Wasm {
                 target,
                 module: module_index,
                 function: frame.func_index(),
@@ -64,7 +64,7 @@ impl EpochProbe {
         // A stack whose beginning is unknown must not be taken for one that begins where it can be seen.
         let hidden = truncated || outermost_first.peek().is_some_and(Option::is_none);
         let visible: Vec<RawFrame> = outermost_first.flatten().collect();
-        let unknown = (hidden && !visible.is_empty()).then_some(RawFrame::UNKNOWN_CALLERS);
+        let unknown = (hidden && !visible.is_empty()).then_some(RawFrame::UnknownCallers);
         self.shared.record(RawSample { time, wall, cpu, truncated }, unknown.into_iter().chain(visible));
     }
 }

@@ -1,0 +1,68 @@
+//! When a guest is active: around a call, or around each poll of a future.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::recorder::Shared;
+use super::signal::{Entered, Instrumentation, SignalSampler};
+
+/// A guest is active on this thread while this exists. Made by [`Recorder::enter`](crate::Recorder::enter).
+///
+/// Stays on its thread. Must not be held across an `await`: what other tasks do on the thread meanwhile would be
+/// recorded, too.
+#[derive(Debug)]
+#[must_use = "nothing is recorded after it is dropped"]
+pub struct Activation {
+    _entered: Option<Entered>,
+}
+
+impl Activation {
+    pub(super) fn new(sampler: Option<&SignalSampler>) -> Self {
+        Self { _entered: sampler.and_then(SignalSampler::enter) }
+    }
+}
+
+pin_project! {
+    /// A future that is recorded. Made by [`Recorder::instrument`](crate::Recorder::instrument).
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Instrumented<F> {
+        #[pin]
+        future: F,
+        instrumentation: Instrumentation,
+        shared: Arc<Shared>,
+    }
+
+    impl<F> PinnedDrop for Instrumented<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(sampler) = &this.shared.signal {
+                this.instrumentation.dropped(sampler, &this.shared.log);
+            }
+        }
+    }
+}
+
+impl<F> Instrumented<F> {
+    pub(super) fn new(future: F, shared: Arc<Shared>) -> Self {
+        Self { future, instrumentation: Instrumentation::default(), shared }
+    }
+}
+
+impl<F: Future> Future for Instrumented<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match &this.shared.signal {
+            Some(sampler) => {
+                let future = this.future;
+                this.instrumentation.poll(sampler, &this.shared.log, context, |context| future.poll(context))
+            }
+            None => this.future.poll(context),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What a recorder is to do, put together before it starts.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
+
+use super::epoch::ticker::Ticker;
+use super::recorder::{Recorder, Shared};
+use super::signal::{self, SignalOptions, SignalSampler};
+use crate::component::CompiledCode;
+use crate::error::{Error, Result, SignalProblem};
+use crate::profile::Target;
+use crate::samples::SampleLog;
+use crate::symbols::SymbolMap;
+
+/// How samples are to be taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SamplerChoice {
+    /// By signals where that works, else by epochs; [`Recorder::fallback`] says why.
+    #[default]
+    Auto,
+    /// By signals, or not at all.
+    Signal,
+    /// By epochs.
+    Epoch,
+}
+
+/// Which time the signal sampler counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SamplingClock {
+    /// Time as it passes, whether the thread runs or waits: a guest that waits inside a host function is seen. A signal
+    /// may interrupt a system call of the host; those that Linux does not restart by itself (such as `poll` and
+    /// `nanosleep`) report `EINTR`, which Rust's standard library and tokio expect.
+    #[default]
+    Wall,
+    /// Time that the thread spends on a CPU: no waiting host is ever interrupted. Linux looks at this clock once per
+    /// scheduler tick, 1 to 10 ms, so shorter intervals make fewer samples, each of which stands for more time.
+    Cpu,
+}
+
+/// Builds a [`Recorder`]. Made by [`Recorder::builder`].
+#[derive(Debug)]
+pub struct RecorderBuilder {
+    interval: Duration,
+    targets: Vec<Target>,
+    choice: SamplerChoice,
+    clock: SamplingClock,
+    signal: i32,
+    show_host: bool,
+}
+
+impl RecorderBuilder {
+    pub(super) fn new(interval: Duration) -> Self {
+        Self {
+            interval,
+            targets: Vec::new(),
+            choice: SamplerChoice::Auto,
+            clock: SamplingClock::Wall,
+            signal: signal::DEFAULT_SIGNAL,
+            show_host: false,
+        }
+    }
+
+    /// Allows `component` to be seen, under the names of `map`.
+    #[must_use]
+    pub fn component(self, map: Arc<SymbolMap>, component: &Component) -> Self {
+        self.target(map, CompiledCode::Component(component.clone()))
+    }
+
+    /// Allows `module` to be seen, under the names of `map`. Modules of a component come with the component.
+    #[must_use]
+    pub fn module(self, map: Arc<SymbolMap>, module: &Module) -> Self {
+        self.target(map, CompiledCode::Module(module.clone()))
+    }
+
+    pub(crate) fn target(mut self, map: Arc<SymbolMap>, code: CompiledCode) -> Self {
+        self.targets.push(Target { map, code });
+        self
+    }
+
+    /// Chooses how samples are taken. The default is [`SamplerChoice::Auto`].
+    #[must_use]
+    pub fn sampler(mut self, choice: SamplerChoice) -> Self {
+        self.choice = choice;
+        self
+    }
+
+    /// Chooses the time that counts; for the signal sampler. The default is [`SamplingClock::Wall`].
+    #[must_use]
+    pub fn clock(mut self, clock: SamplingClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Chooses the signal, by its number; for the signal sampler. The default is `SIGPROF`. No one else may have a
+    /// handler for it. Threads that block it are made to receive it.
+    #[must_use]
+    pub fn signal(mut self, signal: i32) -> Self {
+        self.signal = signal;
+        self
+    }
+
+    /// Shows the host's own functions, by the names in its symbol tables; for the signal sampler. Without this, there is
+    /// one frame called `host` for whatever the host does inside an import, and none for what it does around a guest.
+    #[must_use]
+    pub fn show_host_frames(mut self) -> Self {
+        self.show_host = true;
+        self
+    }
+
+    /// Starts recording.
+    ///
+    /// # Errors
+    /// [`Error::Interval`] if the interval is shorter than [`Recorder::MIN_INTERVAL`] or longer than
+    /// [`Recorder::MAX_INTERVAL`]; [`Error::GuestDebug`] if code runs as private copies; [`Error::Signal`] if signals
+    /// were chosen, and cannot be used. By epochs: [`Error::NoEpochs`] if code was compiled without epoch
+    /// interruption, [`Error::Thread`] if the ticking thread cannot be started.
+    pub fn start(self) -> Result<Recorder> {
+        let (interval, min, max) = (self.interval, Recorder::MIN_INTERVAL, Recorder::MAX_INTERVAL);
+        if interval < min || interval > max {
+            return Err(Error::Interval { interval, min, max });
+        }
+        for target in &self.targets {
+            if target.code.engine().get_guest_debug() {
+                return Err(Error::GuestDebug { name: target.map.component().to_owned() });
+            }
+        }
+        let log = Arc::new(Mutex::new(SampleLog::new(interval)));
+        let fallback = match self.choice {
+            SamplerChoice::Epoch => None,
+            SamplerChoice::Signal | SamplerChoice::Auto => match self.start_signal(&log) {
+                Ok(signal) => {
+                    let shared = Shared::new(self.targets, interval, log, Some(signal));
+                    return Ok(Recorder::new(shared, None, None));
+                }
+                Err(problem) if self.choice == SamplerChoice::Signal => return Err(Error::Signal { problem }),
+                Err(problem) => Some(problem),
+            },
+        };
+        let ticker = Ticker::start(self.engines_with_epochs(fallback.as_ref())?, interval);
+        let ticker = ticker.map_err(|source| Error::Thread { source })?;
+        Ok(Recorder::new(Shared::new(self.targets, interval, log, None), Some(ticker), fallback))
+    }
+
+    fn start_signal(&self, log: &Arc<Mutex<SampleLog>>) -> std::result::Result<SignalSampler, SignalProblem> {
+        if let Some(target) = self.targets.iter().find(|target| target.code.engine().is_pulley()) {
+            return Err(SignalProblem::Interpreter { name: target.map.component().to_owned() });
+        }
+        let options = SignalOptions {
+            clock: self.clock,
+            signal: self.signal,
+            show_host: self.show_host,
+            interval: self.interval,
+        };
+        let code = self.targets.iter().map(|target| target.code.clone()).collect();
+        SignalSampler::start(options, code, Arc::clone(log))
+    }
+
+    /// The engines of all targets, each once.
+    fn engines_with_epochs(&self, fallback: Option<&SignalProblem>) -> Result<Vec<Engine>> {
+        let mut engines: Vec<Engine> = Vec::new();
+        for target in &self.targets {
+            let engine = target.code.engine();
+            if !engine.get_epoch_interruption() {
+                let reason = fallback.map(ToString::to_string);
+                return Err(Error::NoEpochs { name: target.map.component().to_owned(), reason });
+            }
+            if !engines.iter().any(|known| Engine::same(known, engine)) {
+                engines.push(engine.clone());
+            }
+        }
+        Ok(engines)
+    }
+}

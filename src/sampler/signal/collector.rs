@@ -1,0 +1,110 @@
+//! The thread that takes samples out of the rings and into the log.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::core::Core;
+use super::cost::HandlerTicks;
+use super::ring::SampleHeader;
+use super::thread::{HANDLER_LOSSES, ThreadState};
+use super::walk::{FrameWord, Place};
+use crate::address::TextOffset;
+use crate::samples::{RawFrame, RawSample, SampleLog};
+
+/// Time between two rounds. A ring holds the samples of several at any useful rate.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Collects while some thread is being sampled, and sleeps otherwise.
+pub(super) struct Collector {
+    thread: JoinHandle<()>,
+}
+
+impl Collector {
+    pub(super) fn start(core: &Arc<Core>, log: Arc<Mutex<SampleLog>>) -> io::Result<Self> {
+        let core = Arc::clone(core);
+        let run = move || {
+            while !core.is_stopped() {
+                core.wait_for_work(PAUSE);
+                collect(&core, &log);
+            }
+        };
+        let thread = std::thread::Builder::new().name("witprof-collector".to_owned()).spawn(run)?;
+        Ok(Self { thread })
+    }
+
+    /// Waits for the thread to end, after the recorder was stopped.
+    pub(super) fn join(self) {
+        // It panics only if memory runs out; what it collected until then is in the log.
+        let _ = self.thread.join();
+    }
+}
+
+fn collect(core: &Core, log: &Mutex<SampleLog>) {
+    // Not under the lock of the list: entering a thread must not wait for a round.
+    let threads = core.threads().clone();
+    for thread in threads {
+        let has_ended = thread.has_ended.load(Ordering::Acquire);
+        collect_thread(&thread, &mut log.lock().unwrap_or_else(PoisonError::into_inner));
+        if has_ended {
+            core.threads().retain(|known| !Arc::ptr_eq(known, &thread));
+            close(&thread, &mut log.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}
+
+/// Collects what is left after the recorder was stopped, and returns what the handlers have cost.
+pub(super) fn collect_last(core: &Core, log: &mut SampleLog) -> HandlerTicks {
+    for thread in std::mem::take(&mut *core.threads()) {
+        collect_thread(&thread, log);
+        close(&thread, log);
+    }
+    std::mem::take(&mut *core.ticks.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Adds the counters of a thread that will not take another sample.
+fn close(thread: &ThreadState, log: &mut SampleLog) {
+    log.counts.taken += thread.taken.load(Ordering::Relaxed);
+    for (reason, lost) in HANDLER_LOSSES.into_iter().zip(&thread.lost) {
+        log.count_lost(reason, lost.load(Ordering::Relaxed));
+    }
+    thread.cost.add_to(&mut thread.core.ticks.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// Takes all samples out of the ring of one thread.
+pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) {
+    let mut reader = thread.reader.lock().unwrap_or_else(PoisonError::into_inner);
+    thread.ring.drain(|header, new| {
+        let SampleHeader { time, wall, cpu, shared, new: _, cut } = header;
+        reader.path.truncate(shared);
+        for frame in new {
+            let caller = reader.path.last().copied();
+            reader.path.push(log.stacks.push(caller, raw_frame(frame)));
+        }
+        let sample = RawSample {
+            time: Duration::from_nanos(time),
+            wall: Duration::from_nanos(wall),
+            cpu: Duration::from_nanos(cpu),
+            truncated: cut,
+        };
+        // A stack has at least one frame.
+        if let Some(stack) = reader.path.last() {
+            log.keep(&thread.identity, sample, *stack);
+        }
+    });
+}
+
+/// A frame of the walk as one of the log.
+pub(super) fn raw_frame(frame: FrameWord) -> RawFrame {
+    match frame.place() {
+        Place::Text { target, offset } => RawFrame::Text { target, offset: TextOffset::new(offset) },
+        Place::Host { address } => RawFrame::Host { address },
+        Place::HiddenHost => RawFrame::HiddenHost,
+        Place::Unregistered => RawFrame::Unregistered,
+        Place::Elided => RawFrame::Elided,
+        Place::UnknownCallers => RawFrame::UnknownCallers,
+        Place::Suspended => RawFrame::Suspended,
+    }
+}

@@ -1,0 +1,155 @@
+//! What the threads of one recorder have in common.
+
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::clocks;
+use super::cost::HandlerTicks;
+use super::thread::ThreadState;
+use super::walk::{CodeTable, HostCode, Scene};
+use crate::component::CompiledCode;
+use crate::sampler::SamplingClock;
+
+/// What the threads of one recorder have in common.
+pub(super) struct Core {
+    pub(super) clock: SamplingClock,
+    pub(super) signal: c_int,
+    pub(super) interval: Duration,
+    /// Nanoseconds after which a sample is late.
+    pub(super) late: u64,
+    show_host: bool,
+    /// Reading of the monotonic clock at the start.
+    start: u64,
+    code: CodeTable,
+    /// Keeps the code in place that `code` points to.
+    _owners: Vec<CompiledCode>,
+    pub(super) host: HostCode,
+    is_stopped: AtomicBool,
+    random: AtomicU64,
+    threads: Mutex<Vec<Arc<ThreadState>>>,
+    /// What the handlers of threads that have ended have cost.
+    pub(super) ticks: Mutex<HandlerTicks>,
+    /// Whether some thread has been armed since the collector went to sleep.
+    work: (Mutex<bool>, Condvar),
+}
+
+impl Core {
+    pub(super) fn new(
+        (clock, signal, show_host): (SamplingClock, c_int, bool),
+        interval: Duration,
+        code: Vec<CompiledCode>,
+    ) -> Self {
+        let ranges = (0..).zip(&code).map(|(target, code)| {
+            let text = code.text().as_ptr_range();
+            (text.start.addr() as u64..text.end.addr() as u64, target)
+        });
+        // SAFETY: the text section of compiled code is readable, and is not written to after publication (engines with
+        // guest debugging, which patch private copies, are refused). `_owners` keeps it in place.
+        let table = unsafe { CodeTable::new(ranges.collect::<Vec<_>>()) };
+        let start = clocks::monotonic();
+        let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            clock,
+            signal,
+            interval,
+            late: nanos.saturating_add(nanos / 2),
+            show_host,
+            start,
+            code: table,
+            _owners: code,
+            host: HostCode::now(),
+            is_stopped: AtomicBool::new(false),
+            random: AtomicU64::new(start),
+            threads: Mutex::default(),
+            ticks: Mutex::default(),
+            work: (Mutex::new(false), Condvar::new()),
+        }
+    }
+
+    pub(super) fn scene<'s>(&'s self, thread: &ThreadState) -> Scene<'s> {
+        Scene { code: &self.code, host: &self.host, thread_stack: thread.stack.clone(), show_host: self.show_host }
+    }
+
+    /// Whether samples stand for CPU time alone.
+    pub(super) fn counts_cpu(&self) -> bool {
+        self.clock == SamplingClock::Cpu
+    }
+
+    /// From a reading of the monotonic clock to the time since the recording began.
+    pub(super) fn since_start(&self, now: u64) -> u64 {
+        now.saturating_sub(self.start)
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::SeqCst)
+    }
+
+    /// A number that has nothing to do with what the guest does (Steele and others, "Fast splittable pseudorandom
+    /// number generators", 2014).
+    pub(super) fn random(&self) -> u64 {
+        let mut z = self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Does `start`, which starts a timer, unless the recorder has been stopped, and wakes the collector.
+    pub(super) fn while_running(&self, start: impl FnOnce()) {
+        // Under the lock that `stop` takes, so that no timer is started behind its back.
+        let threads = self.threads();
+        if !self.is_stopped() {
+            start();
+        }
+        drop(threads);
+        *lock(&self.work.0) = true;
+        self.work.1.notify_all();
+    }
+
+    pub(super) fn add_thread(&self, thread: &Arc<ThreadState>) {
+        self.threads().push(Arc::clone(thread));
+    }
+
+    pub(super) fn threads(&self) -> MutexGuard<'_, Vec<Arc<ThreadState>>> {
+        lock(&self.threads)
+    }
+
+    /// Stops all timers, for good, and waits for handlers that are at work.
+    pub(super) fn stop(&self) {
+        let threads = self.threads();
+        self.is_stopped.store(true, Ordering::SeqCst);
+        for thread in threads.iter() {
+            while thread.in_handler.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            // From here on its handler does nothing.
+            thread.delete_timer();
+        }
+        drop(threads);
+        *lock(&self.work.0) = true;
+        self.work.1.notify_all();
+    }
+
+    /// Waits until there may be something to collect, or the recorder has stopped.
+    pub(super) fn wait_for_work(&self, pause: Duration) {
+        let (work, changed) = &self.work;
+        let mut has_work = lock(work);
+        if self.threads().iter().any(|thread| thread.is_armed()) {
+            // Samples trickle in without a word: look again after a pause.
+            if !self.is_stopped() {
+                drop(changed.wait_timeout(has_work, pause));
+            }
+            return;
+        }
+        while !*has_work && !self.is_stopped() {
+            has_work = changed.wait(has_work).unwrap_or_else(PoisonError::into_inner);
+        }
+        *has_work = false;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that could panic runs under these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

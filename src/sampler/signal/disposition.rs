@@ -1,0 +1,106 @@
+//! Which handler a signal has, for the whole process.
+
+use std::ffi::c_int;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+/// A handler as `sigaction` takes it.
+pub(super) type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::c_void);
+
+/// A signal that is ours while this exists.
+#[derive(Debug)]
+pub(super) struct Installed {
+    signal: c_int,
+}
+
+/// Why a signal could not be taken.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// Somebody else has a handler for it.
+    Foreign,
+    /// The system refuses it.
+    System(io::Error),
+}
+
+/// Signals that are ours, with the number of users and what was there before.
+static INSTALLED: Mutex<Vec<(c_int, usize, Previous)>> = Mutex::new(Vec::new());
+
+/// What a signal did before: one of the two things that are not a handler.
+#[derive(Clone, Copy, Debug)]
+enum Previous {
+    Default,
+    Ignored,
+}
+
+impl Installed {
+    /// Takes `signal` for `handler`, which is the same for all users. A handler of somebody else's is left alone.
+    pub(super) fn install(signal: c_int, handler: Handler) -> Result<Self, Refused> {
+        let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = current(signal).map_err(Refused::System)?;
+        if let Some((_, users, _)) = installed.iter_mut().find(|(number, _, _)| *number == signal) {
+            if now.sa_sigaction != handler as usize {
+                return Err(Refused::Foreign);
+            }
+            *users += 1;
+            return Ok(Self { signal });
+        }
+        let previous = match now.sa_sigaction {
+            libc::SIG_DFL => Previous::Default,
+            libc::SIG_IGN => Previous::Ignored,
+            _ => return Err(Refused::Foreign),
+        };
+        // Restarting spares the host most interruptions of its system calls. Not on an alternate stack: Rust's is too
+        // small for unwinding, and another thread's work must not depend on whose it is.
+        set(signal, handler as usize, libc::SA_SIGINFO | libc::SA_RESTART).map_err(Refused::System)?;
+        installed.push((signal, 1, previous));
+        Ok(Self { signal })
+    }
+}
+
+impl Drop for Installed {
+    /// Gives the signal back, when its last user goes. All timers that send it have to be deleted.
+    fn drop(&mut self) {
+        let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(index) = installed.iter().position(|(number, _, _)| *number == self.signal) else { return };
+        installed[index].1 -= 1;
+        if installed[index].1 > 0 {
+            return;
+        }
+        let (signal, _, previous) = installed.remove(index);
+        let is_ours =
+            current(signal).is_ok_and(|now| now.sa_sigaction == super::handler::on_signal as Handler as usize);
+        if !is_ours {
+            // Somebody has put their own handler over ours: it is theirs now.
+            return;
+        }
+        // A signal that is still on its way would end the process if it found the default. Ignoring a signal discards
+        // what is on its way.
+        let _ = set(signal, libc::SIG_IGN, 0);
+        if matches!(previous, Previous::Default) {
+            let _ = set(signal, libc::SIG_DFL, 0);
+        }
+    }
+}
+
+fn current(signal: c_int) -> io::Result<libc::sigaction> {
+    // SAFETY: all-zero bytes are a valid `sigaction`, which is made of numbers.
+    let mut now: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: nothing is changed, and the result goes to a live value.
+    match unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut now) } {
+        0 => Ok(now),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn set(signal: c_int, handler: usize, flags: c_int) -> io::Result<()> {
+    // SAFETY: all-zero bytes are a valid `sigaction`: no flags, an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handler;
+    action.sa_flags = flags;
+    // SAFETY: the handler is one of the two constants, or an `extern "C"` function of the signature that `SA_SIGINFO`
+    // asks for, which keeps the contract of `super`.
+    match unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -1,0 +1,114 @@
+//! The signal handler. It keeps the contract at the top of the folder.
+
+use std::ffi::{c_int, c_void};
+use std::sync::atomic::Ordering;
+
+use super::clocks;
+use super::ring::SampleHeader;
+use super::thread::{HandlerState, ThreadState, find_state};
+use super::walk::{Extent, FrameWord, Place, Registers, is_readable};
+use crate::samples::LossReason;
+
+/// Stack that a sample may need, several times over: 4 KiB were seen with unwinding. Where the interrupted stack has
+/// less left, the sample is lost.
+const ROOM: u64 = 16 * 1024;
+
+/// Takes a sample of the interrupted thread, if the signal is from the timer of one of its states.
+pub(super) extern "C" fn on_signal(_: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let begin = clocks::ticks();
+    // SAFETY: always valid, and this thread's own.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let saved = unsafe { *errno };
+    // SAFETY: installed with `SA_SIGINFO`, so the kernel passes a valid description and context.
+    let (info, context) = unsafe { (&*info, &*context.cast::<libc::ucontext_t>()) };
+    // What others send with `kill` is not for us; and only threads that have a timer have touched the list of states.
+    if info.si_code == libc::SI_TIMER {
+        // SAFETY: a signal from a timer carries a value.
+        let value = unsafe { info.si_value() }.sival_ptr.addr();
+        // SAFETY: used in here only.
+        if let Some(state) = unsafe { find_state(value) } {
+            // Whoever stops the recorder sees either this flag, and waits, or is seen by what comes next.
+            state.in_handler.store(true, Ordering::SeqCst);
+            if !state.core.is_stopped() {
+                signal(state, context);
+                state.cost.add(clocks::ticks().wrapping_sub(begin));
+            }
+            state.in_handler.store(false, Ordering::SeqCst);
+        }
+    }
+    // SAFETY: as above.
+    unsafe { *errno = saved };
+}
+
+fn signal(state: &ThreadState, context: &libc::ucontext_t) {
+    if !state.is_active() {
+        state.idle_signal();
+        return;
+    }
+    state.active_signal();
+    state.taken.fetch_add(1, Ordering::Relaxed);
+    let outcome = if has_room(state) {
+        // SAFETY: on the thread of the state, in a handler that its own signal does not interrupt: it was installed
+        // without `SA_NODEFER`.
+        let outcome = unsafe { state.shared.from_handler(|shared| sample(state, shared, context)) };
+        outcome.unwrap_or(Err(LossReason::Interrupted))
+    } else {
+        Err(LossReason::NoRoomOnStack)
+    };
+    if let Err(reason) = outcome {
+        state.lose(reason);
+    }
+}
+
+fn sample(state: &ThreadState, shared: &mut HandlerState, context: &libc::ucontext_t) -> Result<(), LossReason> {
+    let core = &state.core;
+    let HandlerState { accounts, walker, stacks, last } = shared;
+    let extent = walker.walk(&core.scene(state), Registers::interrupted(context));
+
+    if extent == Extent::Nothing {
+        return Err(LossReason::UnreadableStack);
+    }
+    let this = 1 - *last;
+    let (before, now) = match stacks {
+        [first, second] if this == 1 => (&*first, second),
+        [first, second] => (&*second, first),
+    };
+    now.1 = walker.frames().outermost_first(&mut now.0);
+    let (old, new) = (&before.0[..before.1], &now.0[..now.1]);
+    let Some(leaf) = new.last() else { return Err(LossReason::UnreadableStack) };
+    let is_guest = matches!(leaf.place(), Place::Text { .. });
+
+    let time = clocks::monotonic();
+    // In the host a thread may wait, and a signal that is late may have waited with it.
+    let may_have_waited = !is_guest || accounts.since(time) > core.late || core.counts_cpu();
+    let share = accounts.sample(time, may_have_waited, clocks::thread_cpu);
+    let wall = if core.counts_cpu() { share.cpu } else { share.wall };
+    // Most of a stack is as it was a sample ago.
+    let common = old.iter().zip(new).take_while(|(old, new)| old == new).count();
+    let header = SampleHeader {
+        time: core.since_start(time),
+        wall,
+        cpu: share.cpu,
+        shared: common,
+        new: new.len() - common,
+        cut: extent == Extent::Cut,
+    };
+    if !state.ring.push(&header, &new[common..]) {
+        accounts.give_back(share);
+        return Err(LossReason::BufferFull);
+    }
+    *last = this;
+    Ok(())
+}
+
+/// Whether the stack that this runs on has room for a walk.
+fn has_room(state: &ThreadState) -> bool {
+    let marker = FrameWord::ELIDED;
+    let here = std::ptr::from_ref(&marker) as u64;
+    if state.stack.contains(&here) {
+        return here - state.stack.start >= ROOM;
+    }
+    // On a fiber, or on an alternate stack: below its end is a guard page, or nothing.
+    is_readable((here - ROOM) & !0xfff)
+}

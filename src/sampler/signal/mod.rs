@@ -1,0 +1,187 @@
+//! Sampling by signals: unbiased, in the process, and without a change to the program measured.
+//!
+//! While a guest is active on a thread ([`Activation`]), a timer of the thread's own sends it a signal once per
+//! interval, wherever it is: in guest code, in an adapter or trampoline, in a function of the host. The signal's handler
+//! walks the stack ([`walk`]), reads the clocks ([`accounts`]) and puts the sample into a queue of the thread's
+//! ([`ring`]), which a thread of the recorder's empties ([`collector`]).
+//!
+//! This folder holds the sampler's unsafe code, all of it.
+//!
+//! # The contract of the handler
+//!
+//! A signal may come between any two instructions: inside the allocator, while a lock is held, in the middle of a switch
+//! from one stack to another. So the handler, and everything it calls,
+//!
+//! 1. does not allocate and does not free;
+//! 2. takes no lock and waits for nothing;
+//! 3. uses no thread-local that is initialised on first use or has a destructor;
+//! 4. calls no function of Wasmtime, and no function of the system but those that POSIX allows to handlers
+//!    (`clock_gettime`, `timer_settime`, and `rt_sigprocmask` as a plain system call);
+//! 5. leaves `errno` as it was;
+//! 6. does a bounded amount of work: at most [`walk`]'s limit of frames;
+//! 7. reads only memory that is known to be readable ([`walk::StackMemory`]), so that no stack, however broken, makes it
+//!    fault; what cannot be read is a sample cut short, or a lost one, and counted;
+//! 8. changes nothing that the interrupted thread is changing ([`signal_cell`]);
+//! 9. does nothing on a thread without an active guest, nor after the recorder has stopped, nor for signals that others
+//!    send;
+//! 10. does not panic: what it indexes is in range by construction, and its arithmetic wraps or saturates.
+//!
+//! It runs on the interrupted stack, not on an alternate one, and makes sure of room first.
+
+#![allow(unsafe_code, reason = "signals, timers and stacks: see the contract above")]
+
+mod accounts;
+mod clocks;
+mod collector;
+mod core;
+mod cost;
+mod disposition;
+mod handler;
+mod instrument;
+mod ring;
+mod signal_cell;
+mod thread;
+mod timer;
+mod walk;
+
+use std::ffi::c_int;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use self::collector::Collector;
+use self::core::Core;
+use self::disposition::{Installed, Refused};
+pub(super) use self::instrument::Instrumentation;
+use self::thread::ThreadState;
+use super::SamplingClock;
+use crate::component::CompiledCode;
+use crate::error::SignalProblem;
+use crate::profile::HostPlace;
+use crate::samples::{HandlerCost, LossReason, SampleLog};
+
+/// The signal that is used unless another is asked for: the one that was made for this.
+pub(super) const DEFAULT_SIGNAL: c_int = libc::SIGPROF;
+
+/// How samples are taken, and what they show.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SignalOptions {
+    pub(super) clock: SamplingClock,
+    pub(super) signal: c_int,
+    pub(super) show_host: bool,
+    pub(super) interval: Duration,
+}
+
+/// Samples all threads on which a guest is active.
+pub(super) struct SignalSampler {
+    core: Arc<Core>,
+    collector: Mutex<Option<Collector>>,
+    installed: Mutex<Option<Installed>>,
+    /// Activations on threads that could not be given a timer.
+    without_timer: AtomicU64,
+    start_ticks: u64,
+    start: u64,
+}
+
+impl SignalSampler {
+    /// Starts sampling; `log` is where samples go.
+    pub(super) fn start(
+        options: SignalOptions,
+        code: Vec<CompiledCode>,
+        log: Arc<Mutex<SampleLog>>,
+    ) -> Result<Self, SignalProblem> {
+        let SignalOptions { clock, signal, show_host, interval } = options;
+        let installed = Installed::install(signal, handler::on_signal).map_err(|refused| match refused {
+            Refused::Foreign => SignalProblem::Taken { signal },
+            Refused::System(source) => SignalProblem::Refused { signal, source },
+        })?;
+        let core = Arc::new(Core::new((clock, signal, show_host), interval, code));
+        let collector = Collector::start(&core, log).map_err(|source| SignalProblem::Thread { source })?;
+        Ok(Self {
+            core,
+            collector: Mutex::new(Some(collector)),
+            installed: Mutex::new(Some(installed)),
+            without_timer: AtomicU64::new(0),
+            start_ticks: clocks::ticks(),
+            start: clocks::monotonic(),
+        })
+    }
+
+    /// A guest is active on this thread until the result is dropped.
+    pub(super) fn enter(&self) -> Option<Entered> {
+        if self.core.is_stopped() {
+            return None;
+        }
+        match thread::activate(&self.core) {
+            Ok(state) => Some(Entered { state, _on_this_thread: PhantomData }),
+            Err(_) => {
+                self.without_timer.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
+    /// Stops sampling, and puts into `log` what is not there yet. Nothing of the sampler is left in the process.
+    pub(super) fn stop(&self, log: &Mutex<SampleLog>) {
+        self.core.stop();
+        let collector = self.collector.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(collector) = collector else { return };
+        collector.join();
+        // After all timers have been deleted.
+        drop(self.installed.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        let ticks = collector::collect_last(&self.core, &mut log);
+        let without_timer = self.without_timer.load(Ordering::Relaxed);
+        log.count_lost(LossReason::NoTimer, without_timer);
+        log.counts.taken += without_timer;
+        let (ticks_passed, passed) = (clocks::ticks() - self.start_ticks, clocks::monotonic() - self.start);
+        log.handler_cost = ticks.quantile(0.5).zip(ticks.quantile(0.99)).map(|(median, p99)| HandlerCost {
+            median_ticks: median,
+            p99_ticks: p99,
+            #[allow(clippy::cast_precision_loss, reason = "a frequency")]
+            ticks_per_second: ticks_passed as f64 / (passed.max(1) as f64 / 1e9),
+        });
+    }
+
+    /// Where in the process `address` is.
+    pub(super) fn host_place(&self, address: u64) -> Option<HostPlace> {
+        let library = self.core.host.find(address)?;
+        Some(HostPlace { path: library.path.clone(), offset: address.wrapping_sub(library.base) })
+    }
+}
+
+impl Drop for SignalSampler {
+    fn drop(&mut self) {
+        self.core.stop();
+        if let Some(collector) = self.collector.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            collector.join();
+        }
+        // The signal is given back by the field's own drop.
+    }
+}
+
+impl std::fmt::Debug for SignalSampler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignalSampler").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Entered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entered").finish_non_exhaustive()
+    }
+}
+
+/// A guest is active on this thread while this exists.
+pub(super) struct Entered {
+    state: Arc<ThreadState>,
+    /// Must be dropped by the thread that made it.
+    _on_this_thread: PhantomData<*const ()>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.state.leave();
+    }
+}

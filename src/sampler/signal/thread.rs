@@ -1,0 +1,325 @@
+//! What the sampler keeps for each thread it profiles.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, compiler_fence};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use super::accounts::Accounts;
+use super::clocks;
+use super::core::Core;
+use super::cost::CostHistogram;
+use super::ring::Ring;
+use super::signal_cell::SignalCell;
+use super::timer::Timer;
+use super::walk::{FrameWord, MAX_WORDS, Registers, Walker};
+use crate::samples::{LossReason, StackId, ThreadIdentity};
+
+/// Signals on an idle thread before its timer is stopped. Guests that come and go quickly should not start it anew each
+/// time, and a thread that is idle for longer should not be woken.
+const IDLE_SIGNALS: u32 = 2;
+
+thread_local! {
+    /// The states of this thread, as a list that the signal handler reads. Constant and without a destructor, so that
+    /// using it never initialises anything.
+    static FIRST: Cell<*const ThreadState> = const { Cell::new(std::ptr::null()) };
+    /// The same states, for everybody else; takes them down when the thread ends.
+    static STATES: RefCell<ThreadStates> = const { RefCell::new(ThreadStates(Vec::new())) };
+    /// Its address tells threads apart.
+    static MARK: u8 = const { 0 };
+}
+
+/// Which thread this is. A thread that has ended and a new one may have the same mark.
+fn mark() -> usize {
+    MARK.with(|mark| std::ptr::from_ref(mark).addr())
+}
+
+/// The reasons for which the handler loses samples, each with its counter in [`ThreadState::lost`].
+pub(super) const HANDLER_LOSSES: [LossReason; 4] =
+    [LossReason::BufferFull, LossReason::NoRoomOnStack, LossReason::Interrupted, LossReason::UnreadableStack];
+
+/// One thread, as one recorder profiles it.
+pub(super) struct ThreadState {
+    pub(super) core: Arc<Core>,
+    pub(super) identity: ThreadIdentity,
+    /// From the lowest address that may be read, to the top.
+    pub(super) stack: Range<u64>,
+    mark: usize,
+    timer: Timer,
+    /// Whether the timer runs.
+    is_armed: AtomicBool,
+    /// How many activations there are on the thread, inside of each other.
+    depth: AtomicU32,
+    idle_signals: AtomicU32,
+    /// The thread has ended: what is in the ring is all there will be.
+    pub(super) has_ended: AtomicBool,
+    /// Whether the handler is at work, for who waits for it to finish.
+    pub(super) in_handler: AtomicBool,
+    pub(super) shared: SignalCell<HandlerState>,
+    pub(super) ring: Ring,
+    /// The reader's end of the ring.
+    pub(super) reader: Mutex<StackReader>,
+    pub(super) taken: AtomicU64,
+    pub(super) lost: [AtomicU64; HANDLER_LOSSES.len()],
+    pub(super) cost: CostHistogram,
+    /// The next state of the same thread.
+    next: AtomicPtr<ThreadState>,
+}
+
+/// What the handler changes.
+pub(super) struct HandlerState {
+    pub(super) accounts: Accounts,
+    pub(super) walker: Walker,
+    /// The stacks of this sample and of the one before, outermost frame first.
+    pub(super) stacks: [(Box<[FrameWord; MAX_WORDS]>, usize); 2],
+    /// Which of them is the last that went into the ring.
+    pub(super) last: usize,
+}
+
+/// Where the reader of a ring is: the handle of each frame of the last stack, outermost first.
+#[derive(Default)]
+pub(super) struct StackReader {
+    pub(super) path: Vec<StackId>,
+}
+
+impl ThreadState {
+    /// Makes the state of the current thread, with its timer stopped.
+    fn new(core: &Arc<Core>) -> io::Result<Arc<Self>> {
+        let stack = stack_of_current_thread()?;
+        unblock(core.signal)?;
+        let words = || (Box::new([FrameWord::ELIDED; MAX_WORDS]), 0);
+        let shared =
+            HandlerState { accounts: Accounts::default(), walker: Walker::new(), stacks: [words(), words()], last: 0 };
+        // The address of the state is what its timer's signals carry.
+        let mut problem = None;
+        let state = Arc::new_cyclic(|this: &Weak<Self>| {
+            let value = this.as_ptr().addr();
+            let timer = Timer::for_current_thread(core.clock, core.signal, value, core.interval);
+            let timer = timer.unwrap_or_else(|error| {
+                problem = Some(error);
+                Timer::deleted()
+            });
+            Self {
+                core: Arc::clone(core),
+                identity: ThreadIdentity::current(),
+                stack,
+                mark: mark(),
+                timer,
+                is_armed: AtomicBool::new(false),
+                depth: AtomicU32::new(0),
+                idle_signals: AtomicU32::new(0),
+                has_ended: AtomicBool::new(false),
+                in_handler: AtomicBool::new(false),
+                shared: SignalCell::new(shared),
+                ring: Ring::new(),
+                reader: Mutex::default(),
+                taken: AtomicU64::new(0),
+                lost: Default::default(),
+                cost: CostHistogram::default(),
+                next: AtomicPtr::new(std::ptr::null_mut()),
+            }
+        });
+        problem.map_or(Ok(state), Err)
+    }
+
+    /// Whether a guest is active.
+    pub(super) fn is_active(&self) -> bool {
+        self.depth.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether this is the state of the current thread.
+    pub(super) fn is_current(&self) -> bool {
+        self.mark == mark()
+    }
+
+    pub(super) fn lose(&self, reason: LossReason) {
+        if let Some(index) = HANDLER_LOSSES.iter().position(|known| *known == reason) {
+            self.lost[index].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A guest becomes active on the current thread, whose state this is.
+    fn enter(&self) {
+        if self.depth.load(Ordering::Relaxed) == 0 {
+            // SAFETY: on the thread of the state, outside of handlers.
+            unsafe {
+                self.shared.from_thread(|shared| shared.accounts.enter(clocks::monotonic(), clocks::thread_cpu));
+            }
+        }
+        self.depth.fetch_add(1, Ordering::Relaxed);
+        // From here on the handler leaves the timer alone.
+        compiler_fence(Ordering::SeqCst);
+        if !self.is_armed.load(Ordering::Relaxed) {
+            self.arm();
+        }
+    }
+
+    #[cold]
+    fn arm(&self) {
+        // The first signal comes after a random part of the interval: activations shorter than the interval are hit as
+        // often as their length says.
+        let interval = u64::try_from(self.core.interval.as_nanos()).unwrap_or(u64::MAX);
+        let first = Duration::from_nanos(self.core.random() % interval.max(1));
+        self.idle_signals.store(0, Ordering::Relaxed);
+        self.is_armed.store(true, Ordering::Relaxed);
+        self.core.while_running(|| self.timer.start(first));
+    }
+
+    /// The guest is no longer active.
+    pub(super) fn leave(&self) {
+        // On another thread only if a stack was moved there, as no executor does: the time since is not counted.
+        if self.depth.load(Ordering::Relaxed) == 1 && self.is_current() {
+            // SAFETY: on the thread of the state, outside of handlers.
+            unsafe {
+                self.shared.from_thread(|shared| shared.accounts.leave(clocks::monotonic(), clocks::thread_cpu));
+            }
+        }
+        self.depth.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A signal came while no guest was active. Called by the handler.
+    pub(super) fn idle_signal(&self) {
+        let idle = self.idle_signals.load(Ordering::Relaxed) + 1;
+        self.idle_signals.store(idle, Ordering::Relaxed);
+        if idle >= IDLE_SIGNALS && !self.core.is_stopped() {
+            self.timer.stop();
+            self.is_armed.store(false, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn active_signal(&self) {
+        self.idle_signals.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether the timer runs.
+    pub(super) fn is_armed(&self) -> bool {
+        self.is_armed.load(Ordering::Relaxed)
+    }
+
+    /// Deletes the timer, for good.
+    pub(super) fn delete_timer(&self) {
+        self.timer.delete();
+    }
+
+    /// Walks the stack of the current thread, whose state this is, from `from` outwards. `None` if that is going on
+    /// already.
+    pub(super) fn walk_here<R>(&self, from: Registers, with: impl FnOnce(&[FrameWord]) -> R) -> Option<R> {
+        if !self.is_current() {
+            return None;
+        }
+        let walk = |shared: &mut HandlerState| {
+            shared.walker.walk(&self.core.scene(self), from);
+            let mut words = [FrameWord::ELIDED; MAX_WORDS];
+            let length = shared.walker.frames().outermost_first(&mut words);
+            with(&words[..length])
+        };
+        // SAFETY: on the thread of the state, outside of handlers.
+        unsafe { self.shared.from_thread(walk) }
+    }
+}
+
+/// The states of one thread.
+struct ThreadStates(Vec<Arc<ThreadState>>);
+
+impl ThreadStates {
+    /// Makes the handler see what is in the vector.
+    fn publish(&self) {
+        let mut next: *const ThreadState = std::ptr::null();
+        for state in &self.0 {
+            state.next.store(next.cast_mut(), Ordering::Relaxed);
+            next = Arc::as_ptr(state);
+        }
+        // The handler runs on this thread: it is enough that the compiler keeps the order.
+        compiler_fence(Ordering::SeqCst);
+        FIRST.with(|first| first.set(next));
+    }
+}
+
+impl Drop for ThreadStates {
+    fn drop(&mut self) {
+        // First the handler must find nothing, then what it would have found may go.
+        let states = std::mem::take(&mut self.0);
+        self.publish();
+        for state in states {
+            state.timer.delete();
+            state.has_ended.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// The state that a signal on this thread is for: the one whose address it carries, if that is still one of this thread.
+/// Called by the handler.
+///
+/// # Safety
+/// The result is used only inside the handler that asked.
+pub(super) unsafe fn find_state<'h>(address: usize) -> Option<&'h ThreadState> {
+    let mut at = FIRST.with(Cell::get);
+    while !at.is_null() {
+        // SAFETY: the list holds states that `STATES` keeps alive. Only this thread takes one out, and not while it
+        // runs this handler.
+        let state = unsafe { &*at };
+        if at.addr() == address {
+            return Some(state);
+        }
+        at = state.next.load(Ordering::Relaxed);
+    }
+    None
+}
+
+/// Makes a guest active on the current thread: finds the thread's state, or makes it.
+pub(super) fn activate(core: &Arc<Core>) -> io::Result<Arc<ThreadState>> {
+    let state = STATES.try_with(|states| {
+        let mut states = states.borrow_mut();
+        if let Some(state) = states.0.iter().find(|state| Arc::ptr_eq(&state.core, core)) {
+            return Ok(Arc::clone(state));
+        }
+        // What recorders left behind that have finished since.
+        let is_needed = |state: &Arc<ThreadState>| state.is_active() || !state.core.is_stopped();
+        if !states.0.iter().all(is_needed) {
+            let (needed, finished) = states.0.drain(..).partition(is_needed);
+            states.0 = needed;
+            states.publish();
+            drop::<Vec<_>>(finished);
+        }
+        let state = ThreadState::new(core)?;
+        core.add_thread(&state);
+        states.0.push(Arc::clone(&state));
+        states.publish();
+        Ok(state)
+    });
+    // The thread is ending.
+    let state = state.unwrap_or_else(|_| Err(io::Error::other("the thread is ending")))?;
+    state.enter();
+    Ok(state)
+}
+
+/// The stack of the current thread.
+fn stack_of_current_thread() -> io::Result<Range<u64>> {
+    let check = |result| if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) };
+    let (mut start, mut size) = (std::ptr::null_mut(), 0);
+    // SAFETY: `attributes` is initialised by the first call, read by the second, and destroyed by the third; all
+    // pointers are to live values.
+    unsafe {
+        let mut attributes = std::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
+        check(libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()))?;
+        let result = libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut start, &raw mut size);
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        check(result)?;
+    }
+    let start = start.addr() as u64;
+    Ok(start..start.saturating_add(size as u64))
+}
+
+/// Lets `signal` reach the current thread.
+fn unblock(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: the set is initialised before it is used, and the signal number was accepted by `sigaction`.
+    let result = unsafe {
+        let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut())
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
+}

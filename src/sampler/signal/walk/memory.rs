@@ -1,0 +1,138 @@
+//! Reads of stack memory that cannot fault.
+//!
+//! Two kinds of memory are read. The thread's own stack, whose bounds are known and which is mapped from the stack
+//! pointer to its top for as long as the thread lives. And any other stack that the thread runs on, such as the fiber
+//! of an async store, of which nothing is known beforehand: each of its pages is tried with a system call that reports
+//! a bad address instead of faulting, once per walk.
+
+use std::ops::Range;
+
+/// The smallest page of any supported system: a larger one is tried in parts.
+const PAGE: u64 = 4096;
+
+/// Pages that are tried in one walk, so that the work is bounded.
+const MAX_TRIES: u32 = 64;
+
+/// Reads the stack memory of the current thread.
+pub(crate) struct StackMemory {
+    thread: Range<u64>,
+    /// Consecutive pages outside of `thread` that are known to be readable.
+    other: Range<u64>,
+    tries: u32,
+}
+
+impl StackMemory {
+    /// `thread` is the stack of the current thread, from the lowest address that may be read to its top.
+    pub(crate) fn new(thread: Range<u64>) -> Self {
+        Self { thread, other: 0..0, tries: 0 }
+    }
+
+    /// Whether `address` is on the stack the thread was started with.
+    pub(crate) fn is_on_thread_stack(&self, address: u64) -> bool {
+        self.thread.contains(&address)
+    }
+
+    /// The word at `address`; `None` if it is not aligned, or cannot be read.
+    #[inline]
+    pub(crate) fn read(&mut self, address: u64) -> Option<u64> {
+        let end = address.checked_add(8)?;
+        if address % 8 != 0 {
+            return None;
+        }
+        let inside = |range: &Range<u64>| address >= range.start && end <= range.end;
+        if !inside(&self.thread) && !inside(&self.other) {
+            self.learn(address)?;
+        }
+        // SAFETY: aligned, and inside memory that is mapped and readable: the thread's own stack, which is mapped while
+        // the thread runs (and it runs this code), or a page that was tried during this very walk, which only another
+        // thread could unmap, and no one unmaps a stack that is being run on. A volatile read, because other
+        // variables of this thread live there.
+        Some(unsafe { (address as *const u64).read_volatile() })
+    }
+
+    /// Makes sure that the page of `address` can be read.
+    #[cold]
+    fn learn(&mut self, address: u64) -> Option<()> {
+        let page = address & !(PAGE - 1);
+        self.tries += 1;
+        if self.tries > MAX_TRIES || !is_readable(page) {
+            return None;
+        }
+        if page == self.other.end {
+            self.other.end += PAGE;
+        } else {
+            self.other = page..page + PAGE;
+        }
+        Some(())
+    }
+}
+
+/// Whether the page at `page` can be read. Leaves `errno` changed.
+///
+/// The system call reads a signal set before it looks at what to do with it, and reports a bad address as an error. It
+/// is asked for something that does not exist, so it has no effect. (The trick is that of Abseil's
+/// `AddressIsReadable`.)
+pub(crate) fn is_readable(page: u64) -> bool {
+    const NO_SUCH_OPERATION: libc::c_int = !0;
+    const KERNEL_SIGNAL_SET_BYTES: usize = 8;
+    // SAFETY: the kernel checks the address itself, writes nothing (the old set is not asked for), and the operation
+    // does not exist, so the mask stays as it is.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            NO_SUCH_OPERATION,
+            page as *const libc::c_void,
+            std::ptr::null::<libc::c_void>(),
+            KERNEL_SIGNAL_SET_BYTES,
+        )
+    };
+    // SAFETY: the pointer is to this thread's own `errno`, always valid.
+    result == -1 && unsafe { *libc::__errno_location() } != libc::EFAULT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_readable_memory_is_read() {
+        let value = Box::new(0x1234_5678_9abc_def0_u64);
+        let address = std::ptr::from_ref(&*value) as u64;
+        let mut memory = StackMemory::new(0..0);
+        assert_eq!(memory.read(address), Some(*value));
+        assert_eq!(memory.read(address + 1), None, "not aligned");
+        for bad in [0, 8, 0x1000, 0xffff_8000_0000_0000, u64::MAX - 7] {
+            assert_eq!(memory.read(bad), None, "{bad:#x}");
+        }
+    }
+
+    #[test]
+    fn pages_that_may_not_be_read_are_noticed() {
+        // SAFETY: a fresh anonymous mapping of three pages, of which the middle one is made unreadable.
+        let start = unsafe {
+            let length = 3 * 4096;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let start = libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            assert_ne!(start, libc::MAP_FAILED);
+            assert_eq!(libc::mprotect(start.byte_add(4096), 4096, libc::PROT_NONE), 0);
+            start as u64
+        };
+        let mut memory = StackMemory::new(0..0);
+        assert_eq!(memory.read(start + 4088), Some(0));
+        assert_eq!(memory.read(start + 4096), None);
+        assert_eq!(memory.read(start + 8184), None);
+        assert_eq!(memory.read(start + 8192), Some(0));
+        // SAFETY: the mapping made above, used by nobody else.
+        assert_eq!(unsafe { libc::munmap(start as *mut libc::c_void, 3 * 4096) }, 0);
+        assert_eq!(StackMemory::new(0..0).read(start), None);
+    }
+
+    #[test]
+    fn the_work_of_a_walk_is_bounded() {
+        let pages = vec![1_u64; 512 * 200];
+        let mut memory = StackMemory::new(0..0);
+        let start = pages.as_ptr() as u64;
+        let read = (0..200).filter(|page| memory.read(start + page * PAGE).is_some()).count();
+        assert_eq!(read, MAX_TRIES as usize);
+    }
+}

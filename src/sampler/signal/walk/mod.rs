@@ -1,0 +1,212 @@
+//! Walks the stack of the current thread, from a signal handler or elsewhere.
+//!
+//! Guest, adapter and trampoline frames are walked by frame pointer, which Wasmtime always keeps; the process's own
+//! frames by their unwind information, with framehop. Nothing here allocates, locks, or calls into Wasmtime; all memory
+//! is there before a walk begins, all reads are bounded and validated ([`memory`]), and the number of steps is
+//! limited. This folder depends on nothing else of the library, so that tests can hold it against the truth.
+
+mod code_table;
+mod frames;
+mod host_code;
+mod host_memo;
+mod memory;
+mod registers;
+
+use std::ops::Range;
+
+use framehop::{CacheNative, FrameAddress, MustNotAllocateDuringUnwind, Unwinder as _};
+
+pub(crate) use code_table::CodeTable;
+pub(crate) use frames::{FrameWord, Frames, MAX_WORDS, Place};
+pub(crate) use host_code::HostCode;
+use host_memo::HostMemos;
+pub(crate) use memory::{StackMemory, is_readable};
+pub(crate) use registers::Registers;
+use registers::{FiberEntry as _, Native};
+
+/// The most frames that are looked at. Deeper stacks than this are cut off at their outer end; a guest with Wasmtime's
+/// default stack of 512 KiB cannot make as many.
+const MAX_STEPS: usize = 1 << 16;
+
+/// What may be seen, and where it is.
+pub(crate) struct Scene<'a> {
+    pub(crate) code: &'a CodeTable,
+    pub(crate) host: &'a HostCode,
+    /// The stack of the thread, from the lowest address that may be read to its top.
+    pub(crate) thread_stack: Range<u64>,
+    /// Whether frames of the process are shown one by one.
+    pub(crate) show_host: bool,
+}
+
+/// How far a walk got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// To the first frame of the thread.
+    Complete,
+    /// To a frame whose caller could not be found.
+    Cut,
+    /// As above, and no frame of registered code was found.
+    Nothing,
+}
+
+/// Walks stacks. Holds all memory that a walk needs; one for each thread.
+pub(crate) struct Walker {
+    frames: Frames,
+    cache: CacheNative<MustNotAllocateDuringUnwind>,
+    memos: HostMemos,
+}
+
+/// Where a run of the process's own frames ends.
+enum HostEnd {
+    /// At generated code, whose registers these are.
+    Generated(Registers),
+    /// At the first frame of the thread.
+    Root,
+    /// At a frame whose caller could not be found.
+    Lost,
+}
+
+impl Walker {
+    pub(crate) fn new() -> Self {
+        Self { frames: Frames::new(), cache: CacheNative::new_in(), memos: HostMemos::new() }
+    }
+
+    /// The frames of the last walk.
+    pub(crate) fn frames(&self) -> &Frames {
+        &self.frames
+    }
+
+    /// Walks from `innermost` outwards. The memory that the frames are in must not change meanwhile, which is to say
+    /// that they have to be frames of the current thread, or of a stack that is suspended.
+    pub(crate) fn walk(&mut self, scene: &Scene<'_>, innermost: Registers) -> Extent {
+        self.frames.clear();
+        let mut memory = StackMemory::new(scene.thread_stack.clone());
+        let mut at = innermost;
+        let mut is_leaf = true;
+        let mut found_registered = false;
+        let mut steps = 0;
+        loop {
+            let lookup = at.pc.wrapping_sub(u64::from(!is_leaf));
+            let next = if let Some(range) = scene.code.find(lookup) {
+                found_registered = true;
+                self.frames.push(FrameWord::text(range.target, range.offset(at.pc)));
+                let mut next = if is_leaf {
+                    registers::caller_of_leaf(at, range, &mut memory)
+                } else {
+                    registers::caller_of(at, &mut memory)
+                };
+                // Callers are mostly in the same text section.
+                while let Some(caller) = next
+                    && range.contains(caller.pc.wrapping_sub(1))
+                    && steps < MAX_STEPS
+                {
+                    self.frames.push(FrameWord::text(range.target, range.offset(caller.pc)));
+                    next = registers::caller_of(caller, &mut memory);
+                    steps += 1;
+                }
+                next
+            } else if scene.host.find(lookup).is_some() {
+                match self.walk_host(scene, at, is_leaf, &mut memory) {
+                    HostEnd::Generated(next) => Some(next),
+                    HostEnd::Root => return Extent::Complete,
+                    HostEnd::Lost => None,
+                }
+            } else {
+                // Code that was generated, but not registered. Wasmtime's has frame pointers.
+                self.frames.push_merged(FrameWord::UNREGISTERED);
+                registers::caller_of(at, &mut memory)
+            };
+            steps += 1;
+            match next {
+                Some(next) if next.pc != 0 && steps < MAX_STEPS => at = next,
+                _ => {
+                    self.frames.push_merged(FrameWord::UNKNOWN_CALLERS);
+                    return if found_registered { Extent::Cut } else { Extent::Nothing };
+                }
+            }
+            is_leaf = false;
+        }
+    }
+
+    /// Walks frames of the process, up to generated code or the first frame of the thread.
+    fn walk_host(&mut self, scene: &Scene<'_>, from: Registers, is_leaf: bool, memory: &mut StackMemory) -> HostEnd {
+        // What the host does around a guest stays the same from sample to sample; what it does inside an import does
+        // not.
+        if !is_leaf && let Some(memo) = self.memos.recall(from, memory) {
+            for address in memo.frames() {
+                push_host(&mut self.frames, scene, *address);
+            }
+            return memo.end();
+        }
+        self.memos.begin(from);
+        let mut at = from;
+        let mut is_leaf = is_leaf;
+        let first_is_leaf = is_leaf;
+        let mut steps = 0;
+        let end = loop {
+            push_host(&mut self.frames, scene, at.pc);
+            self.memos.frame(at.pc);
+            match self.caller_of_host(scene, at, is_leaf, memory) {
+                Ok(Some(caller)) => at = caller,
+                Ok(None) => break HostEnd::Root,
+                Err(()) => break HostEnd::Lost,
+            }
+            is_leaf = false;
+            let lookup = at.pc.wrapping_sub(1);
+            if scene.host.find(lookup).is_none() {
+                break HostEnd::Generated(at);
+            }
+            steps += 1;
+            if steps > MAX_STEPS {
+                break HostEnd::Lost;
+            }
+        };
+        if !first_is_leaf {
+            self.memos.keep(&end);
+        }
+        end
+    }
+
+    /// The caller of a frame of the process; `None` if it is the first of its thread.
+    fn caller_of_host(
+        &mut self,
+        scene: &Scene<'_>,
+        at: Registers,
+        is_leaf: bool,
+        memory: &mut StackMemory,
+    ) -> Result<Option<Registers>, ()> {
+        let is_fiber = !memory.is_on_thread_stack(at.sp);
+        let memos = &mut self.memos;
+        let mut read = |address| {
+            let value = memory.read(address)?;
+            memos.read(address, value);
+            Some(value)
+        };
+        if !is_leaf && is_fiber && scene.host.code_at(at.pc).is_some_and(|code| Native::is_fiber_entry(&code)) {
+            return Native::resumer(at, &mut read).map(Some).ok_or(());
+        }
+        let address = if is_leaf {
+            FrameAddress::from_instruction_pointer(at.pc)
+        } else {
+            FrameAddress::from_return_address(at.pc).ok_or(())?
+        };
+        let mut state = registers::framehop_registers(at);
+        match scene
+            .host
+            .unwinder
+            .unwind_frame(address, &mut state, &mut self.cache, &mut |address| read(address).ok_or(()))
+        {
+            Ok(Some(pc)) => Ok(Some(registers::from_framehop(pc, &state))),
+            Ok(None) => Ok(None),
+            Err(_) => Err(()),
+        }
+    }
+}
+
+fn push_host(frames: &mut Frames, scene: &Scene<'_>, address: u64) {
+    if scene.show_host {
+        frames.push(FrameWord::host(address));
+    } else {
+        frames.push_hidden_host();
+    }
+}

@@ -1,0 +1,384 @@
+//! The registers a walk needs, and what differs between processors.
+//!
+//! Every function that Wasmtime compiles, trampolines included, keeps a frame pointer: from the end of its prologue to
+//! the start of its epilogue, the caller's frame pointer is where the frame pointer points to, and the return address
+//! is above it. A leaf outside of these bounds is recognised by the instruction it is about to execute. The shapes are
+//! those of Cranelift and Winch at Wasmtime 48; `tests/single_step.rs` holds them against every instruction of real
+//! code.
+
+use super::code_table::{CodeRange, CodeTable};
+use super::memory::StackMemory;
+
+/// The registers of one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Registers {
+    /// The instruction that executes in the innermost frame; in others, the one to return to.
+    pub(crate) pc: u64,
+    pub(crate) sp: u64,
+    pub(crate) fp: u64,
+    /// The link register; only on aarch64, and only in the innermost frame.
+    pub(crate) lr: u64,
+}
+
+/// The code that Wasmtime's fibers begin with, and where they were resumed from.
+///
+/// Its unwind information computes the resumer's stack pointer from memory, which framehop does not evaluate, so this
+/// one rule is ours (`wasmtime_fiber_start` in `wasmtime-internal-fiber` 48). The function has no public name; it is
+/// known by the instructions at its return address, which are like no others.
+pub(super) trait FiberEntry {
+    /// Whether the code at a return address is that of the first function on a fiber.
+    fn is_fiber_entry(code: &[u8; 8]) -> bool;
+
+    /// The registers of what resumed the fiber, whose first function has the registers `at`.
+    fn resumer(at: Registers, read: &mut impl FnMut(u64) -> Option<u64>) -> Option<Registers>;
+}
+
+/// The caller of a frame that is not the innermost.
+#[inline]
+pub(super) fn caller_of(at: Registers, memory: &mut StackMemory) -> Option<Registers> {
+    // A frame is above those that it called.
+    if at.fp < at.sp {
+        return None;
+    }
+    let fp = memory.read(at.fp)?;
+    let pc = strip(memory.read(at.fp.wrapping_add(8))?);
+    Some(Registers { pc, sp: at.fp + 16, fp, lr: 0 })
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86_64::{Native, caller_of_leaf, framehop_registers, from_framehop, strip};
+
+#[cfg(target_arch = "aarch64")]
+pub(super) use aarch64::{Native, caller_of_leaf, framehop_registers, from_framehop, strip};
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64 {
+    use super::{CodeRange, CodeTable, FiberEntry, Registers, StackMemory, caller_of};
+
+    impl Registers {
+        /// The registers that a signal interrupted.
+        pub(crate) fn interrupted(context: &libc::ucontext_t) -> Self {
+            let register = |index: libc::c_int| {
+                let value = usize::try_from(index).ok().and_then(|index| context.uc_mcontext.gregs.get(index));
+                value.map_or(0, |value| value.cast_unsigned())
+            };
+            Self { pc: register(libc::REG_RIP), sp: register(libc::REG_RSP), fp: register(libc::REG_RBP), lr: 0 }
+        }
+
+        /// The registers of the caller of this function, which is inlined.
+        #[inline(always)]
+        pub(crate) fn here() -> Self {
+            let (pc, sp, fp): (u64, u64, u64);
+            // SAFETY: reads registers, and changes nothing but the outputs.
+            unsafe {
+                std::arch::asm!(
+                    "lea {pc}, [rip]",
+                    "mov {sp}, rsp",
+                    "mov {fp}, rbp",
+                    pc = out(reg) pc,
+                    sp = out(reg) sp,
+                    fp = out(reg) fp,
+                    options(nomem, nostack, preserves_flags),
+                );
+            }
+            Self { pc, sp, fp, lr: 0 }
+        }
+    }
+
+    /// Where the innermost function has its frame.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum LeafFrame {
+        /// Nowhere: the return address is on top of the stack, and the frame pointer is the caller's.
+        None,
+        /// The caller's frame pointer is on top of the stack, and the return address above it.
+        Pushed,
+        /// As usual, where the frame pointer points to.
+        AtFramePointer,
+        /// So many bytes above where the frame pointer points to: the frame is being moved to make room for the stack
+        /// arguments of a tail call.
+        Above(u64),
+        /// The same, but the caller's frame pointer has been moved already.
+        HalfAbove(u64),
+    }
+
+    /// The caller of the innermost frame, which may be in its prologue or epilogue.
+    pub(crate) fn caller_of_leaf(at: Registers, range: &CodeRange, memory: &mut StackMemory) -> Option<Registers> {
+        let code = CodeTable::window(range, at.pc);
+        let mut frame = |fp: u64, pc: u64| Some((memory.read(fp)?, memory.read(pc)?));
+        let above = |bytes| at.fp.wrapping_add(bytes);
+        let ((fp, pc), sp) = match leaf_frame(&code.before, &code.after) {
+            LeafFrame::AtFramePointer => return caller_of(at, memory),
+            LeafFrame::None => ((at.fp, memory.read(at.sp)?), at.sp.wrapping_add(8)),
+            LeafFrame::Pushed => (frame(at.sp, at.sp.wrapping_add(8))?, at.sp.wrapping_add(16)),
+            LeafFrame::Above(bytes) => (frame(above(bytes), above(bytes + 8))?, above(bytes + 16)),
+            LeafFrame::HalfAbove(bytes) => (frame(at.fp, above(bytes + 8))?, above(bytes + 16)),
+        };
+        Some(Registers { pc, sp, fp, lr: 0 })
+    }
+
+    /// Tells by the machine code before and after the program counter where the frame is. The sequences are those of
+    /// `gen_prologue_frame_setup`, `gen_epilogue_frame_restore` and the tail calls of cranelift-codegen 0.135, and of
+    /// Winch's `prologue` and `epilogue`.
+    fn leaf_frame(before: &[u8; 8], after: &[u8; 16]) -> LeafFrame {
+        match (before, after) {
+            // Prologue: at `push rbp`, and at the `mov rbp, rsp` behind it.
+            (_, [0x55, ..]) => LeafFrame::None,
+            ([.., 0x55], [0x48, 0x89, 0xe5, ..]) => LeafFrame::Pushed,
+            // The rest of the prologue of a function that needs more stack arguments for a tail call than it was given:
+            // `mov rbp, rsp` a second time, then copies of both words of the frame by way of r11.
+            ([.., 0x48, 0x89, 0xe5], [0x4c, 0x8b, 0x5c | 0x9c, 0x24, ..]) => {
+                LeafFrame::Above(displacement(&after[2..]))
+            }
+            ([0x4c, 0x8b, 0x9c, 0x24, ..], [0x4c, 0x89, 0x1c, 0x24, ..]) => {
+                LeafFrame::Above(displacement(&before[2..]))
+            }
+            ([.., 0x4c, 0x8b, 0x5c, 0x24, _], [0x4c, 0x89, 0x1c, 0x24, ..]) => {
+                LeafFrame::Above(displacement(&before[5..]))
+            }
+            ([.., 0x4c, 0x89, 0x1c, 0x24], [0x4c, 0x8b, 0x5c | 0x9c, 0x24, ..]) => {
+                LeafFrame::HalfAbove(displacement(&after[2..]).wrapping_sub(8))
+            }
+            ([0x4c, 0x8b, 0x9c, 0x24, ..], [0x4c, 0x89, 0x5c, 0x24, 0x08, ..]) => {
+                LeafFrame::HalfAbove(displacement(&before[2..]).wrapping_sub(8))
+            }
+            ([.., 0x4c, 0x8b, 0x5c, 0x24, _], [0x4c, 0x89, 0x5c, 0x24, 0x08, ..]) => {
+                LeafFrame::HalfAbove(displacement(&before[5..]).wrapping_sub(8))
+            }
+            // Epilogue: at `ret`, and after `mov rsp, rbp; pop rbp`.
+            (_, [0xc3 | 0xc2, ..]) | ([.., 0x48, 0x89, 0xec, 0x5d], _) => LeafFrame::None,
+            // A tail call that moves its return address after `pop rbp`: `mov r, [rsp]; mov [rsp + n], r; add rsp, n`.
+            ([.., 0x5d, _, 0x8b, _, 0x24], [_, 0x89, _, 0x24, ..]) => LeafFrame::None,
+            (_, [0x48, 0x83, 0xc4, _, rest @ ..]) if is_jump(rest) => LeafFrame::None,
+            (_, [0x48, 0x81, 0xc4, _, _, _, _, rest @ ..]) if is_jump(rest) => LeafFrame::None,
+            // And its jump.
+            ([.., 0x48, 0x83, 0xc4, _] | [_, 0x48, 0x81, 0xc4, ..], _) if is_jump(after) => LeafFrame::None,
+            _ => LeafFrame::AtFramePointer,
+        }
+    }
+
+    /// A jump as a tail call ends with: `jmp rel32` or `jmp r`.
+    fn is_jump(code: &[u8]) -> bool {
+        matches!(code, [0xe9, ..] | [0xff, 0xe0..=0xe7, ..] | [0x41, 0xff, 0xe0..=0xe7, ..])
+    }
+
+    /// The displacement of an instruction relative to rsp, from its `ModRM` byte on.
+    fn displacement(operand: &[u8]) -> u64 {
+        match *operand {
+            [0x9c, 0x24, a, b, c, d, ..] => u64::from(u32::from_le_bytes([a, b, c, d])),
+            [0x5c, 0x24, byte, ..] => u64::from(byte),
+            // Called with what is left of a short displacement.
+            [byte] | [0x24, byte] => u64::from(byte),
+            _ => 0,
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        /// What is found at each instruction of `code`, which is given instruction by instruction.
+        fn frames(code: &[&[u8]]) -> Vec<LeafFrame> {
+            let flat: Vec<u8> = code.concat();
+            let starts = code.iter().scan(0, |end, instruction| {
+                *end += instruction.len();
+                Some(*end - instruction.len())
+            });
+            let byte = |at: usize| flat.get(at).copied().unwrap_or(0x90);
+            starts
+                .map(|start| {
+                    let before = std::array::from_fn(|index| (start + index).checked_sub(8).map_or(0x90, byte));
+                    leaf_frame(&before, &std::array::from_fn(|index| byte(start + index)))
+                })
+                .collect()
+        }
+
+        #[test]
+        fn frames_are_known_while_they_are_built_and_taken_down() {
+            use LeafFrame::{Above, AtFramePointer as Usual, HalfAbove, None, Pushed};
+            let prologue: [&[u8]; 3] = [&[0x55], &[0x48, 0x89, 0xe5], &[0x48, 0x83, 0xec, 0x20]];
+            assert_eq!(frames(&prologue), [None, Pushed, Usual]);
+            let epilogue: [&[u8]; 4] = [&[0x48, 0x83, 0xc4, 0x20], &[0x48, 0x89, 0xec], &[0x5d], &[0xc3]];
+            assert_eq!(frames(&epilogue), [Usual, Usual, Usual, None]);
+            let winch: [&[u8]; 3] = [&[0x48, 0x83, 0xc4, 0x20], &[0x5d], &[0xc3]];
+            assert_eq!(frames(&winch), [Usual, Usual, None]);
+            // push rbp; mov rbp, rsp; sub rsp, 64; mov rbp, rsp; then both words are moved.
+            let short: [&[u8]; 9] = [
+                &[0x55],
+                &[0x48, 0x89, 0xe5],
+                &[0x48, 0x83, 0xec, 0x40],
+                &[0x48, 0x89, 0xe5],
+                &[0x4c, 0x8b, 0x5c, 0x24, 0x40],
+                &[0x4c, 0x89, 0x1c, 0x24],
+                &[0x4c, 0x8b, 0x5c, 0x24, 0x48],
+                &[0x4c, 0x89, 0x5c, 0x24, 0x08],
+                &[0x48, 0x83, 0xec, 0x20],
+            ];
+            assert_eq!(
+                frames(&short),
+                [None, Pushed, Usual, Usual, Above(0x40), Above(0x40), HalfAbove(0x40), HalfAbove(0x40), Usual]
+            );
+            let long: [&[u8]; 6] = [
+                &[0x48, 0x81, 0xec, 0x00, 0x01, 0x00, 0x00],
+                &[0x48, 0x89, 0xe5],
+                &[0x4c, 0x8b, 0x9c, 0x24, 0x00, 0x01, 0x00, 0x00],
+                &[0x4c, 0x89, 0x1c, 0x24],
+                &[0x4c, 0x8b, 0x9c, 0x24, 0x08, 0x01, 0x00, 0x00],
+                &[0x4c, 0x89, 0x5c, 0x24, 0x08],
+            ];
+            assert_eq!(frames(&long), [Usual, Usual, Above(256), Above(256), HalfAbove(256), HalfAbove(256)]);
+            let tail_call: [&[u8]; 7] = [
+                &[0x48, 0x83, 0xc4, 0x20],
+                &[0x48, 0x89, 0xec],
+                &[0x5d],
+                &[0x4c, 0x8b, 0x1c, 0x24],
+                &[0x4c, 0x89, 0x5c, 0x24, 0x20],
+                &[0x48, 0x83, 0xc4, 0x20],
+                &[0xff, 0xe0],
+            ];
+            assert_eq!(frames(&tail_call), [Usual, Usual, Usual, None, None, None, None]);
+        }
+    }
+
+    /// There is nothing to strip from a code address.
+    pub(crate) fn strip(address: u64) -> u64 {
+        address
+    }
+
+    pub(crate) fn framehop_registers(at: Registers) -> framehop::UnwindRegsNative {
+        framehop::UnwindRegsNative::new(at.pc, at.sp, at.fp)
+    }
+
+    pub(crate) fn from_framehop(pc: u64, registers: &framehop::UnwindRegsNative) -> Registers {
+        Registers { pc, sp: registers.sp(), fp: registers.bp(), lr: 0 }
+    }
+
+    /// Fibers on `x86_64`.
+    pub(crate) struct Native;
+
+    impl FiberEntry for Native {
+        fn is_fiber_entry(code: &[u8; 8]) -> bool {
+            // mov rdi, rax; call r13; ud2
+            *code == [0x48, 0x89, 0xc7, 0x41, 0xff, 0xd5, 0x0f, 0x0b]
+        }
+
+        fn resumer(at: Registers, read: &mut impl FnMut(u64) -> Option<u64>) -> Option<Registers> {
+            // The switch pushed rbp, rbx and r12 to r15, and saved its stack pointer where ours points to.
+            let saved = read(at.sp)?;
+            let (fp, pc) = (read(saved.wrapping_add(0x28))?, read(saved.wrapping_add(0x30))?);
+            Some(Registers { pc, sp: saved.wrapping_add(0x38), fp, lr: 0 })
+        }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64 {
+    use super::{CodeRange, CodeTable, FiberEntry, Registers, StackMemory, caller_of};
+
+    /// `stp x29, x30, [sp, #-16]!`
+    const PUSH_FRAME: u32 = 0xa9bf_7bfd;
+    /// `mov x29, sp`
+    const SET_FRAME_POINTER: u32 = 0x9100_03fd;
+    const RET: u32 = 0xd65f_03c0;
+    /// `ldp x29, x30, [sp], #16`
+    const POP_FRAME: u32 = 0xa8c1_7bfd;
+    /// `add sp, sp, #n`, and the bits that are the same for every n.
+    const ADD_SP: u32 = 0x9100_03ff;
+    const ADD_SP_MASK: u32 = 0xff80_03ff;
+    /// `paciasp`, `pacibsp`, `autiasp`, `autibsp`: beside the above where return addresses are signed.
+    const SIGN: [u32; 2] = [0xd503_233f, 0xd503_237f];
+    const AUTHENTICATE: [u32; 2] = [0xd503_23bf, 0xd503_23ff];
+    /// `bti c`, `bti j`, `bti jc`: may stand before all others.
+    const LANDING: [u32; 3] = [0xd503_245f, 0xd503_249f, 0xd503_24df];
+
+    impl Registers {
+        /// The registers that a signal interrupted.
+        pub(crate) fn interrupted(context: &libc::ucontext_t) -> Self {
+            let context = &context.uc_mcontext;
+            Self { pc: context.pc, sp: context.sp, fp: context.regs[29], lr: context.regs[30] }
+        }
+
+        /// The registers of the caller of this function, which is inlined.
+        #[inline(always)]
+        pub(crate) fn here() -> Self {
+            let (pc, sp, fp, lr): (u64, u64, u64, u64);
+            // SAFETY: reads registers, and changes nothing but the outputs.
+            unsafe {
+                std::arch::asm!(
+                    "adr {pc}, .",
+                    "mov {sp}, sp",
+                    "mov {fp}, x29",
+                    "mov {lr}, x30",
+                    pc = out(reg) pc,
+                    sp = out(reg) sp,
+                    fp = out(reg) fp,
+                    lr = out(reg) lr,
+                    options(nomem, nostack, preserves_flags),
+                );
+            }
+            Self { pc, sp, fp, lr }
+        }
+    }
+
+    /// The caller of the innermost frame, which may be in its prologue or epilogue.
+    pub(crate) fn caller_of_leaf(at: Registers, range: &CodeRange, memory: &mut StackMemory) -> Option<Registers> {
+        let code = CodeTable::window(range, at.pc);
+        let instruction = |index: usize| {
+            let bytes = code.after.get(index * 4..index * 4 + 4).and_then(|bytes| bytes.try_into().ok());
+            bytes.map_or(0, u32::from_le_bytes)
+        };
+        let [e, f, g, h, a, b, c, d] = code.before;
+        let before = u32::from_le_bytes([a, b, c, d]);
+        let two_before = u32::from_le_bytes([e, f, g, h]);
+        if instruction(0) == SET_FRAME_POINTER && before == PUSH_FRAME {
+            let (fp, pc) = (memory.read(at.sp)?, strip(memory.read(at.sp.wrapping_add(8))?));
+            return Some(Registers { pc, sp: at.sp.wrapping_add(16), fp, lr: 0 });
+        }
+        // Before the frame is set up, and after it was taken down, the return address is in the link register.
+        let mut rest = (0..4).map(instruction).skip_while(|instruction| LANDING.contains(instruction));
+        let is_outside = match rest.next() {
+            Some(PUSH_FRAME | RET) => true,
+            Some(first) if SIGN.contains(&first) => rest.next() == Some(PUSH_FRAME),
+            Some(first) if AUTHENTICATE.contains(&first) => true,
+            _ => false,
+        };
+        // A tail call takes the frame down, moves the stack pointer, and jumps.
+        let is_taken_down = before == POP_FRAME || two_before == POP_FRAME && before & ADD_SP_MASK == ADD_SP;
+        if is_outside || is_taken_down {
+            return Some(Registers { pc: strip(at.lr), sp: at.sp, fp: at.fp, lr: 0 });
+        }
+        caller_of(at, memory)
+    }
+
+    /// Code addresses have at most 48 bits; signed ones carry the signature above.
+    pub(crate) fn strip(address: u64) -> u64 {
+        address & ((1 << 48) - 1)
+    }
+
+    pub(crate) fn framehop_registers(at: Registers) -> framehop::UnwindRegsNative {
+        let mask = framehop::aarch64::PtrAuthMask((1 << 48) - 1);
+        // In a caller, the link register is what it returns to: framehop keeps it there.
+        framehop::UnwindRegsNative::new_with_ptr_auth_mask(mask, if at.lr == 0 { at.pc } else { at.lr }, at.sp, at.fp)
+    }
+
+    pub(crate) fn from_framehop(pc: u64, registers: &framehop::UnwindRegsNative) -> Registers {
+        Registers { pc: strip(pc), sp: registers.sp(), fp: registers.fp(), lr: registers.lr() }
+    }
+
+    /// Fibers on `aarch64`.
+    pub(crate) struct Native;
+
+    impl FiberEntry for Native {
+        fn is_fiber_entry(code: &[u8; 8]) -> bool {
+            // blr x22; brk 0xf1b3
+            *code == [0xc0, 0x02, 0x3f, 0xd6, 0x60, 0x36, 0x3e, 0xd4]
+        }
+
+        fn resumer(at: Registers, read: &mut impl FnMut(u64) -> Option<u64>) -> Option<Registers> {
+            // The switch pushed ten pairs of registers, x29 and x30 first, and saved its stack pointer where ours
+            // points to.
+            let saved = read(at.sp)?;
+            let (fp, pc) = (read(saved.wrapping_add(0x90))?, read(saved.wrapping_add(0x98))?);
+            Some(Registers { pc: strip(pc), sp: saved.wrapping_add(0xa0), fp, lr: 0 })
+        }
+    }
+}
