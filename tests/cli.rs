@@ -277,8 +277,7 @@ fn precompiled_components_run_and_are_mapped() {
     // With or without checks of epochs: the signal sampler takes code as it is.
     let plain = wasmtime::Engine::default().precompile_component(&support::read(&support::kitchen()));
     write(folder.path(), "plain.cwasm", plain.expect("compiling"));
-    let choices: [(&str, &[&str]); 3] =
-        [("k.cwasm", &[]), ("k.cwasm", &["--sampler", "epoch"]), ("plain.cwasm", &[])];
+    let choices: [(&str, &[&str]); 3] = [("k.cwasm", &[]), ("k.cwasm", &["--sampler", "epoch"]), ("plain.cwasm", &[])];
     for (file, options) in choices {
         let arguments = [&["run", "--allow-precompiled", "-o", "p.json"], options, &[file, "100"]].concat();
         let output = run(folder.path(), &arguments);

@@ -49,9 +49,9 @@ impl CodeTable {
         range.contains(address).then_some(range)
     }
 
-    /// Up to eight bytes before and after `address`, which has to be inside `range`; zeros where the section ends.
+    /// The bytes before and after `address`, which has to be inside `range`; zeros where the section ends.
     pub(super) fn window(range: &CodeRange, address: u64) -> CodeWindow {
-        let mut window = CodeWindow { before: [0; 8], after: [0; 16] };
+        let mut window = CodeWindow { before: [0; 32], after: [0; 16] };
         let byte = |at: u64| -> u8 {
             // SAFETY: `new` was promised that the memory of each range is readable and does not change, and `at` is
             // inside of it: both uses below check.
@@ -78,7 +78,7 @@ impl CodeTable {
 /// The machine code around an instruction.
 pub(super) struct CodeWindow {
     /// What comes before it; the last byte is the one before the instruction.
-    pub(super) before: [u8; 8],
+    pub(super) before: [u8; 32],
     /// The instruction, and what follows.
     pub(super) after: [u8; 16],
 }
@@ -105,7 +105,7 @@ mod tests {
         // SAFETY: the range is the array, which outlives the table.
         let table = unsafe { CodeTable::new([(start..start + 12, 0)]) };
         let window = CodeTable::window(table.find(start + 2).expect("inside"), start + 2);
-        assert_eq!(window.before, [0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(window.before[28..], [0, 0, 1, 2]);
         assert_eq!(window.after, [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 0, 0, 0, 0, 0]);
     }
 }

@@ -119,31 +119,14 @@ mod x86_64 {
     /// Tells by the machine code before and after the program counter where the frame is. The sequences are those of
     /// `gen_prologue_frame_setup`, `gen_epilogue_frame_restore` and the tail calls of cranelift-codegen 0.135, and of
     /// Winch's `prologue` and `epilogue`.
-    fn leaf_frame(before: &[u8; 8], after: &[u8; 16]) -> LeafFrame {
+    fn leaf_frame(before: &[u8; 32], after: &[u8; 16]) -> LeafFrame {
+        if let Some(moving) = moving_frame(before, after) {
+            return moving;
+        }
         match (before, after) {
             // Prologue: at `push rbp`, and at the `mov rbp, rsp` behind it.
             (_, [0x55, ..]) => LeafFrame::None,
             ([.., 0x55], [0x48, 0x89, 0xe5, ..]) => LeafFrame::Pushed,
-            // The rest of the prologue of a function that needs more stack arguments for a tail call than it was given:
-            // `mov rbp, rsp` a second time, then copies of both words of the frame by way of r11.
-            ([.., 0x48, 0x89, 0xe5], [0x4c, 0x8b, 0x5c | 0x9c, 0x24, ..]) => {
-                LeafFrame::Above(displacement(&after[2..]))
-            }
-            ([0x4c, 0x8b, 0x9c, 0x24, ..], [0x4c, 0x89, 0x1c, 0x24, ..]) => {
-                LeafFrame::Above(displacement(&before[2..]))
-            }
-            ([.., 0x4c, 0x8b, 0x5c, 0x24, _], [0x4c, 0x89, 0x1c, 0x24, ..]) => {
-                LeafFrame::Above(displacement(&before[5..]))
-            }
-            ([.., 0x4c, 0x89, 0x1c, 0x24], [0x4c, 0x8b, 0x5c | 0x9c, 0x24, ..]) => {
-                LeafFrame::HalfAbove(displacement(&after[2..]).wrapping_sub(8))
-            }
-            ([0x4c, 0x8b, 0x9c, 0x24, ..], [0x4c, 0x89, 0x5c, 0x24, 0x08, ..]) => {
-                LeafFrame::HalfAbove(displacement(&before[2..]).wrapping_sub(8))
-            }
-            ([.., 0x4c, 0x8b, 0x5c, 0x24, _], [0x4c, 0x89, 0x5c, 0x24, 0x08, ..]) => {
-                LeafFrame::HalfAbove(displacement(&before[5..]).wrapping_sub(8))
-            }
             // Epilogue: at `ret`, and after `mov rsp, rbp; pop rbp`.
             (_, [0xc3 | 0xc2, ..]) | ([.., 0x48, 0x89, 0xec, 0x5d], _) => LeafFrame::None,
             // A tail call that moves its return address after `pop rbp`: `mov r, [rsp]; mov [rsp + n], r; add rsp, n`.
@@ -151,7 +134,7 @@ mod x86_64 {
             (_, [0x48, 0x83, 0xc4, _, rest @ ..]) if is_jump(rest) => LeafFrame::None,
             (_, [0x48, 0x81, 0xc4, _, _, _, _, rest @ ..]) if is_jump(rest) => LeafFrame::None,
             // And its jump.
-            ([.., 0x48, 0x83, 0xc4, _] | [_, 0x48, 0x81, 0xc4, ..], _) if is_jump(after) => LeafFrame::None,
+            ([.., 0x48, 0x83, 0xc4, _] | [.., 0x48, 0x81, 0xc4, _, _, _, _], _) if is_jump(after) => LeafFrame::None,
             _ => LeafFrame::AtFramePointer,
         }
     }
@@ -161,15 +144,33 @@ mod x86_64 {
         matches!(code, [0xe9, ..] | [0xff, 0xe0..=0xe7, ..] | [0x41, 0xff, 0xe0..=0xe7, ..])
     }
 
-    /// The displacement of an instruction relative to rsp, from its `ModRM` byte on.
-    fn displacement(operand: &[u8]) -> u64 {
-        match *operand {
-            [0x9c, 0x24, a, b, c, d, ..] => u64::from(u32::from_le_bytes([a, b, c, d])),
-            [0x5c, 0x24, byte, ..] => u64::from(byte),
-            // Called with what is left of a short displacement.
-            [byte] | [0x24, byte] => u64::from(byte),
-            _ => 0,
+    /// The rest of the prologue of a function that needs more stack arguments for a tail call than it was given:
+    /// `sub rsp, n; mov rbp, rsp`, then copies of both words of the frame by way of r11: `mov r11, [rsp + n]`,
+    /// `mov [rsp], r11`, `mov r11, [rsp + n + 8]`, `mov [rsp + 8], r11`.
+    fn moving_frame(before: &[u8; 32], after: &[u8; 16]) -> Option<LeafFrame> {
+        // All but the first load or store r11, relative to rsp.
+        let [0x4c, 0x8b | 0x89, 0x1c | 0x5c | 0x9c, 0x24, ..] = after else { return None };
+        let mut code = [0; 48];
+        code[..32].copy_from_slice(before);
+        code[32..].copy_from_slice(after);
+        // With displacements of one byte or four.
+        for load in [5, 8] {
+            for (distance, is_half_done) in [(3, false), (3 + load, false), (7 + load, true), (7 + 2 * load, true)] {
+                let bytes = match code.get(32 - distance..) {
+                    Some([0x48, 0x89, 0xe5, 0x4c, 0x8b, 0x5c, 0x24, byte, ..]) if load == 5 => u64::from(*byte),
+                    Some([0x48, 0x89, 0xe5, 0x4c, 0x8b, 0x9c, 0x24, a, b, c, d, ..]) if load == 8 => {
+                        u64::from(u32::from_le_bytes([*a, *b, *c, *d]))
+                    }
+                    _ => continue,
+                };
+                let makes_room = matches!(code[..32 - distance], [.., 0x48, 0x83, 0xec, _])
+                    || matches!(code[..32 - distance], [.., 0x48, 0x81, 0xec, _, _, _, _]);
+                if makes_room {
+                    return Some(if is_half_done { LeafFrame::HalfAbove(bytes) } else { LeafFrame::Above(bytes) });
+                }
+            }
         }
+        None
     }
 
     #[cfg(test)]
@@ -186,7 +187,7 @@ mod x86_64 {
             let byte = |at: usize| flat.get(at).copied().unwrap_or(0x90);
             starts
                 .map(|start| {
-                    let before = std::array::from_fn(|index| (start + index).checked_sub(8).map_or(0x90, byte));
+                    let before = std::array::from_fn(|index| (start + index).checked_sub(32).map_or(0x90, byte));
                     leaf_frame(&before, &std::array::from_fn(|index| byte(start + index)))
                 })
                 .collect()
@@ -226,6 +227,10 @@ mod x86_64 {
                 &[0x4c, 0x89, 0x5c, 0x24, 0x08],
             ];
             assert_eq!(frames(&long), [Usual, Usual, Above(256), Above(256), HalfAbove(256), HalfAbove(256)]);
+            // Winch copies stack arguments with the same instructions.
+            let arguments: [&[u8]; 3] =
+                [&[0x48, 0x83, 0xec, 0x20], &[0x4c, 0x8b, 0x5c, 0x24, 0x40], &[0x4c, 0x89, 0x1c, 0x24]];
+            assert_eq!(frames(&arguments), [Usual, Usual, Usual]);
             let tail_call: [&[u8]; 7] = [
                 &[0x48, 0x83, 0xc4, 0x20],
                 &[0x48, 0x89, 0xec],
@@ -236,6 +241,8 @@ mod x86_64 {
                 &[0xff, 0xe0],
             ];
             assert_eq!(frames(&tail_call), [Usual, Usual, Usual, None, None, None, None]);
+            let far: [&[u8]; 2] = [&[0x48, 0x81, 0xc4, 0x00, 0x01, 0x00, 0x00], &[0xe9, 0x8e, 0xf9, 0xff, 0xff]];
+            assert_eq!(frames(&far), [None, None]);
         }
     }
 
@@ -326,7 +333,7 @@ mod aarch64 {
             let bytes = code.after.get(index * 4..index * 4 + 4).and_then(|bytes| bytes.try_into().ok());
             bytes.map_or(0, u32::from_le_bytes)
         };
-        let [e, f, g, h, a, b, c, d] = code.before;
+        let [.., e, f, g, h, a, b, c, d] = code.before;
         let before = u32::from_le_bytes([a, b, c, d]);
         let two_before = u32::from_le_bytes([e, f, g, h]);
         if instruction(0) == SET_FRAME_POINTER && before == PUSH_FRAME {
