@@ -22,6 +22,9 @@ pub enum LossReason {
     NoRoomOnStack,
     /// Signal sampler: the signal came while the thread was at work for the sampler itself.
     Interrupted,
+    /// Signal sampler: the sample before took so long, for instance because of a deep recursion, that the guest was left
+    /// to run first. What this one stands for is in the next.
+    Overload,
     /// Signal sampler: the stack could not be walked as far as to any code that the recorder may show.
     UnreadableStack,
     /// Signal sampler: the system refused a timer to a thread; counts the times that a guest became active on it.
@@ -37,6 +40,7 @@ impl LossReason {
             Self::BufferFull => "buffer-full",
             Self::NoRoomOnStack => "no-room-on-stack",
             Self::Interrupted => "interrupted",
+            Self::Overload => "overload",
             Self::UnreadableStack => "unreadable-stack",
             Self::NoTimer => "no-timer",
         }

@@ -3,6 +3,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "test support")]
 
 pub mod firefox;
+pub mod guests;
 
 use std::path::{Path, PathBuf};
 

@@ -19,6 +19,9 @@ pub(super) struct Core {
     pub(super) interval: Duration,
     /// Nanoseconds after which a sample is late.
     pub(super) late: u64,
+    /// Ticks of the processor's counter that the longest walk may take. A handler that seems to take longer was itself
+    /// interrupted.
+    pub(super) longest: u64,
     show_host: bool,
     /// Reading of the monotonic clock at the start.
     start: u64,
@@ -33,6 +36,23 @@ pub(super) struct Core {
     pub(super) ticks: Mutex<HandlerTicks>,
     /// Whether some thread has been armed since the collector went to sleep.
     work: (Mutex<bool>, Condvar),
+}
+
+/// A walk of the most frames there can be takes less.
+const LONGEST_WALK: Duration = Duration::from_micros(500);
+
+/// About how many ticks of the processor's counter pass in `time`. Takes as long as it takes to find out.
+fn ticks_in(time: Duration) -> u64 {
+    let (ticks, start) = (clocks::ticks(), clocks::monotonic());
+    loop {
+        let passed = clocks::monotonic().saturating_sub(start);
+        if passed >= 20_000 {
+            let ticks = clocks::ticks().wrapping_sub(ticks);
+            let product = u128::from(ticks) * time.as_nanos() / u128::from(passed);
+            return u64::try_from(product).unwrap_or(u64::MAX);
+        }
+        std::hint::spin_loop();
+    }
 }
 
 impl Core {
@@ -55,6 +75,7 @@ impl Core {
             signal,
             interval,
             late: nanos.saturating_add(nanos / 2),
+            longest: ticks_in(LONGEST_WALK),
             show_host,
             start,
             code: table,

@@ -13,6 +13,10 @@ use crate::samples::LossReason;
 /// less left, the sample is lost.
 const ROOM: u64 = 16 * 1024;
 
+/// How many times as long as a sample took the guest runs before the next one: whatever the stack and the interval are,
+/// it goes on, with three quarters of the time at least.
+const PAUSE: u64 = 3;
+
 /// Takes a sample of the interrupted thread, if the signal is from the timer of one of its states.
 pub(super) extern "C" fn on_signal(_: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let begin = clocks::ticks();
@@ -31,8 +35,14 @@ pub(super) extern "C" fn on_signal(_: c_int, info: *mut libc::siginfo_t, context
             // Whoever stops the recorder sees either this flag, and waits, or is seen by what comes next.
             state.in_handler.store(true, Ordering::SeqCst);
             if !state.core.is_stopped() {
-                signal(state, context);
-                state.cost.add(clocks::ticks().wrapping_sub(begin));
+                signal(state, context, begin);
+                let end = clocks::ticks();
+                let cost = end.wrapping_sub(begin);
+                state.cost.add(cost);
+                let pause_until = end.saturating_add(cost.min(state.core.longest).saturating_mul(PAUSE));
+                if pause_until > state.pause_until.load(Ordering::Relaxed) {
+                    state.pause_until.store(pause_until, Ordering::Relaxed);
+                }
             }
             state.in_handler.store(false, Ordering::SeqCst);
         }
@@ -41,14 +51,16 @@ pub(super) extern "C" fn on_signal(_: c_int, info: *mut libc::siginfo_t, context
     unsafe { *errno = saved };
 }
 
-fn signal(state: &ThreadState, context: &libc::ucontext_t) {
+fn signal(state: &ThreadState, context: &libc::ucontext_t, begin: u64) {
     if !state.is_active() {
         state.idle_signal();
         return;
     }
     state.active_signal();
     state.taken.fetch_add(1, Ordering::Relaxed);
-    let outcome = if has_room(state) {
+    let outcome = if begin < state.pause_until.load(Ordering::Relaxed) {
+        Err(LossReason::Overload)
+    } else if has_room(state) {
         // SAFETY: on the thread of the state, in a handler that its own signal does not interrupt: it was installed
         // without `SA_NODEFER`.
         let outcome = unsafe { state.shared.from_handler(|shared| sample(state, shared, context)) };

@@ -38,12 +38,14 @@ impl Instrumentation {
         context: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
+        // Before the task becomes active: no time may count twice.
+        let now = clocks::monotonic();
         let Some(entered) = sampler.enter() else { return poll(context) };
         if sampler.core.counts_cpu() {
             // Waiting costs no CPU time.
             return poll(context);
         }
-        self.end_wait(&entered.state, log);
+        self.end_wait(now, &entered.state, log);
         let hook = Hook {
             waker: context.waker(),
             state: &entered.state,
@@ -65,18 +67,18 @@ impl Instrumentation {
 
     /// The task will not be polled again.
     pub(in super::super) fn dropped(&mut self, sampler: &SignalSampler, log: &Mutex<SampleLog>) {
+        let now = clocks::monotonic();
         if self.suspended.is_some()
             && let Some(entered) = sampler.enter()
         {
-            self.end_wait(&entered.state, log);
+            self.end_wait(now, &entered.state, log);
         }
     }
 
-    /// The task runs again, on the thread of `state`.
-    fn end_wait(&mut self, state: &ThreadState, log: &Mutex<SampleLog>) {
+    /// The task runs again since `now`, on the thread of `state`.
+    fn end_wait(&mut self, now: u64, state: &ThreadState, log: &Mutex<SampleLog>) {
         let core = &state.core;
         let Some(since) = self.suspended.take() else { return };
-        let now = clocks::monotonic();
         self.due = self.due.saturating_add(now.saturating_sub(since));
         if u128::from(self.due) < core.interval.as_nanos() || core.is_stopped() {
             return;

@@ -37,8 +37,13 @@ fn mark() -> usize {
 }
 
 /// The reasons for which the handler loses samples, each with its counter in [`ThreadState::lost`].
-pub(super) const HANDLER_LOSSES: [LossReason; 4] =
-    [LossReason::BufferFull, LossReason::NoRoomOnStack, LossReason::Interrupted, LossReason::UnreadableStack];
+pub(super) const HANDLER_LOSSES: [LossReason; 5] = [
+    LossReason::BufferFull,
+    LossReason::NoRoomOnStack,
+    LossReason::Interrupted,
+    LossReason::Overload,
+    LossReason::UnreadableStack,
+];
 
 /// One thread, as one recorder profiles it.
 pub(super) struct ThreadState {
@@ -64,6 +69,8 @@ pub(super) struct ThreadState {
     pub(super) taken: AtomicU64,
     pub(super) lost: [AtomicU64; HANDLER_LOSSES.len()],
     pub(super) cost: CostHistogram,
+    /// Reading of the processor's counter until which the guest has to be left alone.
+    pub(super) pause_until: AtomicU64,
     /// The next state of the same thread.
     next: AtomicPtr<ThreadState>,
 }
@@ -118,6 +125,7 @@ impl ThreadState {
                 taken: AtomicU64::new(0),
                 lost: Default::default(),
                 cost: CostHistogram::default(),
+                pause_until: AtomicU64::new(0),
                 next: AtomicPtr::new(std::ptr::null_mut()),
             }
         });

@@ -1,0 +1,472 @@
+//! The signal sampler: what its stacks show, whose time they count, and what it leaves behind. In a process of its own,
+//! because signals belong to the process.
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#![allow(missing_docs, unsafe_code, reason = "tests")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use support::guests::{Guest, Host, own_share, shows_host, stacks};
+use wasmtime::component::{Component, Linker, Val};
+use wasmtime::{Engine, Store, StoreContextMut};
+use witprof::export::write_firefox;
+use witprof::{
+    Error, FunctionKind, Layer, Profile, Recorder, RecorderBuilder, SamplerChoice, SamplerKind, SamplingClock,
+    SignalProblem, SymbolMap,
+};
+
+const INTERVAL: Duration = Duration::from_micros(250);
+
+fn component(name: &str) -> Component {
+    support::component(&Engine::default(), &support::guests::bytes(name))
+}
+
+fn builder(component: &Component, interval: Duration) -> RecorderBuilder {
+    let map = SymbolMap::builder("guest").component(component).expect("a map");
+    Recorder::builder(interval).sampler(SamplerChoice::Signal).component(Arc::new(map), component)
+}
+
+/// Calls `work` with an active guest until `time` has passed.
+fn record(recorder: &Recorder, time: Duration, mut work: impl FnMut()) -> Profile {
+    let start = Instant::now();
+    let active = recorder.enter();
+    while start.elapsed() < time {
+        work();
+    }
+    drop(active);
+    check(recorder.finish())
+}
+
+/// The share of `cpu` of the guest `boundary`, and of what it calls.
+fn computing(profile: &Profile) -> f64 {
+    ["cpu", "mix", "fib"].iter().map(|name| own_share(profile, name)).sum()
+}
+
+/// What must be true of any profile.
+fn check(profile: Profile) -> Profile {
+    let counts = profile.counts();
+    assert_eq!(counts.taken, counts.kept + counts.lost.values().sum::<u64>(), "{counts:?}");
+    let samples = profile.threads().iter().flat_map(|thread| &thread.samples);
+    assert_eq!(samples.clone().map(|sample| sample.count).sum::<u64>(), counts.kept);
+    assert!(samples.clone().all(|sample| sample.cpu <= sample.wall));
+    assert!(profile.threads().iter().all(|thread| thread.samples.is_sorted_by_key(|sample| sample.time)));
+    let mut json = Vec::new();
+    write_firefox(&profile, &mut json).expect("writing to memory");
+    support::firefox::validate(&serde_json::from_slice(&json).expect("valid JSON"));
+    profile
+}
+
+#[test]
+fn stacks_go_from_the_export_through_adapters_and_trampolines() {
+    let component = component("strings");
+    let recorder = builder(&component, INTERVAL).start().expect("a recorder");
+    assert_eq!(recorder.sampler(), SamplerKind::Signal);
+    let mut guest = Guest::new(&component, Host::default());
+    let profile = record(&recorder, Duration::from_millis(600), || _ = guest.call("run", &[]));
+    let counts = profile.counts();
+    assert!(counts.kept > 500 && counts.truncated == 0, "{counts:?}");
+    assert!(!shows_host(&profile));
+    let inside = stacks(&profile).into_iter().filter(|(stack, _)| stack.len() > 1).collect::<Vec<_>>();
+    // Between two calls the host is on its own.
+    assert!(inside.len() * 2 > usize::try_from(counts.kept).expect("small"), "{inside:?}");
+    for (stack, _) in &inside {
+        assert_eq!(stack[0], "run", "{stack:?}");
+    }
+    let kinds: BTreeSet<FunctionKind> = profile.functions().iter().map(|function| function.kind).collect();
+    for kind in [FunctionKind::Guest, FunctionKind::Adapter, FunctionKind::Entry, FunctionKind::Transcoder] {
+        assert!(kinds.contains(&kind), "no {kind:?} in {kinds:?}");
+    }
+    // The host is seen inside of what it is called by.
+    let in_host = inside.iter().filter(|(stack, _)| stack.last().is_some_and(|leaf| leaf == "host")).count();
+    assert!(in_host > 10, "{in_host}");
+}
+
+#[test]
+fn host_frames_are_shown_if_asked_for_and_only_then() {
+    let component = component("boundary");
+    let run = |builder: RecorderBuilder| {
+        let recorder = builder.start().expect("a recorder");
+        let mut guest = Guest::new(&component, Host { wait: Duration::from_millis(1) });
+        record(&recorder, Duration::from_millis(200), || _ = guest.call("host-calls", &[10]))
+    };
+    let json = |profile: &Profile| {
+        let mut json = Vec::new();
+        write_firefox(profile, &mut json).expect("writing to memory");
+        String::from_utf8(json).expect("UTF-8")
+    };
+    let executable = std::env::current_exe().expect("a path");
+    let executable = executable.file_name().expect("a name").to_string_lossy();
+
+    let hidden = run(builder(&component, INTERVAL));
+    assert!(!shows_host(&hidden) && !json(&hidden).contains(&*executable));
+    let waiting = |stack: &[String]| stack.ends_with(&["note".to_owned(), "host".to_owned()]);
+    let inside: Duration = stacks(&hidden).iter().filter(|(stack, _)| waiting(stack)).map(|(_, wall)| *wall).sum();
+    assert!(inside > hidden.wall_time() / 2, "{inside:?} of {:?}", hidden.wall_time());
+    // All that is known of the host is that there is one.
+    for library in hidden.libraries().iter().filter(|library| library.layer == Layer::Host) {
+        assert_eq!(library.name, "host");
+    }
+
+    let shown = run(builder(&component, INTERVAL).show_host_frames());
+    assert!(shows_host(&shown) && json(&shown).contains(&*executable));
+    let (stack, _) = stacks(&shown).into_iter().find(|(stack, _)| stack.contains(&"note".to_owned())).expect("a stack");
+    let note = stack.iter().position(|name| name == "note").expect("the import");
+    let entry = stack.iter().position(|name| name == "host-calls").expect("the export");
+    assert!(entry > 3, "the host around the guest: {stack:?}");
+    assert!(stack[note..].iter().any(|name| name.contains("sleep")), "the host inside the import: {stack:?}");
+}
+
+#[test]
+fn time_is_divided_as_it_was_spent() {
+    let component = component("straight");
+    let shares = |a: u32| {
+        let recorder = builder(&component, INTERVAL).start().expect("a recorder");
+        let mut guest = Guest::new(&component, Host::default());
+        let mut rounds = 0;
+        let profile = record(&recorder, Duration::from_millis(1500), || {
+            // Never the same length twice in a row: a guest that does the same over and over may keep step with a timer.
+            rounds = (rounds + 61) % 257;
+            let unit = 300 + rounds;
+            guest.call("phases", &[a * unit, 50 * unit, 20 * unit]);
+        });
+        ["phase_a", "phase_b", "phase_c"].map(|name| 100.0 * own_share(&profile, name))
+    };
+    let close = |found: [f64; 3], expected: [f64; 3]| {
+        let is_close = found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() <= 2.0);
+        assert!(is_close, "{found:?} instead of {expected:?}");
+    };
+    close(shares(30), [30.0, 50.0, 20.0]);
+    // One phase twice as long.
+    close(shares(60), [60.0 / 1.3, 50.0 / 1.3, 20.0 / 1.3]);
+}
+
+#[test]
+fn straight_line_code_is_sampled_where_it_runs() {
+    let component = component("straight");
+    let recorder = builder(&component, INTERVAL).start().expect("a recorder");
+    let mut guest = Guest::new(&component, Host::default());
+    let profile = record(&recorder, Duration::from_millis(500), || _ = guest.call("straight", &[20_000]));
+    // A function without loops or calls: the epoch sampler sees its first instruction only.
+    assert!(own_share(&profile, "straight") > 0.9, "{}", own_share(&profile, "straight"));
+    let places: BTreeSet<_> = profile
+        .frames()
+        .iter()
+        .filter(|frame| profile.functions()[frame.function.index()].name == "straight")
+        .map(|frame| frame.point)
+        .collect();
+    assert!(places.len() > 50, "{places:?}");
+}
+
+#[test]
+fn samples_add_up_to_the_clocks() {
+    let component = component("boundary");
+    let recorder = builder(&component, Duration::from_millis(1)).start().expect("a recorder");
+    let mut working = Guest::new(&component, Host::default());
+    let mut waiting = Guest::new(&component, Host { wait: Duration::from_millis(20) });
+    let cpu = || rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let nanos = |time: rustix::time::Timespec| time.tv_sec * 1_000_000_000 + time.tv_nsec;
+    let (start, start_cpu) = (Instant::now(), nanos(cpu()));
+    let active = recorder.enter();
+    for _ in 0..20 {
+        waiting.call("host-calls", &[2]);
+        working.call("cpu", &[1_000_000]);
+    }
+    drop(active);
+    let (wall, cpu) = (start.elapsed(), Duration::from_nanos((nanos(cpu()) - start_cpu).unsigned_abs()));
+    let profile = check(recorder.finish());
+    let close = |found: Duration, expected: Duration| {
+        // What comes after the last sample is in none.
+        let slack = expected / 100 + Duration::from_millis(2);
+        assert!(found.abs_diff(expected) <= slack, "{found:?} instead of {expected:?}");
+    };
+    close(profile.wall_time(), wall);
+    close(profile.cpu_time(), cpu);
+    assert!(profile.wall_time() > profile.cpu_time() * 3 / 2, "it waited {:?} of {wall:?}", wall - cpu);
+    // Waiting is charged to the import that waits.
+    let in_note = |(stack, wall): (Vec<String>, Duration)| stack.contains(&"note".to_owned()).then_some(wall);
+    let noted: Duration = stacks(&profile).into_iter().filter_map(in_note).sum();
+    assert!(noted.abs_diff(Duration::from_millis(800)) < wall - cpu, "{noted:?}");
+    assert!(noted >= Duration::from_millis(790), "{noted:?}");
+}
+
+#[test]
+fn activations_shorter_than_an_interval_are_sampled_in_proportion() {
+    let component = component("boundary");
+    let recorder = builder(&component, Duration::from_millis(2)).start().expect("a recorder");
+    let mut guest = Guest::new(&component, Host::default());
+    let start = Instant::now();
+    let mut active_time = Duration::ZERO;
+    while start.elapsed() < Duration::from_secs(1) {
+        let active = recorder.enter();
+        let entered = Instant::now();
+        guest.call("cpu", &[20_000]);
+        active_time += entered.elapsed();
+        drop(active);
+        // As long again without a guest: none of it may be recorded.
+        let idle = Instant::now();
+        while idle.elapsed() < entered.elapsed() / 2 {
+            std::hint::spin_loop();
+        }
+    }
+    let profile = check(recorder.finish());
+    assert!(profile.counts().kept > 50, "{:?}", profile.counts());
+    let (found, expected) = (profile.wall_time(), active_time);
+    assert!(found.abs_diff(expected) < expected / 20, "{found:?} instead of {expected:?}");
+}
+
+#[test]
+fn the_middle_of_a_deep_recursion_is_left_out() {
+    let component = component("deep");
+    let recorder = builder(&component, INTERVAL).start().expect("a recorder");
+    let mut guest = Guest::new(&component, Host::default());
+    let profile = record(&recorder, Duration::from_millis(300), || _ = guest.call("descend", &[5000, 3_000_000]));
+    let (stack, _) = stacks(&profile).into_iter().max_by_key(|(stack, _)| stack.len()).expect("samples");
+    assert!((500..=520).contains(&stack.len()), "{}", stack.len());
+    assert_eq!(stack.iter().filter(|name| *name == "(frames left out)").count(), 1);
+    assert_eq!((stack[0].as_str(), stack[stack.len() - 1].as_str()), ("descend", "spin"));
+    assert_eq!(profile.counts().truncated, 0);
+}
+
+#[test]
+fn the_cpu_clock_does_not_count_waiting() {
+    let component = component("boundary");
+    let recorder = builder(&component, Duration::from_millis(1)).clock(SamplingClock::Cpu).start().expect("a recorder");
+    let mut working = Guest::new(&component, Host::default());
+    let mut waiting = Guest::new(&component, Host { wait: Duration::from_millis(50) });
+    let profile = record(&recorder, Duration::from_millis(600), || {
+        waiting.call("host-calls", &[2]);
+        working.call("cpu", &[20_000_000]);
+    });
+    assert!(profile.counts().kept > 5, "{:?}", profile.counts());
+    assert_eq!(profile.wall_time(), profile.cpu_time());
+    assert!(profile.wall_time() < profile.elapsed() * 3 / 4, "{:?} of {:?}", profile.wall_time(), profile.elapsed());
+    assert!(own_share(&profile, "host") < 0.2);
+}
+
+#[test]
+fn guests_that_were_not_registered_are_not_shown() {
+    let (shown, other) = (component("boundary"), component("straight"));
+    let recorder = builder(&shown, INTERVAL).start().expect("a recorder");
+    let mut shown = Guest::new(&shown, Host::default());
+    let mut other = Guest::new(&other, Host::default());
+    let profile = record(&recorder, Duration::from_millis(300), || {
+        shown.call("cpu", &[100_000]);
+        other.call("straight", &[2_000]);
+    });
+    assert!(computing(&profile) > 0.1, "{}", computing(&profile));
+    let names: Vec<&str> = profile.functions().iter().map(|function| function.name.as_str()).collect();
+    assert!(!names.iter().any(|name| name.contains("straight")), "{names:?}");
+}
+
+#[test]
+fn threads_are_sampled_while_a_guest_is_active_on_them() {
+    let component = component("boundary");
+    let recorder = builder(&component, INTERVAL).start().expect("a recorder");
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let (recorder, component) = (&recorder, &component);
+            let work = move || {
+                let mut guest = Guest::new(component, Host::default());
+                let start = Instant::now();
+                while start.elapsed() < Duration::from_millis(300) {
+                    let _active = recorder.enter();
+                    guest.call("crossings", &[1000]);
+                }
+            };
+            std::thread::Builder::new().name(format!("worker {number}")).spawn_scoped(scope, work).expect("a thread");
+        }
+        // A thread without a guest.
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(200) {
+            std::hint::spin_loop();
+        }
+    });
+    let profile = check(recorder.finish());
+    let names: BTreeSet<&str> = profile.threads().iter().map(|thread| thread.name.as_str()).collect();
+    assert_eq!(names, BTreeSet::from(["worker 0", "worker 1", "worker 2", "worker 3"]));
+}
+
+/// An async host, of which `note` waits without blocking.
+fn async_linker(engine: &Engine) -> Linker<()> {
+    let mut linker = Linker::new(engine);
+    let mut host = linker.instance("test:host/host").expect("an instance");
+    host.func_wrap_async("note", |_: StoreContextMut<'_, ()>, (x,): (u32,)| {
+        Box::new(async move {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Ok((x.wrapping_add(1),))
+        })
+    })
+    .expect("note");
+    linker
+}
+
+async fn call_async(component: &Component, name: &str, argument: u32) -> Val {
+    let mut store = Store::new(component.engine(), ());
+    let instance =
+        async_linker(component.engine()).instantiate_async(&mut store, component).await.expect("an instance");
+    let function = instance.get_func(&mut store, name).expect("the function");
+    let mut results = [Val::U64(0)];
+    function.call_async(&mut store, &[Val::U32(argument)], &mut results).await.expect("a call");
+    results[0].clone()
+}
+
+#[test]
+fn an_async_guest_waits_in_its_import() {
+    let component = component("boundary");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
+    let recorder = builder(&component, INTERVAL).start().expect("a recorder");
+    let start = Instant::now();
+    runtime.block_on(recorder.instrument(async {
+        assert_eq!(call_async(&component, "host-calls", 40).await, Val::U64(40 * 41 / 2));
+        call_async(&component, "cpu", 10_000_000).await;
+    }));
+    let elapsed = start.elapsed();
+    let profile = check(recorder.finish());
+    let stacks = stacks(&profile);
+    let waits = |stack: &[String]| stack.ends_with(&["note".to_owned(), "suspended".to_owned()]);
+    let waited: Duration = stacks.iter().filter(|(stack, _)| waits(stack)).map(|(_, wall)| *wall).sum();
+    // Forty times five milliseconds; timers are late, never early.
+    assert!(waited >= Duration::from_millis(200) && waited < elapsed, "{waited:?} of {elapsed:?}: {stacks:#?}");
+    // The guest runs on a fiber, and is seen there.
+    assert!(computing(&profile) > 0.5, "{}", computing(&profile));
+    assert!(stacks.iter().filter(|(stack, _)| waits(stack)).all(|(stack, _)| stack[0] == "host-calls"));
+    assert_eq!(profile.counts().truncated, 0);
+    assert!(profile.wall_time() <= elapsed + INTERVAL, "{:?} of {elapsed:?}", profile.wall_time());
+    assert!(profile.wall_time() >= elapsed * 9 / 10, "{:?} of {elapsed:?}", profile.wall_time());
+}
+
+#[test]
+fn tasks_that_move_between_threads_are_sampled() {
+    let component = Arc::new(component("boundary"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("tokio");
+    let recorder = Arc::new(builder(&component, INTERVAL).start().expect("a recorder"));
+    let tasks: Vec<_> = (0..20)
+        .map(|_| {
+            let (component, recorder) = (Arc::clone(&component), Arc::clone(&recorder));
+            runtime.spawn(async move {
+                let call = async {
+                    (call_async(&component, "host-calls", 10).await, call_async(&component, "cpu", 500_000).await)
+                };
+                recorder.instrument(call).await
+            })
+        })
+        .collect();
+    // Some are cancelled while they wait.
+    for task in &tasks[15..] {
+        task.abort();
+    }
+    for task in &mut tasks.into_iter().take(15) {
+        assert_eq!(runtime.block_on(task).expect("a task").0, Val::U64(55));
+    }
+    drop(runtime);
+    let profile = check(recorder.finish());
+    let waits = |stack: &[String]| stack.ends_with(&["note".to_owned(), "suspended".to_owned()]);
+    let waited: Duration = stacks(&profile).iter().filter(|(stack, _)| waits(stack)).map(|(_, wall)| *wall).sum();
+    // Each of fifteen waits ten times, all at once.
+    assert!(waited >= Duration::from_millis(15 * 50), "{waited:?}");
+    assert!(computing(&profile) > 0.3, "{}", computing(&profile));
+}
+
+extern "C" fn foreign(_: libc::c_int) {}
+
+fn disposition(signal: libc::c_int) -> usize {
+    // SAFETY: all-zero bytes are a valid action, and nothing is changed.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        assert_eq!(libc::sigaction(signal, std::ptr::null(), &raw mut action), 0);
+        action.sa_sigaction
+    }
+}
+
+#[test]
+fn a_handler_of_somebody_else_is_left_alone() {
+    let signal = libc::SIGUSR2;
+    let handler = foreign as extern "C" fn(libc::c_int) as usize;
+    // SAFETY: the handler does nothing.
+    unsafe { libc::signal(signal, handler) };
+    let component = component("boundary");
+    let error = builder(&component, INTERVAL).signal(signal).start().expect_err("a foreign handler");
+    assert!(matches!(error, Error::Signal { problem: SignalProblem::Taken { .. } }), "{error}");
+    assert_eq!(disposition(signal), handler);
+    let error = builder(&component, INTERVAL).signal(libc::SIGKILL).start().expect_err("not to be handled");
+    assert!(matches!(error, Error::Signal { problem: SignalProblem::Refused { .. } }), "{error}");
+    // Where epochs would do, they do.
+    let engine = support::engine();
+    let epochs = support::component(&engine, &support::guests::bytes("boundary"));
+    let recorder = builder(&epochs, INTERVAL).signal(signal).sampler(SamplerChoice::Auto).start().expect("a recorder");
+    assert_eq!(recorder.sampler(), SamplerKind::Epoch);
+    assert!(matches!(recorder.fallback(), Some(SignalProblem::Taken { .. })));
+}
+
+/// The POSIX timers of this process that send `signal`.
+fn timers(signal: libc::c_int) -> Option<usize> {
+    let timers = std::fs::read_to_string("/proc/self/timers").ok()?;
+    Some(timers.lines().filter(|line| line.starts_with(&format!("signal: {signal}/"))).count())
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let signal = libc::SIGURG;
+    let component = component("boundary");
+    assert_eq!(disposition(signal), libc::SIG_DFL);
+    let start = || builder(&component, INTERVAL).signal(signal).start().expect("a recorder");
+    let (first, second) = (start(), start());
+    let mut guest = Guest::new(&component, Host::default());
+    let active = (first.enter(), second.enter());
+    guest.call("cpu", &[20_000_000]);
+    assert!(timers(signal).is_none_or(|timers| timers == 2));
+    let profile = check(first.finish());
+    assert!(profile.counts().kept > 10);
+    assert_ne!(disposition(signal), libc::SIG_DFL, "the second is still at work");
+    guest.call("cpu", &[20_000_000]);
+    let again = first.finish();
+    assert_eq!((profile.counts(), profile.wall_time()), (again.counts(), again.wall_time()));
+    // Dropped with guests active, and without a word.
+    drop(second);
+    assert_eq!(disposition(signal), libc::SIG_DFL);
+    assert!(timers(signal).is_none_or(|timers| timers == 0));
+    guest.call("cpu", &[1_000_000]);
+    drop(active);
+    drop(first.enter());
+}
+
+#[test]
+fn an_idle_thread_is_not_woken() {
+    let signal = libc::SIGWINCH;
+    let component = component("boundary");
+    let recorder = builder(&component, INTERVAL).signal(signal).start().expect("a recorder");
+    let mut guest = Guest::new(&component, Host::default());
+    let active = recorder.enter();
+    guest.call("cpu", &[5_000_000]);
+    drop(active);
+    // A sleep is interrupted by each signal, and returns how much of it was left.
+    let sleep = |time: libc::timespec| {
+        let mut left = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: both pointers are to live values.
+        let result = unsafe { libc::nanosleep(&raw const time, &raw mut left) };
+        (result != 0).then_some(left)
+    };
+    let mut interruptions = 0;
+    let mut left = Some(libc::timespec { tv_sec: 0, tv_nsec: 200_000_000 });
+    while let Some(rest) = left {
+        left = sleep(rest);
+        interruptions += u32::from(left.is_some());
+    }
+    assert!(interruptions <= 2, "{interruptions}");
+    check(recorder.finish());
+}
+
+#[test]
+fn interpreted_code_is_refused() {
+    let mut config = wasmtime::Config::new();
+    config.target("pulley64").expect("a target").epoch_interruption(true);
+    let engine = Engine::new(&config).expect("a configuration that Wasmtime supports here");
+    let component = support::component(&engine, &support::guests::bytes("boundary"));
+    let error = builder(&component, INTERVAL).start().expect_err("no machine code");
+    assert!(matches!(error, Error::Signal { problem: SignalProblem::Interpreter { .. } }), "{error}");
+    let recorder = builder(&component, INTERVAL).sampler(SamplerChoice::Auto).start().expect("a recorder");
+    assert_eq!(recorder.sampler(), SamplerKind::Epoch);
+}
