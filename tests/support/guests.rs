@@ -41,7 +41,13 @@ pub struct Guest {
 
 impl Guest {
     pub fn new(component: &Component, host: Host) -> Self {
+        Self::with(component, host, |_| {})
+    }
+
+    /// The same, with a store that `prepare` has seen first.
+    pub fn with(component: &Component, host: Host, prepare: impl FnOnce(&mut Store<Host>)) -> Self {
         let mut store = Store::new(component.engine(), host);
+        prepare(&mut store);
         let instance = linker(component.engine()).instantiate(&mut store, component).expect("an instance");
         Self { store, instance }
     }
