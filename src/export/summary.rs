@@ -30,7 +30,7 @@ fn summary(profile: &Profile, functions: usize, out: &mut dyn Write) -> io::Resu
     }
     let wall = profile.wall_time();
     writeln!(out)?;
-    writeln!(
+    write!(
         out,
         "{} sampled of {} elapsed, {} of it on the CPU; {} sampler, every {:?}",
         seconds(wall),
@@ -39,6 +39,10 @@ fn summary(profile: &Profile, functions: usize, out: &mut dyn Write) -> io::Resu
         profile.sampler().name(),
         profile.interval(),
     )?;
+    match profile.handler_cost() {
+        Some(cost) => writeln!(out, ", at {:.2} µs a sample", cost.median().as_secs_f64() * 1e6)?,
+        None => writeln!(out)?,
+    }
     if counts.kept == 0 {
         writeln!(
             out,

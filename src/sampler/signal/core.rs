@@ -19,9 +19,8 @@ pub(super) struct Core {
     pub(super) interval: Duration,
     /// Nanoseconds after which a sample is late.
     pub(super) late: u64,
-    /// Ticks of the processor's counter that the longest walk may take. A handler that seems to take longer was itself
-    /// interrupted.
-    pub(super) longest: u64,
+    /// Ticks of the processor's counter in a microsecond, about.
+    ticks_per_microsecond: u64,
     show_host: bool,
     /// Reading of the monotonic clock at the start.
     start: u64,
@@ -38,18 +37,14 @@ pub(super) struct Core {
     work: (Mutex<bool>, Condvar),
 }
 
-/// A walk of the most frames there can be takes less.
-const LONGEST_WALK: Duration = Duration::from_micros(500);
-
-/// About how many ticks of the processor's counter pass in `time`. Takes as long as it takes to find out.
-fn ticks_in(time: Duration) -> u64 {
+/// About how many ticks of the processor's counter pass in a microsecond. Takes as long as it takes to find out.
+fn ticks_per_microsecond() -> u64 {
+    const MEASURED: u64 = 20_000;
     let (ticks, start) = (clocks::ticks(), clocks::monotonic());
     loop {
         let passed = clocks::monotonic().saturating_sub(start);
-        if passed >= 20_000 {
-            let ticks = clocks::ticks().wrapping_sub(ticks);
-            let product = u128::from(ticks) * time.as_nanos() / u128::from(passed);
-            return u64::try_from(product).unwrap_or(u64::MAX);
+        if passed >= MEASURED {
+            return clocks::ticks().wrapping_sub(ticks).saturating_mul(1000) / passed;
         }
         std::hint::spin_loop();
     }
@@ -75,7 +70,7 @@ impl Core {
             signal,
             interval,
             late: nanos.saturating_add(nanos / 2),
-            longest: ticks_in(LONGEST_WALK),
+            ticks_per_microsecond: ticks_per_microsecond(),
             show_host,
             start,
             code: table,
@@ -91,6 +86,12 @@ impl Core {
 
     pub(super) fn scene<'s>(&'s self, thread: &ThreadState) -> Scene<'s> {
         Scene { code: &self.code, host: &self.host, thread_stack: thread.stack.clone(), show_host: self.show_host }
+    }
+
+    /// The most ticks that a walk of so many frames takes on a slow machine. What takes longer was interrupted meanwhile.
+    pub(super) fn longest_walk(&self, frames: usize) -> u64 {
+        let microseconds = 10 + frames as u64 / 16;
+        self.ticks_per_microsecond.saturating_mul(microseconds)
     }
 
     /// Whether samples stand for CPU time alone.

@@ -1,7 +1,7 @@
 //! The signal handler. It keeps the contract at the top of the folder.
 
 use std::ffi::{c_int, c_void};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::clocks;
 use super::ring::SampleHeader;
@@ -36,15 +36,8 @@ pub(super) extern "C" fn on_signal(_: c_int, info: *mut libc::siginfo_t, context
             state.in_handler.store(true, Ordering::SeqCst);
             if !state.core.is_stopped() {
                 signal(state, context, begin);
-                let end = clocks::ticks();
-                let cost = end.wrapping_sub(begin);
-                state.cost.add(cost);
-                let pause_until = end.saturating_add(cost.min(state.core.longest).saturating_mul(PAUSE));
-                if pause_until > state.pause_until.load(Ordering::Relaxed) {
-                    state.pause_until.store(pause_until, Ordering::Relaxed);
-                }
             }
-            state.in_handler.store(false, Ordering::SeqCst);
+            state.in_handler.store(false, Ordering::Release);
         }
     }
     // SAFETY: as above.
@@ -57,13 +50,13 @@ fn signal(state: &ThreadState, context: &libc::ucontext_t, begin: u64) {
         return;
     }
     state.active_signal();
-    state.taken.fetch_add(1, Ordering::Relaxed);
+    increment(&state.taken);
     let outcome = if begin < state.pause_until.load(Ordering::Relaxed) {
         Err(LossReason::Overload)
     } else if has_room(state) {
         // SAFETY: on the thread of the state, in a handler that its own signal does not interrupt: it was installed
         // without `SA_NODEFER`.
-        let outcome = unsafe { state.shared.from_handler(|shared| sample(state, shared, context)) };
+        let outcome = unsafe { state.shared.from_handler(|shared| sample_and_pause(state, shared, context, begin)) };
         outcome.unwrap_or(Err(LossReason::Interrupted))
     } else {
         Err(LossReason::NoRoomOnStack)
@@ -71,6 +64,22 @@ fn signal(state: &ThreadState, context: &libc::ucontext_t, begin: u64) {
     if let Err(reason) = outcome {
         state.lose(reason);
     }
+}
+
+/// Takes a sample, and sees to it that the guest goes on afterwards.
+fn sample_and_pause(
+    state: &ThreadState,
+    shared: &mut HandlerState,
+    context: &libc::ucontext_t,
+    begin: u64,
+) -> Result<(), LossReason> {
+    let outcome = sample(state, shared, context);
+    let end = clocks::ticks();
+    let cost = end.wrapping_sub(begin);
+    state.cost.add(cost);
+    let cost = cost.min(state.core.longest_walk(shared.walker.frames().count()));
+    state.pause_until.store(end.saturating_add(cost.saturating_mul(PAUSE)), Ordering::Relaxed);
+    outcome
 }
 
 fn sample(state: &ThreadState, shared: &mut HandlerState, context: &libc::ucontext_t) -> Result<(), LossReason> {
@@ -112,6 +121,11 @@ fn sample(state: &ThreadState, shared: &mut HandlerState, context: &libc::uconte
     }
     *last = this;
     Ok(())
+}
+
+/// Adds one to a counter that no other thread writes: without the cost of an atomic addition.
+fn increment(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
 /// Whether the stack that this runs on has room for a walk.

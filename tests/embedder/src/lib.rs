@@ -16,6 +16,8 @@ pub fn profile<T: 'static>(
     let map = Arc::new(SymbolMap::builder("guest").component(component)?);
     let recorder = Recorder::builder(Duration::from_millis(1)).component(map, component).start()?;
     recorder.attach(store);
+    let active = recorder.enter();
     run(store);
+    drop(active);
     Ok(recorder.finish())
 }

@@ -51,10 +51,19 @@ impl CodeTable {
 
     /// The bytes before and after `address`, which has to be inside `range`; zeros where the section ends.
     pub(super) fn window(range: &CodeRange, address: u64) -> CodeWindow {
+        let (Some(begin), Some(end)) = (address.checked_sub(32), address.checked_add(16)) else {
+            return CodeWindow { before: [0; 32], after: [0; 16] };
+        };
+        if begin >= range.start && end <= range.end {
+            // SAFETY: `new` was promised that the memory of each range is readable and does not change, and both arrays
+            // are inside of the range.
+            let (before, after) =
+                unsafe { ((begin as *const [u8; 32]).read_unaligned(), (address as *const [u8; 16]).read_unaligned()) };
+            return CodeWindow { before, after };
+        }
         let mut window = CodeWindow { before: [0; 32], after: [0; 16] };
         let byte = |at: u64| -> u8 {
-            // SAFETY: `new` was promised that the memory of each range is readable and does not change, and `at` is
-            // inside of it: both uses below check.
+            // SAFETY: as above, and `at` is inside of the range: both uses below check.
             unsafe { (at as *const u8).read() }
         };
         for (slot, back) in window.before.iter_mut().rev().zip(1..) {

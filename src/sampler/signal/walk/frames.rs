@@ -119,6 +119,11 @@ impl Frames {
         self.host_pending = false;
     }
 
+    /// How many frames were found, those that are left out included.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -127,10 +132,15 @@ impl Frames {
     #[inline]
     pub(crate) fn push(&mut self, frame: FrameWord) {
         if self.host_pending {
-            self.host_pending = false;
-            self.store(FrameWord::HIDDEN_HOST);
+            self.show_pending_host();
         }
         self.store(frame);
+    }
+
+    #[cold]
+    fn show_pending_host(&mut self) {
+        self.host_pending = false;
+        self.store(FrameWord::HIDDEN_HOST);
     }
 
     /// Adds a frame of which a run is shown as one.

@@ -18,6 +18,8 @@ pub(super) struct HostMemo {
     from: Registers,
     reads: [(u64, u64); MAX_READS],
     read_count: usize,
+    /// The lowest and the highest address of `reads`.
+    bounds: (u64, u64),
     frames: [u64; MAX_FRAMES],
     frame_count: usize,
     /// Where the run ends; `None` at the first frame of the thread.
@@ -32,6 +34,7 @@ impl HostMemo {
             from: nowhere,
             reads: [(0, 0); MAX_READS],
             read_count: 0,
+            bounds: (u64::MAX, 0),
             frames: [0; MAX_FRAMES],
             frame_count: 0,
             end: None,
@@ -49,7 +52,7 @@ impl HostMemo {
     }
 
     fn holds(&self, memory: &mut StackMemory) -> bool {
-        self.reads[..self.read_count].iter().all(|(address, value)| memory.read(*address) == Some(*value))
+        memory.holds(&self.reads[..self.read_count], self.bounds)
     }
 }
 
@@ -81,6 +84,7 @@ impl HostMemos {
         memo.from = from;
         memo.is_valid = false;
         memo.read_count = 0;
+        memo.bounds = (u64::MAX, 0);
         memo.frame_count = 0;
         self.is_recording = true;
     }
@@ -100,6 +104,7 @@ impl HostMemos {
         if self.is_recording && memo.read_count < MAX_READS {
             memo.reads[memo.read_count] = (address, value);
             memo.read_count += 1;
+            memo.bounds = (memo.bounds.0.min(address), memo.bounds.1.max(address));
         } else {
             self.is_recording = false;
         }

@@ -50,6 +50,28 @@ impl StackMemory {
         Some(unsafe { (address as *const u64).read_volatile() })
     }
 
+    /// The words at `address` and behind it, as [`read`](Self::read) reads each.
+    #[inline]
+    pub(crate) fn read_pair(&mut self, address: u64) -> Option<(u64, u64)> {
+        if address % 8 == 0 && address >= self.thread.start && address < self.thread.end.saturating_sub(15) {
+            // SAFETY: aligned, and both words are on the thread's own stack; see `read`.
+            return Some(unsafe {
+                ((address as *const u64).read_volatile(), ((address + 8) as *const u64).read_volatile())
+            });
+        }
+        Some((self.read(address)?, self.read(address.wrapping_add(8))?))
+    }
+
+    /// Whether each of these addresses holds the value that is with it. `lowest` and `highest` bound them.
+    pub(crate) fn holds(&mut self, words: &[(u64, u64)], (lowest, highest): (u64, u64)) -> bool {
+        if lowest >= self.thread.start && highest < self.thread.end.saturating_sub(7) {
+            // SAFETY: all addresses are between two that are on the thread's own stack, and each was aligned when it was
+            // read for the first time, by `read`.
+            return words.iter().all(|(address, value)| unsafe { (*address as *const u64).read_volatile() } == *value);
+        }
+        words.iter().all(|(address, value)| self.read(*address) == Some(*value))
+    }
+
     /// Makes sure that the page of `address` can be read.
     #[cold]
     fn learn(&mut self, address: u64) -> Option<()> {

@@ -133,7 +133,8 @@ impl Walker {
         // What the host does around a guest stays the same from sample to sample; what it does inside an import does
         // not.
         if !is_leaf && let Some(memo) = self.memos.recall(from, memory) {
-            for address in memo.frames() {
+            let frames = if scene.show_host { memo.frames() } else { &memo.frames()[..1] };
+            for address in frames {
                 push_host(&mut self.frames, scene, *address);
             }
             return memo.end();

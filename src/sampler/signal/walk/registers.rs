@@ -40,9 +40,8 @@ pub(super) fn caller_of(at: Registers, memory: &mut StackMemory) -> Option<Regis
     if at.fp < at.sp {
         return None;
     }
-    let fp = memory.read(at.fp)?;
-    let pc = strip(memory.read(at.fp.wrapping_add(8))?);
-    Some(Registers { pc, sp: at.fp + 16, fp, lr: 0 })
+    let (fp, pc) = memory.read_pair(at.fp)?;
+    Some(Registers { pc: strip(pc), sp: at.fp.wrapping_add(16), fp, lr: 0 })
 }
 
 #[cfg(target_arch = "x86_64")]
