@@ -98,6 +98,13 @@ pub enum SignalProblem {
         #[source]
         source: std::io::Error,
     },
+    /// The operating system does not give the thread a timer.
+    #[error("the system refuses a timer (see `RLIMIT_SIGPENDING`)")]
+    NoTimer {
+        /// What the operating system reported.
+        #[source]
+        source: std::io::Error,
+    },
     /// The thread that collects samples could not be started.
     #[error("starting the thread that collects samples")]
     Thread {

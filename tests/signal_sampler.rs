@@ -339,6 +339,82 @@ fn an_async_guest_waits_in_its_import() {
 }
 
 #[test]
+fn a_deep_recursion_on_a_fiber_is_walked_to_its_end() {
+    let component = component("deep");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
+    let recorder = builder(&component, INTERVAL).start().expect("a recorder");
+    runtime.block_on(recorder.instrument(async {
+        let mut store = Store::new(component.engine(), ());
+        let instance = Linker::new(component.engine()).instantiate_async(&mut store, &component).await.expect("deep");
+        let function = instance.get_func(&mut store, "descend").expect("the function");
+        let mut results = [Val::U64(0)];
+        // Most of the 512 KiB that a guest may use.
+        let arguments = [Val::U32(10_000), Val::U32(100_000_000)];
+        function.call_async(&mut store, &arguments, &mut results).await.expect("a call");
+    }));
+    let profile = check(recorder.finish());
+    let counts = profile.counts();
+    assert!(counts.kept > 100 && counts.truncated == 0, "{counts:?}");
+    let stacks = stacks(&profile);
+    let (stack, _) = stacks.iter().max_by_key(|(_, wall)| *wall).expect("samples");
+    assert_eq!((stack[0].as_str(), stack[stack.len() - 1].as_str()), ("descend", "spin"));
+}
+
+#[test]
+fn a_task_that_still_waits_at_the_end_is_recorded() {
+    let component = component("boundary");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
+    let recorder = builder(&component, Duration::from_secs(10)).start().expect("a recorder");
+    // Longer than anything before it, and less than an interval: kept for the next that waits.
+    let mut call = Box::pin(recorder.instrument(call_async(&component, "host-calls", 1000)));
+    let short = async {
+        tokio::select! {
+            _ = &mut call => panic!("it waits for seconds"),
+            () = tokio::time::sleep(Duration::from_millis(100)) => {}
+        }
+    };
+    runtime.block_on(short);
+    assert!(!stacks(&recorder.finish()).iter().any(|(stack, _)| stack.ends_with(&["suspended".to_owned()])));
+
+    let recorder = builder(&component, INTERVAL).start().expect("a recorder");
+    let mut call = Box::pin(recorder.instrument(call_async(&component, "host-calls", 1000)));
+    let first = async { _ = std::future::poll_fn(|context| std::task::Poll::Ready(call.as_mut().poll(context))).await };
+    runtime.block_on(first);
+    std::thread::sleep(Duration::from_millis(50));
+    let profile = check(recorder.finish());
+    let waits = |stack: &[String]| stack.ends_with(&["note".to_owned(), "suspended".to_owned()]);
+    let waited: Duration = stacks(&profile).iter().filter(|(stack, _)| waits(stack)).map(|(_, wall)| *wall).sum();
+    assert!(waited >= Duration::from_millis(50), "{waited:?}");
+}
+
+#[test]
+fn a_recorder_that_is_dropped_lets_go_of_everything() {
+    let component = component("boundary");
+    let map = Arc::new(SymbolMap::builder("guest").component(&component).expect("a map"));
+    let start = || {
+        let builder =
+            Recorder::builder(INTERVAL).sampler(SamplerChoice::Signal).component(Arc::clone(&map), &component);
+        builder.start().expect("a recorder")
+    };
+    let recorder = start();
+    std::thread::scope(|scope| _ = scope.spawn(|| drop(recorder.enter())).join());
+    drop(recorder.enter());
+    drop(recorder);
+    assert_eq!(Arc::strong_count(&map), 1);
+    // Two at once finish together, and get the same.
+    let recorder = start();
+    let active = recorder.enter();
+    Guest::new(&component, Host::default()).call("cpu", &[20_000_000]);
+    drop(active);
+    let (first, second) = std::thread::scope(|scope| {
+        let [first, second] = [(); 2].map(|()| scope.spawn(|| check(recorder.finish())));
+        (first.join().expect("a profile"), second.join().expect("a profile"))
+    });
+    assert_eq!(first.counts(), second.counts());
+    assert!(first.counts().kept > 10);
+}
+
+#[test]
 fn tasks_that_move_between_threads_are_sampled() {
     let component = Arc::new(component("boundary"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("tokio");

@@ -9,7 +9,7 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Store, Trap, UpdateDeadline, WasmBacktrace, WasmBacktraceDetails};
 use wasmtime_cli::commands::{CliLinker, RunCommand};
 use witprof::export::{escape_control, write_summary};
-use witprof::{Recorder, SamplerChoice, SamplerKind, SamplingClock, SymbolMap};
+use witprof::{Layer, Profile, Recorder, SamplerChoice, SamplerKind, SamplingClock, SymbolMap};
 
 use super::{WasmFile, WasmKind, checks, ending, failed};
 use crate::cli::{self, OutputFile};
@@ -104,7 +104,9 @@ async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Re
         ending::do_last();
         return Ok(ExitCode::SUCCESS);
     };
-    let has_run = error.downcast_ref::<WasmBacktrace>().is_some() || recorder.finish().counts().taken > 0;
+    // Samples alone prove nothing: some may be of the host, before the guest.
+    let seen = |profile: &Profile| profile.libraries().iter().any(|library| library.layer != Layer::Host);
+    let has_run = error.downcast_ref::<WasmBacktrace>().is_some() || seen(&recorder.finish());
     if has_run {
         ending::do_last();
         cli::report(&failed(error));

@@ -70,6 +70,10 @@ impl HostSymbols {
 
 /// The functions of a file in order of address, one for each address.
 fn read(path: &Path) -> Option<Vec<Symbol>> {
+    // What has no directory, such as the kernel's own library, is no file; least of all one in the current folder.
+    if !path.is_absolute() {
+        return None;
+    }
     // Reads what is needed of a file that may be hundreds of megabytes.
     let cache = ReadCache::new(File::open(path).ok()?);
     let file = object::read::elf::ElfFile64::<object::Endianness, _>::parse(&cache).ok()?;

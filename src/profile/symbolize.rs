@@ -273,7 +273,7 @@ impl<'r> Tables<'r> {
     fn other(&mut self, kind: FunctionKind, position: Position) -> FrameIndex {
         let (library, name) = match kind {
             FunctionKind::Suspended => ("host", "suspended"),
-            FunctionKind::Unregistered => ("other components", "(not shown)"),
+            FunctionKind::Unregistered => ("other code", "(not shown)"),
             FunctionKind::Elided => ("elided", "(frames left out)"),
             _ => ("host", "host"),
         };

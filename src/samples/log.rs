@@ -1,6 +1,7 @@
 //! Everything one recorder has seen.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -119,13 +120,13 @@ pub(crate) struct RawSample {
 #[derive(Clone, Debug)]
 pub(crate) struct ThreadIdentity {
     id: ThreadId,
-    name: Option<Box<str>>,
+    name: Option<Arc<str>>,
 }
 
 impl ThreadIdentity {
     pub(crate) fn current() -> Self {
         let thread = std::thread::current();
-        Self { id: thread.id(), name: thread.name().map(Box::from) }
+        Self { id: thread.id(), name: thread.name().map(Arc::from) }
     }
 }
 
@@ -198,6 +199,9 @@ impl SampleLog {
     /// Keeps the time that a task waited, from `begin` until it was resumed on `thread`. It is part of the thread's
     /// timeline if the thread did nothing else meanwhile.
     pub(crate) fn keep_wait(&mut self, thread: &ThreadIdentity, begin: Duration, wait: RawSample, stack: StackId) {
+        if self.end.is_some() {
+            return;
+        }
         self.counts.taken += 1;
         let own = self.threads.get(&Track::Thread(thread.id));
         let last = own.and_then(|own| own.timeline.entries().last());

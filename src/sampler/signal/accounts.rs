@@ -30,7 +30,7 @@ pub(super) struct Accounts {
 }
 
 /// The time a sample stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Share {
     pub(super) wall: u64,
     /// At most `wall`.
@@ -64,10 +64,15 @@ impl Accounts {
         Share { wall, cpu }
     }
 
-    /// Takes back what a sample was given that could not be kept: the next one will have it.
+    /// Takes what a sample was given that could not be kept, or what another thread has left: the next one will have it.
     pub(super) fn give_back(&mut self, share: Share) {
         self.wall_due += share.wall;
         self.cpu_due = self.cpu_due.saturating_add_unsigned(share.cpu);
+    }
+
+    /// What no sample has taken.
+    pub(super) fn due(&self) -> Share {
+        Share { wall: self.wall_due, cpu: u64::try_from(self.cpu_due).unwrap_or(0) }
     }
 
     /// How much time has passed since the last sample or activation, at `now`.

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::accounts::Share;
 use super::clocks;
 use super::cost::HandlerTicks;
+use super::tasks::Tasks;
 use super::thread::ThreadState;
 use super::walk::{CodeTable, HostCode, Scene};
 use crate::component::CompiledCode;
@@ -24,6 +26,17 @@ pub(super) struct Core {
     show_host: bool,
     /// Reading of the monotonic clock at the start.
     start: u64,
+    /// A copy of this in another process, made by `fork`, has no threads and no timers.
+    process: u32,
+    /// Threads have been refused a timer.
+    pub(super) has_no_timers: AtomicBool,
+    /// Nanoseconds that tasks have waited, and that are in no sample yet. Short waits are sampled as short runs are: once
+    /// they add up to an interval, the last one stands for all.
+    wait_due: AtomicU64,
+    /// Time that was due on threads when they ended.
+    leftover: Mutex<Share>,
+    /// The tasks that there are.
+    pub(super) tasks: Tasks,
     code: CodeTable,
     /// Keeps the code in place that `code` points to.
     _owners: Vec<CompiledCode>,
@@ -73,6 +86,11 @@ impl Core {
             ticks_per_microsecond: ticks_per_microsecond(),
             show_host,
             start,
+            process: std::process::id(),
+            has_no_timers: AtomicBool::new(false),
+            wait_due: AtomicU64::new(0),
+            leftover: Mutex::default(),
+            tasks: Tasks::default(),
             code: table,
             _owners: code,
             host: HostCode::now(),
@@ -108,6 +126,30 @@ impl Core {
         self.is_stopped.load(Ordering::SeqCst)
     }
 
+    /// Whether this process is the one that the recorder was started in.
+    pub(super) fn is_here(&self) -> bool {
+        self.process == std::process::id()
+    }
+
+    /// Adds up waits; returns what a sample of this one has to stand for, once it is enough.
+    pub(super) fn wait_due(&self, wait: u64) -> Option<u64> {
+        let interval = u64::try_from(self.interval.as_nanos()).unwrap_or(u64::MAX);
+        let add = |due: u64| Some(due.saturating_add(wait)).map(|sum| if sum < interval { sum } else { 0 });
+        let before = self.wait_due.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).unwrap_or(0);
+        Some(before.saturating_add(wait)).filter(|sum| *sum >= interval)
+    }
+
+    /// Keeps the time that was due on a thread that ends, for the next that begins.
+    pub(super) fn leave_over(&self, share: Share) {
+        let mut leftover = lock(&self.leftover);
+        leftover.wall = leftover.wall.saturating_add(share.wall);
+        leftover.cpu = leftover.cpu.saturating_add(share.cpu);
+    }
+
+    pub(super) fn take_leftover(&self) -> Share {
+        std::mem::take(&mut *lock(&self.leftover))
+    }
+
     /// A number that has nothing to do with what the guest does (Steele and others, "Fast splittable pseudorandom
     /// number generators", 2014).
     pub(super) fn random(&self) -> u64 {
@@ -129,8 +171,12 @@ impl Core {
         self.work.1.notify_all();
     }
 
+    /// Takes notice of a thread, unless the recorder has stopped: nobody would let go of it any more.
     pub(super) fn add_thread(&self, thread: &Arc<ThreadState>) {
-        self.threads().push(Arc::clone(thread));
+        let mut threads = self.threads();
+        if !self.is_stopped() {
+            threads.push(Arc::clone(thread));
+        }
     }
 
     pub(super) fn threads(&self) -> MutexGuard<'_, Vec<Arc<ThreadState>>> {

@@ -1,12 +1,13 @@
 //! The signal handler. It keeps the contract at the top of the folder.
 
 use std::ffi::{c_int, c_void};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::clocks;
 use super::ring::SampleHeader;
 use super::thread::{HandlerState, ThreadState, find_state};
-use super::walk::{Extent, FrameWord, Place, Registers, is_readable};
+use super::walk::{Extent, FrameWord, MAX_STEPS, Place, Registers, is_readable};
 use crate::samples::LossReason;
 
 /// Stack that a sample may need, several times over: 4 KiB were seen with unwinding. Where the interrupted stack has
@@ -51,15 +52,15 @@ fn signal(state: &ThreadState, context: &libc::ucontext_t, begin: u64) {
     }
     state.active_signal();
     increment(&state.taken);
-    let outcome = if begin < state.pause_until.load(Ordering::Relaxed) {
+    let pause = state.pause_until.load(Ordering::Relaxed).saturating_sub(begin);
+    // Longer than any pause can be if the counter was set back, as when a machine is moved.
+    let outcome = if pause > 0 && pause <= state.core.longest_walk(MAX_STEPS).saturating_mul(PAUSE) {
         Err(LossReason::Overload)
-    } else if has_room(state) {
+    } else {
         // SAFETY: on the thread of the state, in a handler that its own signal does not interrupt: it was installed
         // without `SA_NODEFER`.
         let outcome = unsafe { state.shared.from_handler(|shared| sample_and_pause(state, shared, context, begin)) };
         outcome.unwrap_or(Err(LossReason::Interrupted))
-    } else {
-        Err(LossReason::NoRoomOnStack)
     };
     if let Err(reason) = outcome {
         state.lose(reason);
@@ -73,6 +74,9 @@ fn sample_and_pause(
     context: &libc::ucontext_t,
     begin: u64,
 ) -> Result<(), LossReason> {
+    if !has_room(state, &mut shared.room) {
+        return Err(LossReason::NoRoomOnStack);
+    }
     let outcome = sample(state, shared, context);
     let end = clocks::ticks();
     let cost = end.wrapping_sub(begin);
@@ -84,7 +88,7 @@ fn sample_and_pause(
 
 fn sample(state: &ThreadState, shared: &mut HandlerState, context: &libc::ucontext_t) -> Result<(), LossReason> {
     let core = &state.core;
-    let HandlerState { accounts, walker, stacks, last } = shared;
+    let HandlerState { accounts, room: _, walker, stacks, last } = shared;
     let extent = walker.walk(&core.scene(state), Registers::interrupted(context));
 
     if extent == Extent::Nothing {
@@ -129,12 +133,20 @@ fn increment(counter: &AtomicU64) {
 }
 
 /// Whether the stack that this runs on has room for a walk.
-fn has_room(state: &ThreadState) -> bool {
+fn has_room(state: &ThreadState, known: &mut Range<u64>) -> bool {
     let marker = FrameWord::ELIDED;
     let here = std::ptr::from_ref(&marker) as u64;
     if state.stack.contains(&here) {
         return here - state.stack.start >= ROOM;
     }
-    // On a fiber, or on an alternate stack: below its end is a guard page, or nothing.
-    is_readable((here - ROOM) & !0xfff)
+    // On a fiber, or on an alternate stack: below its end is a guard page, and then perhaps another stack. What was there
+    // before in this activation still is, because the stack is in use.
+    let pages = (here - ROOM) & !0xfff..here & !0xfff;
+    if pages.start < known.start || pages.end > known.end {
+        if !pages.clone().step_by(0x1000).all(is_readable) {
+            return false;
+        }
+        *known = pages;
+    }
+    true
 }

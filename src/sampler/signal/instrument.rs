@@ -7,26 +7,21 @@
 
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
-use std::time::Duration;
 
-use super::collector::{collect_thread, raw_frame};
+use super::collector::collect_thread;
+use super::tasks::{SharedTask, lock};
 use super::thread::ThreadState;
 use super::walk::{FrameWord, Place, Registers};
 use super::{SignalSampler, clocks};
-use crate::samples::{RawSample, SampleLog};
+use crate::samples::SampleLog;
 
-/// What is known of one task.
+/// One task, as the recorder sees it.
 #[derive(Debug, Default)]
 pub(in super::super) struct Instrumentation {
-    /// Reading of the monotonic clock when the task was suspended; `None` while it runs.
-    suspended: Option<u64>,
-    /// The stack that the task was suspended with, outermost frame first.
-    stack: Vec<FrameWord>,
-    /// Nanoseconds of waiting that are in no sample yet. Short waits are sampled as short runs are: once they add up to
-    /// an interval, the last one stands for all.
-    due: u64,
+    /// Made when the task is polled for the first time.
+    task: Option<(u64, SharedTask)>,
 }
 
 impl Instrumentation {
@@ -38,68 +33,62 @@ impl Instrumentation {
         context: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
+        let core = &sampler.core;
         // Before the task becomes active: no time may count twice.
         let now = clocks::monotonic();
-        let Some(entered) = sampler.enter() else { return poll(context) };
-        if sampler.core.counts_cpu() {
-            // Waiting costs no CPU time.
+        let Some(entered) = sampler.enter() else {
+            // Not sampled here, so what it does from now on is unknown.
+            if let Some((_, task)) = &self.task {
+                lock(task).suspended = None;
+            }
+            return poll(context);
+        };
+        let state = &*entered.state;
+        // With the CPU clock, waiting costs nothing; inside of another activation, it is that one's time.
+        if core.counts_cpu() || state.is_nested() {
             return poll(context);
         }
-        self.end_wait(now, &entered.state, log);
-        let hook = Hook {
-            waker: context.waker(),
-            state: &entered.state,
-            stack: RefCell::new(std::mem::take(&mut self.stack)),
-            walked: Cell::new(false),
-        };
+        let (_, task) = self.task.get_or_insert_with(|| core.tasks.add());
+        end_wait(now, task, state, log);
+        let stack = std::mem::take(&mut lock(task).stack);
+        let hook = Hook { waker: context.waker(), state, stack: RefCell::new(stack), walked: Cell::new(false) };
         // SAFETY: the functions of `VTABLE` take a pointer to a `Hook`, which lives until the end of this function, and
         // the waker is only lent out, for `poll`.
         let waker = ManuallyDrop::new(unsafe { Waker::new(std::ptr::from_ref(&hook).cast(), &VTABLE) });
         let mut hooked = Context::from_waker(&waker);
         let result = poll(&mut hooked);
-        self.stack = hook.stack.into_inner();
+        let stack = hook.stack.into_inner();
+        let thread = state.identity.clone();
         drop(entered);
+        let mut task = lock(task);
+        task.stack = stack;
         if result.is_pending() {
-            self.suspended = Some(clocks::monotonic());
+            task.suspended = Some((clocks::monotonic(), thread));
         }
         result
     }
 
     /// The task will not be polled again.
     pub(in super::super) fn dropped(&mut self, sampler: &SignalSampler, log: &Mutex<SampleLog>) {
+        let Some((number, task)) = self.task.take() else { return };
+        sampler.core.tasks.remove(number);
         let now = clocks::monotonic();
-        if self.suspended.is_some()
-            && let Some(entered) = sampler.enter()
-        {
-            self.end_wait(now, &entered.state, log);
+        let is_suspended = lock(&task).suspended.is_some();
+        if is_suspended && let Some(entered) = sampler.enter() {
+            end_wait(now, &task, &entered.state, log);
         }
     }
+}
 
-    /// The task runs again since `now`, on the thread of `state`.
-    fn end_wait(&mut self, now: u64, state: &ThreadState, log: &Mutex<SampleLog>) {
-        let core = &state.core;
-        let Some(since) = self.suspended.take() else { return };
-        self.due = self.due.saturating_add(now.saturating_sub(since));
-        if u128::from(self.due) < core.interval.as_nanos() || core.is_stopped() {
-            return;
-        }
-        let wall = std::mem::take(&mut self.due);
-        let sample = RawSample {
-            time: Duration::from_nanos(core.since_start(now)),
-            wall: Duration::from_nanos(wall),
-            cpu: Duration::ZERO,
-            truncated: self.stack.first() == Some(&FrameWord::UNKNOWN_CALLERS),
-        };
-        let begin = Duration::from_nanos(core.since_start(since));
-        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-        // What this thread did before comes first.
-        collect_thread(state, &mut log);
-        let frames = self.stack.iter().copied().chain([FrameWord::SUSPENDED]);
-        let stack = log.stacks.intern(frames.map(raw_frame));
-        if let Some(stack) = stack {
-            log.keep_wait(&state.identity, begin, sample, stack);
-        }
-    }
+/// The task runs again since `now`, on the thread of `state`.
+fn end_wait(now: u64, task: &SharedTask, state: &ThreadState, log: &Mutex<SampleLog>) {
+    let Some(mut wait) = lock(task).end_wait(now, &state.core) else { return };
+    // Its track is that of the thread that it goes on on.
+    wait.thread = state.identity.clone();
+    let mut log = lock(log);
+    // What this thread did before comes first.
+    collect_thread(state, &mut log);
+    lock(task).record(&wait, &state.core, &mut log);
 }
 
 /// What the waker of a poll points to.
@@ -115,9 +104,9 @@ impl Hook<'_> {
     /// Notes where the task is.
     fn walk(&self, here: Registers) {
         self.state.walk_here(here, |frames| {
-            let is_host = |frame: &FrameWord| matches!(frame.place(), Place::Host { .. } | Place::HiddenHost);
+            let is_guest = |frame: &FrameWord| matches!(frame.place(), Place::Text { .. } | Place::Unregistered);
             // The function that waits, down to this one, says no more than that it waits.
-            let innermost = frames.iter().rposition(|frame| !is_host(frame));
+            let innermost = frames.iter().rposition(is_guest);
             let frames = innermost.map_or(&[][..], |innermost| &frames[..=innermost]);
             // A future may keep its waker in several places; some are outside of all guests.
             if frames.is_empty() && self.walked.get() {
@@ -149,6 +138,11 @@ unsafe fn clone(hook: *const ()) -> RawWaker {
 /// # Safety
 /// `hook` points to a live [`Hook`].
 unsafe fn wake(hook: *const ()) {
-    // SAFETY: by contract; `Waker` may be used by any thread.
-    unsafe { (*hook.cast::<Hook<'_>>()).waker.wake_by_ref() };
+    // SAFETY: as for `clone`; `Waker` may be used by any thread.
+    let hook = unsafe { &*hook.cast::<Hook<'_>>() };
+    // A task that yields wakes itself, and keeps no clone.
+    if hook.state.is_current() {
+        hook.walk(Registers::here());
+    }
+    hook.waker.wake_by_ref();
 }

@@ -40,6 +40,7 @@ mod handler;
 mod instrument;
 mod ring;
 mod signal_cell;
+mod tasks;
 mod thread;
 mod timer;
 mod walk;
@@ -96,6 +97,9 @@ impl SignalSampler {
             Refused::Foreign => SignalProblem::Taken { signal },
             Refused::System(source) => SignalProblem::Refused { signal, source },
         })?;
+        // Some systems refuse timers: say so now, while there is another way.
+        let timer = timer::Timer::for_current_thread(clock, signal, 0, interval);
+        drop(timer.map_err(|source| SignalProblem::NoTimer { source })?);
         let core = Arc::new(Core::new((clock, signal, show_host), interval, code));
         let collector = Collector::start(&core, log).map_err(|source| SignalProblem::Thread { source })?;
         Ok(Self {
@@ -110,12 +114,18 @@ impl SignalSampler {
 
     /// A guest is active on this thread until the result is dropped.
     pub(super) fn enter(&self) -> Option<Entered> {
-        if self.core.is_stopped() {
+        if self.core.is_stopped() || !self.core.is_here() {
+            return None;
+        }
+        if self.core.has_no_timers.load(Ordering::Relaxed) {
+            self.without_timer.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         match thread::activate(&self.core) {
             Ok(state) => Some(Entered { state, _on_this_thread: PhantomData }),
             Err(_) => {
+                // Trying again would cost every activation a try.
+                self.core.has_no_timers.store(true, Ordering::Relaxed);
                 self.without_timer.fetch_add(1, Ordering::Relaxed);
                 None
             }
@@ -124,18 +134,24 @@ impl SignalSampler {
 
     /// Stops sampling, and puts into `log` what is not there yet. Nothing of the sampler is left in the process.
     pub(super) fn stop(&self, log: &Mutex<SampleLog>) {
+        if !self.core.is_here() {
+            return;
+        }
         self.core.stop();
-        let collector = self.collector.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(collector) = collector else { return };
+        // Held until the end: who else wants to stop waits until everything is in the log.
+        let mut collector = self.collector.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(collector) = collector.take() else { return };
         collector.join();
         // After all timers have been deleted.
         drop(self.installed.lock().unwrap_or_else(PoisonError::into_inner).take());
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
         let ticks = collector::collect_last(&self.core, &mut log);
+        self.core.tasks.end_waits(&self.core, &mut log);
         let without_timer = self.without_timer.load(Ordering::Relaxed);
         log.count_lost(LossReason::NoTimer, without_timer);
         log.counts.taken += without_timer;
-        let (ticks_passed, passed) = (clocks::ticks() - self.start_ticks, clocks::monotonic() - self.start);
+        let ticks_passed = clocks::ticks().wrapping_sub(self.start_ticks);
+        let passed = clocks::monotonic().saturating_sub(self.start);
         log.handler_cost = ticks.quantile(0.5).zip(ticks.quantile(0.99)).map(|(median, p99)| HandlerCost {
             median_ticks: median,
             p99_ticks: p99,
@@ -153,10 +169,15 @@ impl SignalSampler {
 
 impl Drop for SignalSampler {
     fn drop(&mut self) {
+        if !self.core.is_here() {
+            return;
+        }
         self.core.stop();
         if let Some(collector) = self.collector.lock().unwrap_or_else(PoisonError::into_inner).take() {
             collector.join();
         }
+        // They hold the core, which holds them.
+        self.core.threads().clear();
         // The signal is given back by the field's own drop.
     }
 }

@@ -78,6 +78,8 @@ pub(super) struct ThreadState {
 /// What the handler changes.
 pub(super) struct HandlerState {
     pub(super) accounts: Accounts,
+    /// Memory that was seen to be there in this activation: room on a stack that is not the thread's.
+    pub(super) room: Range<u64>,
     pub(super) walker: Walker,
     /// The stacks of this sample and of the one before, outermost frame first.
     pub(super) stacks: [(Box<[FrameWord; MAX_WORDS]>, usize); 2],
@@ -97,8 +99,9 @@ impl ThreadState {
         let stack = stack_of_current_thread()?;
         unblock(core.signal)?;
         let words = || (Box::new([FrameWord::ELIDED; MAX_WORDS]), 0);
-        let shared =
-            HandlerState { accounts: Accounts::default(), walker: Walker::new(), stacks: [words(), words()], last: 0 };
+        let mut accounts = Accounts::default();
+        accounts.give_back(core.take_leftover());
+        let shared = HandlerState { accounts, room: 0..0, walker: Walker::new(), stacks: [words(), words()], last: 0 };
         // The address of the state is what its timer's signals carry.
         let mut problem = None;
         let state = Arc::new_cyclic(|this: &Weak<Self>| {
@@ -137,6 +140,11 @@ impl ThreadState {
         self.depth.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether there is one activation inside of another.
+    pub(super) fn is_nested(&self) -> bool {
+        self.depth.load(Ordering::Relaxed) > 1
+    }
+
     /// Whether this is the state of the current thread.
     pub(super) fn is_current(&self) -> bool {
         self.mark == mark()
@@ -151,10 +159,12 @@ impl ThreadState {
     /// A guest becomes active on the current thread, whose state this is.
     fn enter(&self) {
         if self.depth.load(Ordering::Relaxed) == 0 {
+            let enter = |shared: &mut HandlerState| {
+                shared.room = 0..0;
+                shared.accounts.enter(clocks::monotonic(), clocks::thread_cpu);
+            };
             // SAFETY: on the thread of the state, outside of handlers.
-            unsafe {
-                self.shared.from_thread(|shared| shared.accounts.enter(clocks::monotonic(), clocks::thread_cpu));
-            }
+            unsafe { self.shared.from_thread(enter) };
         }
         self.depth.fetch_add(1, Ordering::Relaxed);
         // From here on the handler leaves the timer alone.
@@ -252,6 +262,10 @@ impl Drop for ThreadStates {
         self.publish();
         for state in states {
             state.timer.delete();
+            // SAFETY: on the thread of the state, outside of handlers.
+            if let Some(due) = unsafe { state.shared.from_thread(|shared| shared.accounts.due()) } {
+                state.core.leave_over(due);
+            }
             state.has_ended.store(true, Ordering::Release);
         }
     }
@@ -278,6 +292,7 @@ pub(super) unsafe fn find_state<'h>(address: usize) -> Option<&'h ThreadState> {
 
 /// Makes a guest active on the current thread: finds the thread's state, or makes it.
 pub(super) fn activate(core: &Arc<Core>) -> io::Result<Arc<ThreadState>> {
+    let mut finished = Vec::new();
     let state = STATES.try_with(|states| {
         let mut states = states.borrow_mut();
         if let Some(state) = states.0.iter().find(|state| Arc::ptr_eq(&state.core, core)) {
@@ -286,10 +301,8 @@ pub(super) fn activate(core: &Arc<Core>) -> io::Result<Arc<ThreadState>> {
         // What recorders left behind that have finished since.
         let is_needed = |state: &Arc<ThreadState>| state.is_active() || !state.core.is_stopped();
         if !states.0.iter().all(is_needed) {
-            let (needed, finished) = states.0.drain(..).partition(is_needed);
-            states.0 = needed;
+            (states.0, finished) = states.0.drain(..).partition(is_needed);
             states.publish();
-            drop::<Vec<_>>(finished);
         }
         let state = ThreadState::new(core)?;
         core.add_thread(&state);
@@ -297,11 +310,16 @@ pub(super) fn activate(core: &Arc<Core>) -> io::Result<Arc<ThreadState>> {
         states.publish();
         Ok(state)
     });
+    // With them may go the last of a recorder and of a component, and whatever their destructors do.
+    drop(finished);
     // The thread is ending.
     let state = state.unwrap_or_else(|_| Err(io::Error::other("the thread is ending")))?;
     state.enter();
     Ok(state)
 }
+
+/// Further down than this, a thread's own stack is not believed to go.
+const MAX_STACK: u64 = 64 << 20;
 
 /// The stack of the current thread.
 fn stack_of_current_thread() -> io::Result<Range<u64>> {
@@ -316,8 +334,10 @@ fn stack_of_current_thread() -> io::Result<Range<u64>> {
         libc::pthread_attr_destroy(attributes.as_mut_ptr());
         check(result)?;
     }
-    let start = start.addr() as u64;
-    Ok(start..start.saturating_add(size as u64))
+    let (start, end) = (start.addr() as u64, (start.addr() as u64).saturating_add(size as u64));
+    // Without a limit on its size, a stack is said to reach down to whatever is below, which may be other stacks later.
+    let here = std::ptr::from_ref(&size) as u64;
+    Ok(start.max(here.saturating_sub(MAX_STACK))..end)
 }
 
 /// Lets `signal` reach the current thread.

@@ -2,16 +2,18 @@
 //!
 //! Two kinds of memory are read. The thread's own stack, whose bounds are known and which is mapped from the stack
 //! pointer to its top for as long as the thread lives. And any other stack that the thread runs on, such as the fiber
-//! of an async store, of which nothing is known beforehand: each of its pages is tried with a system call that reports
-//! a bad address instead of faulting, once per walk.
+//! of an async store, of which nothing is known beforehand: each of its pages, from that of the stack pointer upwards and
+//! without a gap, is tried with a system call that reports a bad address instead of faulting, once per walk. Without a
+//! gap, because a stack is not unmapped while it is run on, and other memory, to which a wrong frame pointer may point,
+//! can be at any time.
 
 use std::ops::Range;
 
 /// The smallest page of any supported system: a larger one is tried in parts.
 const PAGE: u64 = 4096;
 
-/// Pages that are tried in one walk, so that the work is bounded.
-const MAX_TRIES: u32 = 64;
+/// Pages that are tried in one walk, so that the work is bounded: a stack of 4 MiB, twice Wasmtime's default for fibers.
+const MAX_TRIES: u32 = 1024;
 
 /// Reads the stack memory of the current thread.
 pub(crate) struct StackMemory {
@@ -22,9 +24,18 @@ pub(crate) struct StackMemory {
 }
 
 impl StackMemory {
-    /// `thread` is the stack of the current thread, from the lowest address that may be read to its top.
-    pub(crate) fn new(thread: Range<u64>) -> Self {
-        Self { thread, other: 0..0, tries: 0 }
+    /// `thread` is the stack of the current thread, from the lowest address that may be read to its top; `sp` is on it, or
+    /// on the other stack that may be read.
+    pub(crate) fn new(thread: Range<u64>, sp: u64) -> Self {
+        let mut memory = Self { thread, other: 0..0, tries: 0 };
+        memory.move_to(sp);
+        memory
+    }
+
+    /// Goes on to the stack that `sp` is on.
+    pub(crate) fn move_to(&mut self, sp: u64) {
+        let page = sp & !(PAGE - 1);
+        self.other = page..page;
     }
 
     /// Whether `address` is on the stack the thread was started with.
@@ -44,8 +55,8 @@ impl StackMemory {
             self.learn(address)?;
         }
         // SAFETY: aligned, and inside memory that is mapped and readable: the thread's own stack, which is mapped while
-        // the thread runs (and it runs this code), or a page that was tried during this very walk, which only another
-        // thread could unmap, and no one unmaps a stack that is being run on. A volatile read, because other
+        // the thread runs (and it runs this code), or a page that was tried during this very walk, and is of the stack
+        // that is being run on, or of one that waits for it: no one unmaps those. A volatile read, because other
         // variables of this thread live there.
         Some(unsafe { (address as *const u64).read_volatile() })
     }
@@ -72,18 +83,18 @@ impl StackMemory {
         words.iter().all(|(address, value)| self.read(*address) == Some(*value))
     }
 
-    /// Makes sure that the page of `address` can be read.
+    /// Makes sure that everything up to the page of `address` can be read.
     #[cold]
     fn learn(&mut self, address: u64) -> Option<()> {
-        let page = address & !(PAGE - 1);
-        self.tries += 1;
-        if self.tries > MAX_TRIES || !is_readable(page) {
+        if address < self.other.start {
             return None;
         }
-        if page == self.other.end {
-            self.other.end += PAGE;
-        } else {
-            self.other = page..page + PAGE;
+        while self.other.end <= address {
+            self.tries += 1;
+            if self.tries > MAX_TRIES || !is_readable(self.other.end) {
+                return None;
+            }
+            self.other.end = self.other.end.checked_add(PAGE)?;
         }
         Some(())
     }
@@ -120,7 +131,7 @@ mod tests {
     fn only_readable_memory_is_read() {
         let value = Box::new(0x1234_5678_9abc_def0_u64);
         let address = std::ptr::from_ref(&*value) as u64;
-        let mut memory = StackMemory::new(0..0);
+        let mut memory = StackMemory::new(0..0, address);
         assert_eq!(memory.read(address), Some(*value));
         assert_eq!(memory.read(address + 1), None, "not aligned");
         for bad in [0, 8, 0x1000, 0xffff_8000_0000_0000, u64::MAX - 7] {
@@ -139,22 +150,24 @@ mod tests {
             assert_eq!(libc::mprotect(start.byte_add(4096), 4096, libc::PROT_NONE), 0);
             start as u64
         };
-        let mut memory = StackMemory::new(0..0);
+        let mut memory = StackMemory::new(0..0, start);
         assert_eq!(memory.read(start + 4088), Some(0));
         assert_eq!(memory.read(start + 4096), None);
-        assert_eq!(memory.read(start + 8184), None);
+        assert_eq!(memory.read(start + 8192), None, "there is a gap");
+        memory.move_to(start + 8192);
         assert_eq!(memory.read(start + 8192), Some(0));
+        assert_eq!(memory.read(start), None, "below the stack pointer");
         // SAFETY: the mapping made above, used by nobody else.
         assert_eq!(unsafe { libc::munmap(start as *mut libc::c_void, 3 * 4096) }, 0);
-        assert_eq!(StackMemory::new(0..0).read(start), None);
+        assert_eq!(StackMemory::new(0..0, start).read(start), None);
     }
 
     #[test]
     fn the_work_of_a_walk_is_bounded() {
-        let pages = vec![1_u64; 512 * 200];
-        let mut memory = StackMemory::new(0..0);
+        let pages = vec![1_u64; 512 * 1100];
         let start = pages.as_ptr() as u64;
-        let read = (0..200).filter(|page| memory.read(start + page * PAGE).is_some()).count();
+        let mut memory = StackMemory::new(0..0, start);
+        let read = (0..1099).filter(|page| memory.read(start + page * PAGE).is_some()).count();
         assert_eq!(read, MAX_TRIES as usize);
     }
 }

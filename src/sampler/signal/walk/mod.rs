@@ -16,6 +16,7 @@ use std::ops::Range;
 
 use framehop::{CacheNative, FrameAddress, MustNotAllocateDuringUnwind, Unwinder as _};
 
+use code_table::CodeRange;
 pub(crate) use code_table::CodeTable;
 pub(crate) use frames::{FrameWord, Frames, MAX_WORDS, Place};
 pub(crate) use host_code::HostCode;
@@ -26,7 +27,7 @@ use registers::{FiberEntry as _, Native};
 
 /// The most frames that are looked at. Deeper stacks than this are cut off at their outer end; a guest with Wasmtime's
 /// default stack of 512 KiB cannot make as many.
-const MAX_STEPS: usize = 1 << 16;
+pub(crate) const MAX_STEPS: usize = 1 << 16;
 
 /// What may be seen, and where it is.
 pub(crate) struct Scene<'a> {
@@ -80,7 +81,7 @@ impl Walker {
     /// that they have to be frames of the current thread, or of a stack that is suspended.
     pub(crate) fn walk(&mut self, scene: &Scene<'_>, innermost: Registers) -> Extent {
         self.frames.clear();
-        let mut memory = StackMemory::new(scene.thread_stack.clone());
+        let mut memory = StackMemory::new(scene.thread_stack.clone(), innermost.sp);
         let mut at = innermost;
         let mut is_leaf = true;
         let mut found_registered = false;
@@ -114,7 +115,13 @@ impl Walker {
             } else {
                 // Code that was generated, but not registered. Wasmtime's has frame pointers.
                 self.frames.push_merged(FrameWord::UNREGISTERED);
-                registers::caller_of(at, &mut memory)
+                // A page that is being executed; that it can be read as well is not certain.
+                let page = CodeRange { start: at.pc & !0xfff, end: at.pc | 0xfff, target: 0 };
+                if is_leaf && is_readable(page.start) {
+                    registers::caller_of_leaf(at, &page, &mut memory)
+                } else {
+                    registers::caller_of(at, &mut memory)
+                }
             };
             steps += 1;
             match next {
@@ -177,14 +184,8 @@ impl Walker {
         memory: &mut StackMemory,
     ) -> Result<Option<Registers>, ()> {
         let is_fiber = !memory.is_on_thread_stack(at.sp);
-        let memos = &mut self.memos;
-        let mut read = |address| {
-            let value = memory.read(address)?;
-            memos.read(address, value);
-            Some(value)
-        };
-        if !is_leaf && is_fiber && scene.host.code_at(at.pc).is_some_and(|code| Native::is_fiber_entry(&code)) {
-            return Native::resumer(at, &mut read).map(Some).ok_or(());
+        if !is_leaf && is_fiber && is_fiber_entry(scene, at.pc) {
+            return self.resumer(at.sp, memory).map(Some).ok_or(());
         }
         let address = if is_leaf {
             FrameAddress::from_instruction_pointer(at.pc)
@@ -192,16 +193,41 @@ impl Walker {
             FrameAddress::from_return_address(at.pc).ok_or(())?
         };
         let mut state = registers::framehop_registers(at);
-        match scene
-            .host
-            .unwinder
-            .unwind_frame(address, &mut state, &mut self.cache, &mut |address| read(address).ok_or(()))
-        {
+        let memos = &mut self.memos;
+        let mut read = |address| {
+            let value = memory.read(address).ok_or(())?;
+            memos.read(address, value);
+            Ok(value)
+        };
+        match scene.host.unwinder.unwind_frame(address, &mut state, &mut self.cache, &mut read) {
             Ok(Some(pc)) => Ok(Some(registers::from_framehop(pc, &state))),
+            Ok(None) if is_fiber => {
+                // Perhaps it ends here only because the fiber's first frame pointer is zero.
+                let Some(sp) = Native::first_stack_pointer(at.fp) else { return Ok(None) };
+                let Some(pc) = memory.read(at.fp.wrapping_add(8)).map(registers::strip) else { return Ok(None) };
+                Ok(if is_fiber_entry(scene, pc) { self.resumer(sp, memory) } else { None })
+            }
             Ok(None) => Ok(None),
             Err(_) => Err(()),
         }
     }
+
+    /// What resumed the fiber whose first function has the stack pointer `sp`.
+    fn resumer(&mut self, sp: u64, memory: &mut StackMemory) -> Option<Registers> {
+        let saved = memory.read(sp)?;
+        self.memos.read(sp, saved);
+        memory.move_to(saved);
+        Native::resumer(saved, |address| {
+            let value = memory.read(address)?;
+            self.memos.read(address, value);
+            Some(value)
+        })
+    }
+}
+
+/// Whether `pc` is a return address in the first function of a fiber.
+fn is_fiber_entry(scene: &Scene<'_>, pc: u64) -> bool {
+    scene.host.code_at(pc).is_some_and(|code| Native::is_fiber_entry(&code))
 }
 
 fn push_host(frames: &mut Frames, scene: &Scene<'_>, address: u64) {

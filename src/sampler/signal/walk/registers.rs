@@ -29,8 +29,13 @@ pub(super) trait FiberEntry {
     /// Whether the code at a return address is that of the first function on a fiber.
     fn is_fiber_entry(code: &[u8; 8]) -> bool;
 
-    /// The registers of what resumed the fiber, whose first function has the registers `at`.
-    fn resumer(at: Registers, read: &mut impl FnMut(u64) -> Option<u64>) -> Option<Registers>;
+    /// The registers of what resumed the fiber: its stack pointer was saved as `saved`, where that of the fiber's first
+    /// function points to.
+    fn resumer(saved: u64, read: impl FnMut(u64) -> Option<u64>) -> Option<Registers>;
+
+    /// The stack pointer of the first function on a fiber, if the function it called has the frame pointer `fp` and ends
+    /// the chain of frame pointers, as it does on AArch64.
+    fn first_stack_pointer(fp: u64) -> Option<u64>;
 }
 
 /// The caller of a frame that is not the innermost.
@@ -267,11 +272,14 @@ mod x86_64 {
             *code == [0x48, 0x89, 0xc7, 0x41, 0xff, 0xd5, 0x0f, 0x0b]
         }
 
-        fn resumer(at: Registers, read: &mut impl FnMut(u64) -> Option<u64>) -> Option<Registers> {
-            // The switch pushed rbp, rbx and r12 to r15, and saved its stack pointer where ours points to.
-            let saved = read(at.sp)?;
+        fn resumer(saved: u64, mut read: impl FnMut(u64) -> Option<u64>) -> Option<Registers> {
+            // The switch pushed rbp, rbx and r12 to r15.
             let (fp, pc) = (read(saved.wrapping_add(0x28))?, read(saved.wrapping_add(0x30))?);
             Some(Registers { pc, sp: saved.wrapping_add(0x38), fp, lr: 0 })
+        }
+
+        fn first_stack_pointer(_: u64) -> Option<u64> {
+            None
         }
     }
 }
@@ -290,9 +298,11 @@ mod aarch64 {
     /// `add sp, sp, #n`, and the bits that are the same for every n.
     const ADD_SP: u32 = 0x9100_03ff;
     const ADD_SP_MASK: u32 = 0xff80_03ff;
-    /// `paciasp`, `pacibsp`, `autiasp`, `autibsp`: beside the above where return addresses are signed.
-    const SIGN: [u32; 2] = [0xd503_233f, 0xd503_237f];
-    const AUTHENTICATE: [u32; 2] = [0xd503_23bf, 0xd503_23ff];
+    /// `retaa`
+    const RET_SIGNED: u32 = 0xd65f_0bff;
+    /// `paciasp`, `pacibsp`, `paciaz`, `pacibz`, and what undoes them: beside the above where return addresses are signed.
+    const SIGN: [u32; 4] = [0xd503_233f, 0xd503_237f, 0xd503_231f, 0xd503_235f];
+    const AUTHENTICATE: [u32; 4] = [0xd503_23bf, 0xd503_23ff, 0xd503_239f, 0xd503_23df];
     /// `bti c`, `bti j`, `bti jc`: may stand before all others.
     const LANDING: [u32; 3] = [0xd503_245f, 0xd503_249f, 0xd503_24df];
 
@@ -342,13 +352,14 @@ mod aarch64 {
         // Before the frame is set up, and after it was taken down, the return address is in the link register.
         let mut rest = (0..4).map(instruction).skip_while(|instruction| LANDING.contains(instruction));
         let is_outside = match rest.next() {
-            Some(PUSH_FRAME | RET) => true,
+            Some(PUSH_FRAME | RET | RET_SIGNED) => true,
             Some(first) if SIGN.contains(&first) => rest.next() == Some(PUSH_FRAME),
             Some(first) if AUTHENTICATE.contains(&first) => true,
             _ => false,
         };
         // A tail call takes the frame down, moves the stack pointer, and jumps.
-        let is_taken_down = before == POP_FRAME || two_before == POP_FRAME && before & ADD_SP_MASK == ADD_SP;
+        let is_between = before & ADD_SP_MASK == ADD_SP || AUTHENTICATE.contains(&before);
+        let is_taken_down = before == POP_FRAME || two_before == POP_FRAME && is_between;
         if is_outside || is_taken_down {
             return Some(Registers { pc: strip(at.lr), sp: at.sp, fp: at.fp, lr: 0 });
         }
@@ -379,12 +390,15 @@ mod aarch64 {
             *code == [0xc0, 0x02, 0x3f, 0xd6, 0x60, 0x36, 0x3e, 0xd4]
         }
 
-        fn resumer(at: Registers, read: &mut impl FnMut(u64) -> Option<u64>) -> Option<Registers> {
-            // The switch pushed ten pairs of registers, x29 and x30 first, and saved its stack pointer where ours
-            // points to.
-            let saved = read(at.sp)?;
+        fn resumer(saved: u64, mut read: impl FnMut(u64) -> Option<u64>) -> Option<Registers> {
+            // The switch pushed ten pairs of registers, x29 and x30 first.
             let (fp, pc) = (read(saved.wrapping_add(0x90))?, read(saved.wrapping_add(0x98))?);
             Some(Registers { pc: strip(pc), sp: saved.wrapping_add(0xa0), fp, lr: 0 })
+        }
+
+        fn first_stack_pointer(fp: u64) -> Option<u64> {
+            // A fiber's first frame pointer is zero, which ends the walk; its stack ends at a page, with two words.
+            Some((fp | 0xfff).checked_add(1)?.wrapping_sub(0x10))
         }
     }
 }

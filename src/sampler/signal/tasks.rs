@@ -1,0 +1,99 @@
+//! What async tasks wait for.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::clocks;
+use super::collector::raw_frame;
+use super::core::Core;
+use super::walk::FrameWord;
+use crate::samples::{RawSample, SampleLog, ThreadIdentity};
+
+/// What is known of one task.
+#[derive(Debug, Default)]
+pub(super) struct Task {
+    /// Since when the task has been suspended, as the monotonic clock tells, and on which thread it ran last; `None`
+    /// while it runs.
+    pub(super) suspended: Option<(u64, ThreadIdentity)>,
+    /// The stack that the task was suspended with, outermost frame first.
+    pub(super) stack: Vec<FrameWord>,
+}
+
+/// A task that its owner and the recorder share.
+pub(super) type SharedTask = Arc<Mutex<Task>>;
+
+/// The tasks of one recorder.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    next: AtomicU64,
+    tasks: Mutex<HashMap<u64, SharedTask>>,
+}
+
+impl Tasks {
+    /// A new task, and the number that it goes by.
+    pub(super) fn add(&self) -> (u64, SharedTask) {
+        let (number, task) = (self.next.fetch_add(1, Ordering::Relaxed), SharedTask::default());
+        lock(&self.tasks).insert(number, Arc::clone(&task));
+        (number, task)
+    }
+
+    /// A task has ended.
+    pub(super) fn remove(&self, number: u64) {
+        lock(&self.tasks).remove(&number);
+    }
+
+    /// Records what all tasks have been waiting for until now. (Locks are taken in this order everywhere: the log, the
+    /// tasks, a task.)
+    pub(super) fn end_waits(&self, core: &Core, log: &mut SampleLog) {
+        let now = clocks::monotonic();
+        for (_, task) in lock(&self.tasks).drain() {
+            let mut task = lock(&task);
+            if let Some(wait) = task.end_wait(now, core) {
+                task.record(&wait, core, log);
+            }
+        }
+    }
+}
+
+/// A wait that is to be recorded.
+pub(super) struct Wait {
+    /// Reading of the monotonic clock when it began.
+    begin: u64,
+    /// The same when it ended.
+    end: u64,
+    /// Nanoseconds that its sample stands for.
+    due: u64,
+    /// Where the task ran before.
+    pub(super) thread: ThreadIdentity,
+}
+
+impl Task {
+    /// The task waits no more since `now`. Returns the wait if a sample of it is due.
+    pub(super) fn end_wait(&mut self, now: u64, core: &Core) -> Option<Wait> {
+        let (begin, thread) = self.suspended.take()?;
+        let due = core.wait_due(now.saturating_sub(begin))?;
+        Some(Wait { begin, end: now, due, thread })
+    }
+
+    /// Records a wait under the stack that the task was suspended with.
+    pub(super) fn record(&self, wait: &Wait, core: &Core, log: &mut SampleLog) {
+        let sample = RawSample {
+            time: Duration::from_nanos(core.since_start(wait.end)),
+            wall: Duration::from_nanos(wait.due),
+            cpu: Duration::ZERO,
+            truncated: self.stack.first() == Some(&FrameWord::UNKNOWN_CALLERS),
+        };
+        let begin = Duration::from_nanos(core.since_start(wait.begin));
+        let frames = self.stack.iter().copied().chain([FrameWord::SUSPENDED]);
+        if let Some(stack) = log.stacks.intern(frames.map(raw_frame)) {
+            log.keep_wait(&wait.thread, begin, sample, stack);
+        }
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that could panic runs under these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
