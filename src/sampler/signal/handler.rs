@@ -59,7 +59,7 @@ fn signal(state: &ThreadState, context: &libc::ucontext_t, begin: u64) {
     } else {
         // SAFETY: on the thread of the state, in a handler that its own signal does not interrupt: it was installed
         // without `SA_NODEFER`.
-        let outcome = unsafe { state.shared.from_handler(|shared| sample_and_pause(state, shared, context, begin)) };
+        let outcome = unsafe { state.shared.use_in_handler(|shared| sample_and_pause(state, shared, context, begin)) };
         outcome.unwrap_or(Err(LossReason::Interrupted))
     };
     if let Err(reason) = outcome {

@@ -13,7 +13,7 @@ pub(super) struct SignalCell<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is reached through `from_thread` and `from_handler` only, whose callers promise to be on one and
+// SAFETY: the value is reached through `use_in_thread` and `use_in_handler` only, whose callers promise to be on one and
 // the same thread; it may be made and dropped on any thread, as `T` may.
 unsafe impl<T: Send> Sync for SignalCell<T> {}
 
@@ -26,7 +26,7 @@ impl<T> SignalCell<T> {
     ///
     /// # Safety
     /// All uses of the cell are on one thread, and this one is not in a signal handler.
-    pub(super) unsafe fn from_thread<R>(&self, with: impl FnOnce(&mut T) -> R) -> Option<R> {
+    pub(super) unsafe fn use_in_thread<R>(&self, with: impl FnOnce(&mut T) -> R) -> Option<R> {
         /// Lowers the flag even if `with` panics.
         struct Raised<'a>(&'a AtomicBool);
         impl Drop for Raised<'_> {
@@ -53,7 +53,7 @@ impl<T> SignalCell<T> {
     ///
     /// # Safety
     /// All uses of the cell are on one thread, and this one is in a handler that does not interrupt itself.
-    pub(super) unsafe fn from_handler<R>(&self, with: impl FnOnce(&mut T) -> R) -> Option<R> {
+    pub(super) unsafe fn use_in_handler<R>(&self, with: impl FnOnce(&mut T) -> R) -> Option<R> {
         if self.in_use.load(Ordering::Relaxed) {
             return None;
         }
@@ -75,15 +75,16 @@ mod tests {
         let cell = SignalCell::new(1);
         // SAFETY: one thread, and no signal handler.
         unsafe {
-            let inner = cell.from_thread(|value| {
+            let inner = cell.use_in_thread(|value| {
                 *value = 2;
-                (cell.from_handler(|value| *value), cell.from_thread(|value| *value))
+                (cell.use_in_handler(|value| *value), cell.use_in_thread(|value| *value))
             });
             assert_eq!(inner, Some((None, None)));
-            assert_eq!(cell.from_handler(|value| *value), Some(2));
-            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cell.from_thread(|_| panic!("once"))));
+            assert_eq!(cell.use_in_handler(|value| *value), Some(2));
+            let panic =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cell.use_in_thread(|_| panic!("once"))));
             assert!(panic.is_err());
-            assert_eq!(cell.from_thread(|value| *value), Some(2));
+            assert_eq!(cell.use_in_thread(|value| *value), Some(2));
         }
     }
 }

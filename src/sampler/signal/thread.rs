@@ -164,7 +164,7 @@ impl ThreadState {
                 shared.accounts.enter(clocks::monotonic(), clocks::thread_cpu);
             };
             // SAFETY: on the thread of the state, outside of handlers.
-            unsafe { self.shared.from_thread(enter) };
+            unsafe { self.shared.use_in_thread(enter) };
         }
         self.depth.fetch_add(1, Ordering::Relaxed);
         // From here on the handler leaves the timer alone.
@@ -191,7 +191,7 @@ impl ThreadState {
         if self.depth.load(Ordering::Relaxed) == 1 && self.is_current() {
             // SAFETY: on the thread of the state, outside of handlers.
             unsafe {
-                self.shared.from_thread(|shared| shared.accounts.leave(clocks::monotonic(), clocks::thread_cpu));
+                self.shared.use_in_thread(|shared| shared.accounts.leave(clocks::monotonic(), clocks::thread_cpu));
             }
         }
         self.depth.fetch_sub(1, Ordering::Relaxed);
@@ -234,7 +234,7 @@ impl ThreadState {
             with(&words[..length])
         };
         // SAFETY: on the thread of the state, outside of handlers.
-        unsafe { self.shared.from_thread(walk) }
+        unsafe { self.shared.use_in_thread(walk) }
     }
 }
 
@@ -263,7 +263,7 @@ impl Drop for ThreadStates {
         for state in states {
             state.timer.delete();
             // SAFETY: on the thread of the state, outside of handlers.
-            if let Some(due) = unsafe { state.shared.from_thread(|shared| shared.accounts.due()) } {
+            if let Some(due) = unsafe { state.shared.use_in_thread(|shared| shared.accounts.due()) } {
                 state.core.leave_over(due);
             }
             state.has_ended.store(true, Ordering::Release);

@@ -47,7 +47,7 @@ impl StackMemory {
     #[inline]
     pub(crate) fn read(&mut self, address: u64) -> Option<u64> {
         let end = address.checked_add(8)?;
-        if address % 8 != 0 {
+        if !address.is_multiple_of(8) {
             return None;
         }
         let inside = |range: &Range<u64>| address >= range.start && end <= range.end;
@@ -64,7 +64,7 @@ impl StackMemory {
     /// The words at `address` and behind it, as [`read`](Self::read) reads each.
     #[inline]
     pub(crate) fn read_pair(&mut self, address: u64) -> Option<(u64, u64)> {
-        if address % 8 == 0 && address >= self.thread.start && address < self.thread.end.saturating_sub(15) {
+        if address.is_multiple_of(8) && address >= self.thread.start && address < self.thread.end.saturating_sub(15) {
             // SAFETY: aligned, and both words are on the thread's own stack; see `read`.
             return Some(unsafe {
                 ((address as *const u64).read_volatile(), ((address + 8) as *const u64).read_volatile())
