@@ -103,9 +103,12 @@ fn nothing_goes_wrong_in_a_storm() {
     let counts = profile.counts();
     eprintln!("{} rounds, {counts:?}", guests.rounds.load(Ordering::Relaxed));
     assert_eq!(counts.taken, counts.kept + counts.lost.values().sum::<u64>(), "{counts:?}");
-    // The stacks of overflows are ten thousand frames deep, which takes longer to walk than an interval is.
-    let lost: u64 = counts.lost.iter().filter(|(reason, _)| **reason != LossReason::Overload).map(|lost| lost.1).sum();
-    assert!(counts.kept > 1000 * seconds && lost * 50 < counts.taken, "{counts:?}");
+    // The stacks of overflows are ten thousand frames deep, which takes longer to walk than an interval is; and while
+    // Wasmtime's handler of a trap walks them itself, on a stack of its own, it cannot be seen what was interrupted.
+    let expected = [LossReason::Overload, LossReason::UnreadableStack];
+    let others = counts.lost.iter().filter(|(reason, _)| !expected.contains(reason));
+    let others: u64 = others.map(|(_, lost)| lost).sum();
+    assert!(counts.kept > 1000 * seconds && counts.kept * 3 > counts.taken && others * 50 < counts.taken, "{counts:?}");
 }
 
 fn calls(guests: &Guests) {
