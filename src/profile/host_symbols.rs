@@ -44,7 +44,8 @@ struct Symbol {
 const NO_SYMBOL: &str = "(no symbol)";
 
 impl HostSymbols {
-    /// The function at `place`. Where the file has no symbol for it, one function stands for all of the library.
+    /// The function at `place`. Where the file has no symbol for it, one function stands for everything between two that
+    /// have one.
     pub(super) fn find(&mut self, place: &HostPlace) -> HostSymbol {
         let library = place.path.file_name().unwrap_or(place.path.as_os_str()).to_string_lossy().into_owned();
         let symbols = match self.files.get(&place.path) {
@@ -53,18 +54,26 @@ impl HostSymbols {
             None => self.files.entry(place.path.clone()).or_insert(read(&place.path).unwrap_or_default()),
         };
         let after = symbols.partition_point(|symbol| symbol.start <= place.offset);
-        let symbol = after.checked_sub(1).map(|index| &symbols[index]);
-        let symbol = symbol.filter(|symbol| place.offset - symbol.start < symbol.size);
+        let before = after.checked_sub(1).map(|index| &symbols[index]);
         let narrow = |number| u32::try_from(number).unwrap_or(u32::MAX);
-        match symbol {
-            Some(symbol) => HostSymbol {
-                library,
-                name: demangle(&symbol.name).unwrap_or_else(|| symbol.name.to_string()),
-                start: narrow(symbol.start),
-                size: narrow(symbol.size),
-            },
-            None => HostSymbol { library, name: NO_SYMBOL.to_owned(), start: 0, size: u32::MAX },
-        }
+        let (start, end, name) = match before {
+            Some(symbol) if place.offset - symbol.start < symbol.size => {
+                let name = demangle(&symbol.name).unwrap_or_else(|| symbol.name.to_string());
+                (symbol.start, symbol.end(), name)
+            }
+            _ => {
+                let start = before.map_or(0, Symbol::end);
+                let end = symbols.get(after).map_or(u64::from(u32::MAX), |symbol| symbol.start);
+                (start, end, NO_SYMBOL.to_owned())
+            }
+        };
+        HostSymbol { library, name, start: narrow(start), size: narrow(end.saturating_sub(start)) }
+    }
+}
+
+impl Symbol {
+    fn end(&self) -> u64 {
+        self.start.saturating_add(self.size)
     }
 }
 
@@ -102,5 +111,22 @@ mod tests {
         let place = HostPlace { path: PathBuf::from("/nonexistent/libfoo.so"), offset: 0x1234 };
         let found = symbols.find(&place);
         assert_eq!((found.library.as_str(), found.name.as_str()), ("libfoo.so", NO_SYMBOL));
+        assert_eq!((found.start, found.size), (0, u32::MAX));
+    }
+
+    #[test]
+    fn what_is_between_two_symbols_is_in_neither() {
+        let path = PathBuf::from("/lib/libfoo.so");
+        let symbol = |start, size, name: &str| Symbol { start, size, name: name.into() };
+        let symbols = vec![symbol(0x100, 0x10, "_ZN3foo3barE"), symbol(0x200, 0x10, "open")];
+        let mut symbols = HostSymbols { files: HashMap::from([(path.clone(), symbols)]) };
+        let mut found = |offset| {
+            let found = symbols.find(&HostPlace { path: path.clone(), offset });
+            (found.name, found.start, found.size)
+        };
+        assert_eq!(found(0x10f), ("foo::bar".to_owned(), 0x100, 0x10));
+        assert_eq!(found(0x110), (NO_SYMBOL.to_owned(), 0x110, 0xf0));
+        assert_eq!(found(0x20f), ("open".to_owned(), 0x200, 0x10));
+        assert_eq!(found(0x20), (NO_SYMBOL.to_owned(), 0, 0x100));
     }
 }

@@ -165,6 +165,9 @@ pub(crate) struct SampleLog {
 /// request does not need memory for each.
 const MAX_TIMELINES: usize = 256;
 
+/// Samples that may come between the end of a wait and its record.
+const MAX_AFTER_WAIT: usize = 8;
+
 impl SampleLog {
     pub(crate) fn new(interval: Duration) -> Self {
         Self {
@@ -204,8 +207,12 @@ impl SampleLog {
         }
         self.counts.taken += 1;
         let own = self.threads.get(&Track::Thread(thread.id));
-        let last = own.and_then(|own| own.timeline.entries().last());
-        if last.is_none_or(|last| last.time <= begin) {
+        let entries = own.map_or(&[][..], |own| own.timeline.entries());
+        // What runs since the task was resumed may be there already.
+        let meanwhile = entries.iter().rev().take(MAX_AFTER_WAIT).take_while(|entry| entry.time > begin);
+        if meanwhile.clone().count() < MAX_AFTER_WAIT
+            && meanwhile.clone().all(|entry| entry.time.saturating_sub(entry.wall) + self.interval >= wait.time)
+        {
             self.keep(thread, wait, stack);
         } else {
             self.keep_in(Track::Suspended, thread, wait, stack);

@@ -1,24 +1,7 @@
 //! Registers and frames on AArch64.
 
+use super::aarch64_frames::{LeafFrame, leaf_frame};
 use super::{CodeRange, CodeTable, FiberEntry, Registers, StackMemory, caller_of};
-
-/// `stp x29, x30, [sp, #-16]!`
-const PUSH_FRAME: u32 = 0xa9bf_7bfd;
-/// `mov x29, sp`
-const SET_FRAME_POINTER: u32 = 0x9100_03fd;
-const RET: u32 = 0xd65f_03c0;
-/// `ldp x29, x30, [sp], #16`
-const POP_FRAME: u32 = 0xa8c1_7bfd;
-/// `add sp, sp, #n`, and the bits that are the same for every n.
-const ADD_SP: u32 = 0x9100_03ff;
-const ADD_SP_MASK: u32 = 0xff80_03ff;
-/// `retaa`
-const RET_SIGNED: u32 = 0xd65f_0bff;
-/// `paciasp`, `pacibsp`, `paciaz`, `pacibz`, and what undoes them: beside the above where return addresses are signed.
-const SIGN: [u32; 4] = [0xd503_233f, 0xd503_237f, 0xd503_231f, 0xd503_235f];
-const AUTHENTICATE: [u32; 4] = [0xd503_23bf, 0xd503_23ff, 0xd503_239f, 0xd503_23df];
-/// `bti c`, `bti j`, `bti jc`: may stand before all others.
-const LANDING: [u32; 3] = [0xd503_245f, 0xd503_249f, 0xd503_24df];
 
 impl Registers {
     /// The registers that a signal interrupted.
@@ -52,32 +35,14 @@ impl Registers {
 /// The caller of the innermost frame, which may be in its prologue or epilogue.
 pub(crate) fn caller_of_leaf(at: Registers, range: &CodeRange, memory: &mut StackMemory) -> Option<Registers> {
     let code = CodeTable::window(range, at.pc);
-    let instruction = |index: usize| {
-        let bytes = code.after.get(index * 4..index * 4 + 4).and_then(|bytes| bytes.try_into().ok());
-        bytes.map_or(0, u32::from_le_bytes)
-    };
-    let [.., e, f, g, h, a, b, c, d] = code.before;
-    let before = u32::from_le_bytes([a, b, c, d]);
-    let two_before = u32::from_le_bytes([e, f, g, h]);
-    if instruction(0) == SET_FRAME_POINTER && before == PUSH_FRAME {
-        let (fp, pc) = (memory.read(at.sp)?, strip(memory.read(at.sp.wrapping_add(8))?));
-        return Some(Registers { pc, sp: at.sp.wrapping_add(16), fp, lr: 0 });
+    match leaf_frame(&code.before, &code.after) {
+        LeafFrame::AtFramePointer => caller_of(at, memory),
+        LeafFrame::None => Some(Registers { pc: strip(at.lr), sp: at.sp, fp: at.fp, lr: 0 }),
+        LeafFrame::Pushed => {
+            let (fp, pc) = memory.read_pair(at.sp)?;
+            Some(Registers { pc: strip(pc), sp: at.sp.wrapping_add(16), fp, lr: 0 })
+        }
     }
-    // Before the frame is set up, and after it was taken down, the return address is in the link register.
-    let mut rest = (0..4).map(instruction).skip_while(|instruction| LANDING.contains(instruction));
-    let is_outside = match rest.next() {
-        Some(PUSH_FRAME | RET | RET_SIGNED) => true,
-        Some(first) if SIGN.contains(&first) => rest.next() == Some(PUSH_FRAME),
-        Some(first) if AUTHENTICATE.contains(&first) => true,
-        _ => false,
-    };
-    // A tail call takes the frame down, moves the stack pointer, and jumps.
-    let is_between = before & ADD_SP_MASK == ADD_SP || AUTHENTICATE.contains(&before);
-    let is_taken_down = before == POP_FRAME || two_before == POP_FRAME && is_between;
-    if is_outside || is_taken_down {
-        return Some(Registers { pc: strip(at.lr), sp: at.sp, fp: at.fp, lr: 0 });
-    }
-    caller_of(at, memory)
 }
 
 /// Code addresses have at most 48 bits; signed ones carry the signature above.

@@ -8,6 +8,9 @@
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+#[cfg(any(test, target_arch = "aarch64"))]
+#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code, reason = "tested here, used there"))]
+mod aarch64_frames;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
