@@ -40,6 +40,11 @@ fn record(recorder: &Recorder, time: Duration, mut work: impl FnMut()) -> Profil
     check(recorder.finish())
 }
 
+fn thread_cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).expect("below a second"))
+}
+
 /// The share of `cpu` of the guest `boundary`, and of what it calls.
 fn computing(profile: &Profile) -> f64 {
     ["cpu", "mix", "fib"].iter().map(|name| own_share(profile, name)).sum()
@@ -119,28 +124,38 @@ fn host_frames_are_shown_if_asked_for_and_only_then() {
     assert!(stack[note..].iter().any(|name| name.contains("sleep")), "the host inside the import: {stack:?}");
 }
 
+/// How the CPU time of `phases` divides, in percent, if its first phase is `a` long and the others 50 and 20.
+fn phases(component: &Component, a: u32) -> [f64; 3] {
+    let recorder = builder(component, INTERVAL).start().expect("a recorder");
+    let mut guest = Guest::new(component, Host::default());
+    let mut rounds = 0;
+    let (start, active) = (thread_cpu_time(), recorder.enter());
+    while thread_cpu_time() - start < Duration::from_secs(1) {
+        // Never the same length twice in a row: a guest that does the same over and over may keep step with a timer.
+        rounds = (rounds + 61) % 257;
+        let unit = 10 * (300 + rounds);
+        guest.call("phases", &[a * unit, 50 * unit, 20 * unit]);
+    }
+    drop(active);
+    let profile = check(recorder.finish());
+    // Of the time in the three: the calls cost something, too.
+    let shares = ["phase_a", "phase_b", "phase_c"].map(|name| own_share(&profile, name));
+    shares.map(|share| 100.0 * share / shares.iter().sum::<f64>())
+}
+
 #[test]
 fn time_is_divided_as_it_was_spent() {
     let component = component("straight");
-    let shares = |a: u32| {
-        let recorder = builder(&component, INTERVAL).start().expect("a recorder");
-        let mut guest = Guest::new(&component, Host::default());
-        let mut rounds = 0;
-        let profile = record(&recorder, Duration::from_millis(1500), || {
-            // Never the same length twice in a row: a guest that does the same over and over may keep step with a timer.
-            rounds = (rounds + 61) % 257;
-            let unit = 300 + rounds;
-            guest.call("phases", &[a * unit, 50 * unit, 20 * unit]);
-        });
-        ["phase_a", "phase_b", "phase_c"].map(|name| 100.0 * own_share(&profile, name))
-    };
-    let close = |found: [f64; 3], expected: [f64; 3]| {
-        let is_close = found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() <= 2.0);
-        assert!(is_close, "{found:?} instead of {expected:?}");
-    };
-    close(shares(30), [30.0, 50.0, 20.0]);
-    // One phase twice as long.
-    close(shares(60), [60.0 / 1.3, 50.0 / 1.3, 20.0 / 1.3]);
+    // Then with one phase twice as long.
+    for (a, expected) in [(30, [30.0, 50.0, 20.0]), (60, [60.0 / 1.3, 50.0 / 1.3, 20.0 / 1.3])] {
+        let is_close = |found: &[f64; 3]| found.iter().zip(expected).all(|(found, is)| (found - is).abs() <= 2.0);
+        // A machine that is busy with other things may disturb one recording; a bias would be in all.
+        let mut found = Vec::new();
+        while !found.last().is_some_and(is_close) {
+            assert!(found.len() < 4, "{found:?} instead of {expected:?}");
+            found.push(phases(&component, a));
+        }
+    }
 }
 
 #[test]
@@ -166,16 +181,14 @@ fn samples_add_up_to_the_clocks() {
     let recorder = builder(&component, Duration::from_millis(1)).start().expect("a recorder");
     let mut working = Guest::new(&component, Host::default());
     let mut waiting = Guest::new(&component, Host { wait: Duration::from_millis(20) });
-    let cpu = || rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    let nanos = |time: rustix::time::Timespec| time.tv_sec * 1_000_000_000 + time.tv_nsec;
-    let (start, start_cpu) = (Instant::now(), nanos(cpu()));
+    let (start, start_cpu) = (Instant::now(), thread_cpu_time());
     let active = recorder.enter();
     for _ in 0..20 {
         waiting.call("host-calls", &[2]);
         working.call("cpu", &[1_000_000]);
     }
     drop(active);
-    let (wall, cpu) = (start.elapsed(), Duration::from_nanos((nanos(cpu()) - start_cpu).unsigned_abs()));
+    let (wall, cpu) = (start.elapsed(), thread_cpu_time() - start_cpu);
     let profile = check(recorder.finish());
     let close = |found: Duration, expected: Duration| {
         // What comes after the last sample is in none.
@@ -200,11 +213,11 @@ fn activations_shorter_than_an_interval_are_sampled_in_proportion() {
     let start = Instant::now();
     let mut active_time = Duration::ZERO;
     while start.elapsed() < Duration::from_secs(1) {
-        let active = recorder.enter();
         let entered = Instant::now();
+        let active = recorder.enter();
         guest.call("cpu", &[20_000]);
-        active_time += entered.elapsed();
         drop(active);
+        active_time += entered.elapsed();
         // As long again without a guest: none of it may be recorded.
         let idle = Instant::now();
         while idle.elapsed() < entered.elapsed() / 2 {
@@ -412,6 +425,40 @@ fn a_recorder_that_is_dropped_lets_go_of_everything() {
     });
     assert_eq!(first.counts(), second.counts());
     assert!(first.counts().kept > 10);
+}
+
+extern "C" fn slow_handler(_: libc::c_int) {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(5) {
+        std::hint::spin_loop();
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_stack_goes_on_below_the_handler_of_another_signal() {
+    let component = component("boundary");
+    // SAFETY: the handler reads a clock.
+    unsafe { libc::signal(libc::SIGXCPU, slow_handler as extern "C" fn(libc::c_int) as usize) };
+    let recorder = builder(&component, INTERVAL).start().expect("a recorder");
+    let mut linker = Linker::new(component.engine());
+    let note = |_: StoreContextMut<'_, ()>, (x,): (u32,)| {
+        // SAFETY: has the handler above.
+        unsafe { libc::raise(libc::SIGXCPU) };
+        Ok((x + 1,))
+    };
+    linker.instance("test:host/host").expect("an instance").func_wrap("note", note).expect("note");
+    let mut store = Store::new(component.engine(), ());
+    let instance = linker.instantiate(&mut store, &component).expect("an instance");
+    let function = instance.get_func(&mut store, "host-calls").expect("the function");
+    let active = recorder.enter();
+    function.call(&mut store, &[Val::U32(20)], &mut [Val::U64(0)]).expect("a call");
+    drop(active);
+    let profile = check(recorder.finish());
+    let inside = |stack: &[String]| stack.ends_with(&["note".to_owned(), "host".to_owned()]);
+    let inside: Duration = stacks(&profile).iter().filter(|(stack, _)| inside(stack)).map(|(_, wall)| *wall).sum();
+    assert!(inside >= Duration::from_millis(90), "{inside:?} of {:?}", profile.wall_time());
+    assert_eq!(profile.counts().truncated, 0);
 }
 
 #[test]

@@ -98,8 +98,9 @@ impl Recorder {
     /// Makes a guest active on this thread until the result is dropped: whatever the thread does is recorded. Around
     /// calls of sync functions; a future, which may move between threads, is [instrumented](Self::instrument) instead.
     ///
-    /// The first time on a thread takes some microseconds and half a megabyte, every other time some nanoseconds. With
-    /// the epoch sampler this does nothing.
+    /// The first time on a thread takes some microseconds and half a megabyte, every other time some nanoseconds. The
+    /// memory is free again when the thread ends, or enters another recorder after this one has finished. In a child
+    /// process made by `fork`, and with the epoch sampler, this does nothing.
     ///
     /// ```
     /// # use std::{sync::Arc, time::Duration};
@@ -116,7 +117,8 @@ impl Recorder {
     }
 
     /// Makes a guest active whenever `future` is polled, and records as waiting the time in between: in the import that
-    /// the guest is suspended in. With the epoch sampler this does nothing.
+    /// the guest is suspended in. Inside of another activation on the same thread, that one's time goes on, and nothing
+    /// is recorded as waiting. With the epoch sampler this does nothing.
     ///
     /// ```
     /// # use witprof::Recorder;

@@ -4,9 +4,9 @@
 //! so that the sum over all samples is the time that was active, whatever the timer did.
 //!
 //! Reading the thread's CPU clock is a system call, and would double the cost of a sample. It is read where the thread
-//! may have waited: when the sample is in the host, when it comes late, and at every eighth in any case. In between,
-//! CPU time is taken to have passed as wall-clock time did; the next reading puts that right, by charging the samples
-//! after it more or less. Sums are exact; a single sample may be off by what its seven neighbours waited.
+//! may have waited: when the sample is in the host, when it comes late by an eighth of an interval, and at every eighth
+//! in any case. In between, CPU time is taken to have passed as wall-clock time did; the next reading puts that right, by
+//! charging the samples after it more or less. Sums are exact; a single sample may be off by what its neighbours waited.
 
 /// Samples from one reading of the CPU clock to the next.
 const SAMPLES_PER_READING: u32 = 8;

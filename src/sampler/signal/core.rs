@@ -82,7 +82,7 @@ impl Core {
             clock,
             signal,
             interval,
-            late: nanos.saturating_add(nanos / 2),
+            late: nanos.saturating_add(nanos / 8),
             ticks_per_microsecond: ticks_per_microsecond(),
             show_host,
             start,

@@ -88,20 +88,15 @@ fn sample_and_pause(
 
 fn sample(state: &ThreadState, shared: &mut HandlerState, context: &libc::ucontext_t) -> Result<(), LossReason> {
     let core = &state.core;
-    let HandlerState { accounts, room: _, walker, stacks, last } = shared;
+    let HandlerState { accounts, room: _, walker, stack, length } = shared;
     let extent = walker.walk(&core.scene(state), Registers::interrupted(context));
-
     if extent == Extent::Nothing {
         return Err(LossReason::UnreadableStack);
     }
-    let this = 1 - *last;
-    let (before, now) = match stacks {
-        [first, second] if this == 1 => (&*first, second),
-        [first, second] => (&*second, first),
-    };
-    now.1 = walker.frames().outermost_first(&mut now.0);
-    let (old, new) = (&before.0[..before.1], &now.0[..now.1]);
-    let Some(leaf) = new.last() else { return Err(LossReason::UnreadableStack) };
+    // Most of a stack is as it was a sample ago.
+    let common = walker.frames().replace(stack, length);
+    let words = &stack[..*length];
+    let Some(leaf) = words.last() else { return Err(LossReason::UnreadableStack) };
     let is_guest = matches!(leaf.place(), Place::Text { .. });
 
     let time = clocks::monotonic();
@@ -109,21 +104,20 @@ fn sample(state: &ThreadState, shared: &mut HandlerState, context: &libc::uconte
     let may_have_waited = !is_guest || accounts.since(time) > core.late || core.counts_cpu();
     let share = accounts.sample(time, may_have_waited, clocks::thread_cpu);
     let wall = if core.counts_cpu() { share.cpu } else { share.wall };
-    // Most of a stack is as it was a sample ago.
-    let common = old.iter().zip(new).take_while(|(old, new)| old == new).count();
     let header = SampleHeader {
         time: core.since_start(time),
         wall,
         cpu: share.cpu,
         shared: common,
-        new: new.len() - common,
+        new: words.len() - common,
         cut: extent == Extent::Cut,
     };
-    if !state.ring.push(&header, &new[common..]) {
+    if !state.ring.push(&header, &words[common..]) {
+        // The reader knows no more than what was there before.
+        *length = common;
         accounts.give_back(share);
         return Err(LossReason::BufferFull);
     }
-    *last = this;
     Ok(())
 }
 

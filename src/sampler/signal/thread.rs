@@ -81,10 +81,9 @@ pub(super) struct HandlerState {
     /// Memory that was seen to be there in this activation: room on a stack that is not the thread's.
     pub(super) room: Range<u64>,
     pub(super) walker: Walker,
-    /// The stacks of this sample and of the one before, outermost frame first.
-    pub(super) stacks: [(Box<[FrameWord; MAX_WORDS]>, usize); 2],
-    /// Which of them is the last that went into the ring.
-    pub(super) last: usize,
+    /// The last stack that went into the ring, outermost frame first, or as much of it as is still known.
+    pub(super) stack: Box<[FrameWord; MAX_WORDS]>,
+    pub(super) length: usize,
 }
 
 /// Where the reader of a ring is: the handle of each frame of the last stack, outermost first.
@@ -98,10 +97,10 @@ impl ThreadState {
     fn new(core: &Arc<Core>) -> io::Result<Arc<Self>> {
         let stack = stack_of_current_thread()?;
         unblock(core.signal)?;
-        let words = || (Box::new([FrameWord::ELIDED; MAX_WORDS]), 0);
         let mut accounts = Accounts::default();
         accounts.give_back(core.take_leftover());
-        let shared = HandlerState { accounts, room: 0..0, walker: Walker::new(), stacks: [words(), words()], last: 0 };
+        let stack_words = Box::new([FrameWord::ELIDED; MAX_WORDS]);
+        let shared = HandlerState { accounts, room: 0..0, walker: Walker::new(), stack: stack_words, length: 0 };
         // The address of the state is what its timer's signals carry.
         let mut problem = None;
         let state = Arc::new_cyclic(|this: &Weak<Self>| {

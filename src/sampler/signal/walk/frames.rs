@@ -171,6 +171,17 @@ impl Frames {
         self.last = frame;
     }
 
+    /// Brings `stack`, which holds the first `length` words of another stack, up to this one, and returns how many of its
+    /// words were right already. Outermost frame first.
+    pub(crate) fn replace(&self, stack: &mut [FrameWord; MAX_WORDS], length: &mut usize) -> usize {
+        if self.count > HALF {
+            let mut words = [FrameWord::ELIDED; MAX_WORDS];
+            let count = self.outermost_first(&mut words);
+            return replace_words(words[..count].iter(), stack, length);
+        }
+        replace_words(self.inner[..self.count].iter().rev(), stack, length)
+    }
+
     /// Writes the stack, outermost frame first, and returns how many words it takes.
     pub(crate) fn outermost_first(&self, out: &mut [FrameWord; MAX_WORDS]) -> usize {
         let mut length = 0;
@@ -190,6 +201,24 @@ impl Frames {
         }
         length
     }
+}
+
+fn replace_words<'w>(
+    words: impl ExactSizeIterator<Item = &'w FrameWord>,
+    stack: &mut [FrameWord; MAX_WORDS],
+    length: &mut usize,
+) -> usize {
+    let count = words.len();
+    let mut common = 0;
+    for ((index, word), slot) in words.enumerate().zip(stack.iter_mut()) {
+        if common == index && index < *length && slot == word {
+            common += 1;
+        } else {
+            *slot = *word;
+        }
+    }
+    *length = count;
+    common
 }
 
 #[cfg(test)]
@@ -220,6 +249,31 @@ mod tests {
         ] {
             assert_eq!(FrameWord::from_bits(word.bits()).place(), place);
         }
+    }
+
+    #[test]
+    fn what_two_stacks_have_in_common_stays() {
+        let mut stack = [FrameWord::ELIDED; MAX_WORDS];
+        let mut length = 0;
+        let mut common = |innermost_first: &[u32]| {
+            let mut frames = Frames::new();
+            innermost_first.iter().for_each(|offset| frames.push(FrameWord::text(7, *offset)));
+            let common = frames.replace(&mut stack, &mut length);
+            let expected: Vec<Place> = innermost_first.iter().rev().map(|offset| text(*offset)).collect();
+            if expected.len() <= HALF {
+                assert_eq!(stack[..length].iter().map(|word| word.place()).collect::<Vec<_>>(), expected);
+            }
+            common
+        };
+        assert_eq!(common(&[3, 2, 1]), 0);
+        assert_eq!(common(&[4, 2, 1]), 2);
+        assert_eq!(common(&[2, 1]), 2);
+        assert_eq!(common(&[4, 2, 1]), 2, "what lies behind the end does not count");
+        assert_eq!(common(&[4, 2, 1]), 3);
+        assert_eq!(common(&[4, 2, 9]), 0);
+        let deep: Vec<u32> = (0..2000).rev().collect();
+        assert_eq!(common(&deep), 0);
+        assert_eq!(common(&deep), MAX_WORDS);
     }
 
     #[test]

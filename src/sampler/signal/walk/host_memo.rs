@@ -116,7 +116,7 @@ impl HostMemos {
         memo.end = match end {
             HostEnd::Generated(at) => Some(*at),
             HostEnd::Root => None,
-            HostEnd::Lost => return,
+            HostEnd::Interrupted(_) | HostEnd::Lost => return,
         };
         memo.is_valid = self.is_recording;
     }

@@ -43,6 +43,11 @@ impl StackMemory {
         self.thread.contains(&address)
     }
 
+    /// Whether `address` is on the stack that is being read, below `sp`.
+    pub(crate) fn is_just_below(&self, address: u64, sp: u64) -> bool {
+        address >= self.other.start && address < sp
+    }
+
     /// The word at `address`; `None` if it is not aligned, or cannot be read.
     #[inline]
     pub(crate) fn read(&mut self, address: u64) -> Option<u64> {

@@ -23,7 +23,7 @@ pub(crate) use host_code::HostCode;
 use host_memo::HostMemos;
 pub(crate) use memory::{StackMemory, is_readable};
 pub(crate) use registers::Registers;
-use registers::{FiberEntry as _, Native};
+use registers::{Native, StackSwitch as _};
 
 /// The most frames that are looked at. Deeper stacks than this are cut off at their outer end; a guest with Wasmtime's
 /// default stack of 512 KiB cannot make as many.
@@ -61,6 +61,8 @@ pub(crate) struct Walker {
 enum HostEnd {
     /// At generated code, whose registers these are.
     Generated(Registers),
+    /// At the handler of another signal, which interrupted code with these registers.
+    Interrupted(Registers),
     /// At the first frame of the thread.
     Root,
     /// At a frame whose caller could not be found.
@@ -90,7 +92,8 @@ impl Walker {
             let lookup = at.pc.wrapping_sub(u64::from(!is_leaf));
             let next = if let Some(range) = scene.code.find(lookup) {
                 found_registered = true;
-                self.frames.push(FrameWord::text(range.target, range.offset(at.pc)));
+                self.frames
+                    .push(FrameWord::text(range.target, range.offset(at.pc.wrapping_add(self.read_back(is_leaf)))));
                 let mut next = if is_leaf {
                     registers::caller_of_leaf(at, range, &mut memory)
                 } else {
@@ -109,6 +112,13 @@ impl Walker {
             } else if scene.host.find(lookup).is_some() {
                 match self.walk_host(scene, at, is_leaf, &mut memory) {
                     HostEnd::Generated(next) => Some(next),
+                    HostEnd::Interrupted(next) if next.pc != 0 && steps < MAX_STEPS => {
+                        at = next;
+                        is_leaf = true;
+                        steps += 1;
+                        continue;
+                    }
+                    HostEnd::Interrupted(_) => None,
                     HostEnd::Root => return Extent::Complete,
                     HostEnd::Lost => None,
                 }
@@ -135,6 +145,12 @@ impl Walker {
         }
     }
 
+    /// What has to be added to the address of an instruction that executes, if it is not that of the innermost frame:
+    /// all addresses but the first are read as those behind a call.
+    fn read_back(&self, is_leaf: bool) -> u64 {
+        u64::from(is_leaf && !self.frames.is_empty())
+    }
+
     /// Walks frames of the process, up to generated code or the first frame of the thread.
     fn walk_host(&mut self, scene: &Scene<'_>, from: Registers, is_leaf: bool, memory: &mut StackMemory) -> HostEnd {
         // What the host does around a guest stays the same from sample to sample; what it does inside an import does
@@ -152,8 +168,18 @@ impl Walker {
         let first_is_leaf = is_leaf;
         let mut steps = 0;
         let end = loop {
-            push_host(&mut self.frames, scene, at.pc);
+            let shown = at.pc.wrapping_add(self.read_back(is_leaf));
+            push_host(&mut self.frames, scene, shown);
             self.memos.frame(at.pc);
+            if !is_leaf && scene.host.code_at(at.pc).is_some_and(|code| Native::is_signal_return(&code)) {
+                break match Native::interrupted(at.sp, |address| memory.read(address)) {
+                    Some(interrupted) => {
+                        memory.move_to(interrupted.sp);
+                        HostEnd::Interrupted(interrupted)
+                    }
+                    None => HostEnd::Lost,
+                };
+            }
             match self.caller_of_host(scene, at, is_leaf, memory) {
                 Ok(Some(caller)) => at = caller,
                 Ok(None) => break HostEnd::Root,
@@ -215,6 +241,10 @@ impl Walker {
     /// What resumed the fiber whose first function has the stack pointer `sp`.
     fn resumer(&mut self, sp: u64, memory: &mut StackMemory) -> Option<Registers> {
         let saved = memory.read(sp)?;
+        // In the middle of a switch, the word may be that of the fiber itself.
+        if memory.is_just_below(saved, sp) {
+            return None;
+        }
         self.memos.read(sp, saved);
         memory.move_to(saved);
         Native::resumer(saved, |address| {

@@ -1,7 +1,7 @@
 //! Registers and frames on AArch64.
 
 use super::aarch64_frames::{LeafFrame, leaf_frame};
-use super::{CodeRange, CodeTable, FiberEntry, Registers, StackMemory, caller_of};
+use super::{CodeRange, CodeTable, Registers, StackMemory, StackSwitch, caller_of};
 
 impl Registers {
     /// The registers that a signal interrupted.
@@ -63,7 +63,7 @@ pub(crate) fn from_framehop(pc: u64, registers: &framehop::UnwindRegsNative) -> 
 /// Fibers on `aarch64`.
 pub(crate) struct Native;
 
-impl FiberEntry for Native {
+impl StackSwitch for Native {
     fn is_fiber_entry(code: &[u8; 8]) -> bool {
         // blr x22; brk 0xf1b3
         *code == [0xc0, 0x02, 0x3f, 0xd6, 0x60, 0x36, 0x3e, 0xd4]
@@ -73,6 +73,15 @@ impl FiberEntry for Native {
         // The switch pushed ten pairs of registers, x29 and x30 first.
         let (fp, pc) = (read(saved.wrapping_add(0x90))?, read(saved.wrapping_add(0x98))?);
         Some(Registers { pc: strip(pc), sp: saved.wrapping_add(0xa0), fp, lr: 0 })
+    }
+
+    fn is_signal_return(_: &[u8; 8]) -> bool {
+        // The kernel's own library returns from signals. Such a stack ends there.
+        false
+    }
+
+    fn interrupted(_: u64, _: impl FnMut(u64) -> Option<u64>) -> Option<Registers> {
+        None
     }
 
     fn first_stack_pointer(fp: u64) -> Option<u64> {

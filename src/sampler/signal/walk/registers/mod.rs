@@ -28,18 +28,26 @@ pub(crate) struct Registers {
     pub(crate) lr: u64,
 }
 
-/// The code that Wasmtime's fibers begin with, and where they were resumed from.
+/// Where one stack goes on on another: code with unwind information that framehop does not evaluate, because it computes
+/// the caller's stack pointer from memory.
 ///
-/// Its unwind information computes the resumer's stack pointer from memory, which framehop does not evaluate, so this
-/// one rule is ours (`wasmtime_fiber_start` in `wasmtime-internal-fiber` 48). The function has no public name; it is
-/// known by the instructions at its return address, which are like no others.
-pub(super) trait FiberEntry {
+/// First of all what Wasmtime's fibers begin with, and where they were resumed from (`wasmtime_fiber_start` in
+/// `wasmtime-internal-fiber` 48). The function has no public name; it is known by the instructions at its return address,
+/// which are like no others.
+pub(super) trait StackSwitch {
     /// Whether the code at a return address is that of the first function on a fiber.
     fn is_fiber_entry(code: &[u8; 8]) -> bool;
 
     /// The registers of what resumed the fiber: its stack pointer was saved as `saved`, where that of the fiber's first
     /// function points to.
     fn resumer(saved: u64, read: impl FnMut(u64) -> Option<u64>) -> Option<Registers>;
+
+    /// Whether the code at a return address is what a signal handler returns to. Its unwind information is of the kind
+    /// that framehop does not evaluate, too.
+    fn is_signal_return(code: &[u8; 8]) -> bool;
+
+    /// The registers that a signal interrupted, if `sp` is the stack pointer behind the return of its handler.
+    fn interrupted(sp: u64, read: impl FnMut(u64) -> Option<u64>) -> Option<Registers>;
 
     /// The stack pointer of the first function on a fiber, if the function it called has the frame pointer `fp` and ends
     /// the chain of frame pointers, as it does on AArch64.

@@ -1,6 +1,6 @@
 //! Registers and frames on x86-64.
 
-use super::{CodeRange, CodeTable, FiberEntry, Registers, StackMemory, caller_of};
+use super::{CodeRange, CodeTable, Registers, StackMemory, StackSwitch, caller_of};
 
 impl Registers {
     /// The registers that a signal interrupted.
@@ -136,7 +136,7 @@ pub(crate) fn from_framehop(pc: u64, registers: &framehop::UnwindRegsNative) -> 
 /// Fibers on `x86_64`.
 pub(crate) struct Native;
 
-impl FiberEntry for Native {
+impl StackSwitch for Native {
     fn is_fiber_entry(code: &[u8; 8]) -> bool {
         // mov rdi, rax; call r13; ud2
         *code == [0x48, 0x89, 0xc7, 0x41, 0xff, 0xd5, 0x0f, 0x0b]
@@ -146,6 +146,21 @@ impl FiberEntry for Native {
         // The switch pushed rbp, rbx and r12 to r15.
         let (fp, pc) = (read(saved.wrapping_add(0x28))?, read(saved.wrapping_add(0x30))?);
         Some(Registers { pc, sp: saved.wrapping_add(0x38), fp, lr: 0 })
+    }
+
+    fn is_signal_return(code: &[u8; 8]) -> bool {
+        // mov rax, 15; syscall (glibc), or with mov eax (musl)
+        matches!(code, [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f] | [0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05, _])
+    }
+
+    fn interrupted(sp: u64, mut read: impl FnMut(u64) -> Option<u64>) -> Option<Registers> {
+        // A `ucontext_t`: 40 bytes, then the registers in an order of the kernel's.
+        const REGISTERS: u64 = 40;
+        const RBP: u64 = 10;
+        const RSP: u64 = 15;
+        const RIP: u64 = 16;
+        let mut register = |index| read(sp.wrapping_add(REGISTERS + 8 * index));
+        Some(Registers { pc: register(RIP)?, sp: register(RSP)?, fp: register(RBP)?, lr: 0 })
     }
 
     fn first_stack_pointer(_: u64) -> Option<u64> {
