@@ -175,11 +175,18 @@ impl Frames {
     /// words were right already. Outermost frame first.
     pub(crate) fn replace(&self, stack: &mut [FrameWord; MAX_WORDS], length: &mut usize) -> usize {
         if self.count > HALF {
-            let mut words = [FrameWord::ELIDED; MAX_WORDS];
-            let count = self.outermost_first(&mut words);
-            return replace_words(words[..count].iter(), stack, length);
+            return self.replace_deep(stack, length);
         }
         replace_words(self.inner[..self.count].iter().rev(), stack, length)
+    }
+
+    /// A function of its own, because its memory should not be touched for every stack.
+    #[cold]
+    #[inline(never)]
+    fn replace_deep(&self, stack: &mut [FrameWord; MAX_WORDS], length: &mut usize) -> usize {
+        let mut words = [FrameWord::ELIDED; MAX_WORDS];
+        let count = self.outermost_first(&mut words);
+        replace_words(words[..count].iter(), stack, length)
     }
 
     /// Writes the stack, outermost frame first, and returns how many words it takes.
