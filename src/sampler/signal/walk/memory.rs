@@ -15,6 +15,21 @@ const PAGE: u64 = 4096;
 /// Pages that are tried in one walk, so that the work is bounded: a stack of 4 MiB, twice Wasmtime's default for fibers.
 const MAX_TRIES: u32 = 1024;
 
+/// Memory that may be read for as long as the walk lasts that found it. Made by [`StackMemory::known`] only.
+pub(crate) struct Known(Range<u64>);
+
+impl Known {
+    /// As [`StackMemory::read_pair`], and `None` outside of this memory.
+    #[inline]
+    pub(crate) fn read_pair(&self, address: u64) -> Option<(u64, u64)> {
+        if !address.is_multiple_of(8) || address < self.0.start || address >= self.0.end.saturating_sub(15) {
+            return None;
+        }
+        // SAFETY: aligned, and both words are inside of memory that `StackMemory` knows to be readable; see its `read`.
+        Some(unsafe { ((address as *const u64).read_volatile(), ((address + 8) as *const u64).read_volatile()) })
+    }
+}
+
 /// Reads the stack memory of the current thread.
 pub(crate) struct StackMemory {
     thread: Range<u64>,
@@ -76,6 +91,11 @@ impl StackMemory {
             });
         }
         Some((self.read(address)?, self.read(address.wrapping_add(8))?))
+    }
+
+    /// The memory around `address` that may be read without asking again.
+    pub(crate) fn known(&self, address: u64) -> Known {
+        Known(if self.thread.contains(&address) { self.thread.clone() } else { self.other.clone() })
     }
 
     /// Whether each of these addresses holds the value that is with it. `lowest` and `highest` bound them.

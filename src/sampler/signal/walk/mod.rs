@@ -99,7 +99,10 @@ impl Walker {
                 } else {
                     registers::caller_of(at, &mut memory)
                 };
-                // Callers are mostly in the same text section.
+                // Callers are mostly in the same text section, and on memory that is known.
+                if let Some(caller) = next {
+                    next = Some(self.walk_section(range, caller, &memory));
+                }
                 while let Some(caller) = next
                     && range.contains(caller.pc.wrapping_sub(1))
                     && steps < MAX_STEPS
@@ -143,6 +146,21 @@ impl Walker {
             }
             is_leaf = false;
         }
+    }
+
+    /// Walks callers while they are in `range` and on memory that is known, as fast as it goes, and returns the first
+    /// that is not walked.
+    #[inline]
+    fn walk_section(&mut self, range: &CodeRange, mut at: Registers, memory: &StackMemory) -> Registers {
+        let known = memory.known(at.fp);
+        while range.contains(at.pc.wrapping_sub(1)) && at.fp >= at.sp {
+            let Some((fp, pc)) = known.read_pair(at.fp) else { break };
+            if !self.frames.push_inner(FrameWord::text(range.target, range.offset(at.pc))) {
+                break;
+            }
+            at = Registers { pc: registers::strip(pc), sp: at.fp.wrapping_add(16), fp, lr: 0 };
+        }
+        at
     }
 
     /// What has to be added to the address of an instruction that executes, if it is not that of the innermost frame:
