@@ -225,17 +225,14 @@ impl<'r> Tables<'r> {
         let (start, size) = (map.function(function).offset(), map.function(function).size());
         let range = instruction.and_then(|instruction| self.instructions(target).range_of((start, size), instruction));
         let (first, end) = range.unwrap_or((start, TextOffset::new(start.get().saturating_add(1))));
-        let point = match position {
-            Position::Innermost => CodePoint::InstructionPointer(first),
-            Position::Caller => CodePoint::ReturnAddress(end),
-        };
+        let point = position.point_of(first, end);
         let function = self.compiled_function(target, function);
         self.frame(Frame { function, point, instruction })
     }
 
     /// A frame of which the place in the text section is known.
     fn text(&mut self, target: u32, offset: TextOffset, position: Position) -> Option<FrameIndex> {
-        let point = position.point(offset);
+        let point = position.point_of(offset, offset);
         let map = &self.recording.targets.get(target as usize)?.map;
         let function = map.lookup_id(point.lookup_offset())?;
         let instruction = self.instructions(target).instruction_at(point.lookup_offset());
@@ -253,10 +250,7 @@ impl<'r> Tables<'r> {
         };
         let symbol = self.host.find(&place);
         let offset = u32::try_from(place.offset).unwrap_or(u32::MAX);
-        let point = match position {
-            Position::Innermost => CodePoint::InstructionPointer(TextOffset::new(offset)),
-            Position::Caller => CodePoint::ReturnAddress(TextOffset::new(offset.saturating_add(1))),
-        };
+        let point = position.point_of(TextOffset::new(offset), TextOffset::new(offset.saturating_add(1)));
         let library = self.library(LibraryKey::Host(symbol.library.clone()), || symbol.library.clone(), Layer::Host);
         let key = FunctionKey::Host { library: symbol.library, start: symbol.start };
         let function = self.functions.entry(key);
@@ -288,10 +282,7 @@ impl<'r> Tables<'r> {
             size: 1,
             ..ProfileFunction::without_interface(name.to_owned(), library, kind)
         });
-        let point = match position {
-            Position::Innermost => CodePoint::InstructionPointer(TextOffset::new(start)),
-            Position::Caller => CodePoint::ReturnAddress(TextOffset::new(start + 1)),
-        };
+        let point = position.point_of(TextOffset::new(start), TextOffset::new(start + 1));
         self.frame(Frame { function: index, point, instruction: None })
     }
 
@@ -336,10 +327,11 @@ impl<'r> Tables<'r> {
 }
 
 impl Position {
-    fn point(self, offset: TextOffset) -> CodePoint {
+    /// The point of a frame that executes at `first`, or whose callee returns to `end`.
+    fn point_of(self, first: TextOffset, end: TextOffset) -> CodePoint {
         match self {
-            Self::Innermost => CodePoint::InstructionPointer(offset),
-            Self::Caller => CodePoint::ReturnAddress(offset),
+            Self::Innermost => CodePoint::InstructionPointer(first),
+            Self::Caller => CodePoint::ReturnAddress(end),
         }
     }
 }

@@ -8,6 +8,7 @@ mod activation;
 mod builder;
 mod clock;
 mod epoch;
+mod lock;
 mod recorder;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod signal;

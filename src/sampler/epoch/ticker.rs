@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 
+use crate::sampler::lock::lock;
+
 /// Advances the epoch of some engines once per interval, until it is stopped or dropped.
 #[derive(Debug)]
 pub(crate) struct Ticker {
@@ -26,7 +28,7 @@ impl Ticker {
     /// Stops ticking and waits for the thread to end.
     pub(crate) fn stop(&mut self) {
         let (flag, signal) = &*self.stop;
-        *flag.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *lock(flag) = true;
         signal.notify_all();
         if let Some(thread) = self.thread.take() {
             // The thread cannot panic: it only waits and adds to a counter.
@@ -44,7 +46,7 @@ impl Drop for Ticker {
 fn tick(engines: &[Engine], interval: Duration, (flag, signal): &(Mutex<bool>, Condvar)) {
     // Ticks are kept on a grid: a late wake-up must not stretch every interval after it.
     let mut next = Instant::now() + interval;
-    let mut stop = flag.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut stop = lock(flag);
     while !*stop {
         let now = Instant::now();
         if now < next {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::ring::SampleHeader;
 use super::thread::{HANDLER_LOSSES, ThreadState};
 use super::walk::{FrameWord, Place};
 use crate::address::TextOffset;
+use crate::sampler::lock::lock;
 use crate::samples::{RawFrame, RawSample, SampleLog};
 
 /// Time between two rounds. A ring holds the samples of several at any useful rate.
@@ -47,10 +48,10 @@ fn collect(core: &Core, log: &Mutex<SampleLog>) {
     let threads = core.threads().clone();
     for thread in threads {
         let has_ended = thread.has_ended.load(Ordering::Acquire);
-        collect_thread(&thread, &mut log.lock().unwrap_or_else(PoisonError::into_inner));
+        collect_thread(&thread, &mut lock(log));
         if has_ended {
             core.threads().retain(|known| !Arc::ptr_eq(known, &thread));
-            close(&thread, &mut log.lock().unwrap_or_else(PoisonError::into_inner));
+            close(&thread, &mut lock(log));
         }
     }
 }
@@ -61,7 +62,7 @@ pub(super) fn collect_last(core: &Core, log: &mut SampleLog) -> HandlerTicks {
         collect_thread(&thread, log);
         close(&thread, log);
     }
-    std::mem::take(&mut *core.ticks.lock().unwrap_or_else(PoisonError::into_inner))
+    std::mem::take(&mut *lock(&core.ticks))
 }
 
 /// Adds the counters of a thread that will not take another sample.
@@ -70,12 +71,12 @@ fn close(thread: &ThreadState, log: &mut SampleLog) {
     for (reason, lost) in HANDLER_LOSSES.into_iter().zip(&thread.lost) {
         log.count_lost(reason, lost.load(Ordering::Relaxed));
     }
-    thread.cost.add_to(&mut thread.core.ticks.lock().unwrap_or_else(PoisonError::into_inner));
+    thread.cost.add_to(&mut lock(&thread.core.ticks));
 }
 
 /// Takes all samples out of the ring of one thread.
 pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) {
-    let mut reader = thread.reader.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut reader = lock(&thread.reader);
     thread.ring.drain(|header, new| {
         let SampleHeader { time, wall, cpu, shared, new: _, cut } = header;
         reader.path.truncate(shared);

@@ -13,6 +13,7 @@ use super::thread::ThreadState;
 use super::walk::{CodeTable, HostCode, Scene};
 use crate::component::CompiledCode;
 use crate::sampler::SamplingClock;
+use crate::sampler::lock::lock;
 
 /// What the threads of one recorder have in common.
 pub(super) struct Core {
@@ -215,9 +216,4 @@ impl Core {
         }
         *has_work = false;
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that could panic runs under these locks.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

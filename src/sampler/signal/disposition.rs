@@ -2,7 +2,9 @@
 
 use std::ffi::c_int;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use crate::sampler::lock::lock;
 
 /// A handler as `sigaction` takes it.
 pub(super) type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::c_void);
@@ -35,7 +37,7 @@ enum Previous {
 impl Installed {
     /// Takes `signal` for `handler`, which is the same for all users. A handler of somebody else's is left alone.
     pub(super) fn install(signal: c_int, handler: Handler) -> Result<Self, Refused> {
-        let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut installed = lock(&INSTALLED);
         let now = current(signal).map_err(Refused::System)?;
         if let Some((_, users, _)) = installed.iter_mut().find(|(number, _, _)| *number == signal) {
             if now.sa_sigaction != handler as usize {
@@ -60,7 +62,7 @@ impl Installed {
 impl Drop for Installed {
     /// Gives the signal back, when its last user goes. All timers that send it have to be deleted.
     fn drop(&mut self) {
-        let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut installed = lock(&INSTALLED);
         let Some(index) = installed.iter().position(|(number, _, _)| *number == self.signal) else { return };
         installed[index].1 -= 1;
         if installed[index].1 > 0 {

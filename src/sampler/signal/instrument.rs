@@ -11,10 +11,11 @@ use std::sync::Mutex;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use super::collector::collect_thread;
-use super::tasks::{SharedTask, lock};
+use super::tasks::SharedTask;
 use super::thread::ThreadState;
 use super::walk::{FrameWord, Place, Registers};
 use super::{SignalSampler, clocks};
+use crate::sampler::lock::lock;
 use crate::samples::SampleLog;
 
 /// One task, as the recorder sees it.
@@ -126,7 +127,7 @@ static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, |_| {});
 /// `hook` points to a live [`Hook`].
 unsafe fn clone(hook: *const ()) -> RawWaker {
     // SAFETY: by contract. Another thread may have got hold of the waker; what is not synchronised in the hook is used
-    // on the thread of the poll only, which `walk` makes sure of before anything else: see below.
+    // by `walk` only, which is called on the thread of the poll only.
     let hook = unsafe { &*hook.cast::<Hook<'_>>() };
     if hook.state.is_current() {
         hook.walk(Registers::here());

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::clocks;
 use super::collector::raw_frame;
 use super::core::Core;
 use super::walk::FrameWord;
+use crate::sampler::lock::lock;
 use crate::samples::{RawSample, SampleLog, ThreadIdentity};
 
 /// What is known of one task.
@@ -91,9 +92,4 @@ impl Task {
             log.keep_wait(&wait.thread, begin, sample, stack);
         }
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that could panic runs under these locks.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -137,20 +137,6 @@ impl Frames {
         self.store(frame);
     }
 
-    /// Adds a frame if that takes no more than to store it; says whether it did.
-    #[inline]
-    pub(crate) fn push_inner(&mut self, frame: FrameWord) -> bool {
-        match self.inner.get_mut(self.count) {
-            Some(slot) if !self.host_pending => {
-                *slot = frame;
-                self.count += 1;
-                self.last = frame;
-                true
-            }
-            _ => false,
-        }
-    }
-
     #[cold]
     fn show_pending_host(&mut self) {
         self.host_pending = false;

@@ -84,13 +84,9 @@ impl StackMemory {
     /// The words at `address` and behind it, as [`read`](Self::read) reads each.
     #[inline]
     pub(crate) fn read_pair(&mut self, address: u64) -> Option<(u64, u64)> {
-        if address.is_multiple_of(8) && address >= self.thread.start && address < self.thread.end.saturating_sub(15) {
-            // SAFETY: aligned, and both words are on the thread's own stack; see `read`.
-            return Some(unsafe {
-                ((address as *const u64).read_volatile(), ((address + 8) as *const u64).read_volatile())
-            });
-        }
-        Some((self.read(address)?, self.read(address.wrapping_add(8))?))
+        self.known(address)
+            .read_pair(address)
+            .or_else(|| Some((self.read(address)?, self.read(address.wrapping_add(8))?)))
     }
 
     /// The memory around `address` that may be read without asking again.

@@ -94,24 +94,13 @@ impl Walker {
                 found_registered = true;
                 self.frames
                     .push(FrameWord::text(range.target, range.offset(at.pc.wrapping_add(self.read_back(is_leaf)))));
-                let mut next = if is_leaf {
+                let next = if is_leaf {
                     registers::caller_of_leaf(at, range, &mut memory)
                 } else {
                     registers::caller_of(at, &mut memory)
                 };
                 // Callers are mostly in the same text section, and on memory that is known.
-                if let Some(caller) = next {
-                    next = Some(self.walk_section(range, caller, &memory));
-                }
-                while let Some(caller) = next
-                    && range.contains(caller.pc.wrapping_sub(1))
-                    && steps < MAX_STEPS
-                {
-                    self.frames.push(FrameWord::text(range.target, range.offset(caller.pc)));
-                    next = registers::caller_of(caller, &mut memory);
-                    steps += 1;
-                }
-                next
+                next.map(|caller| self.walk_section(range, caller, &memory, &mut steps))
             } else if scene.host.find(lookup).is_some() {
                 match self.walk_host(scene, at, is_leaf, &mut memory) {
                     HostEnd::Generated(next) => Some(next),
@@ -151,13 +140,18 @@ impl Walker {
     /// Walks callers while they are in `range` and on memory that is known, as fast as it goes, and returns the first
     /// that is not walked.
     #[inline]
-    fn walk_section(&mut self, range: &CodeRange, mut at: Registers, memory: &StackMemory) -> Registers {
+    fn walk_section(
+        &mut self,
+        range: &CodeRange,
+        mut at: Registers,
+        memory: &StackMemory,
+        steps: &mut usize,
+    ) -> Registers {
         let known = memory.known(at.fp);
-        while range.contains(at.pc.wrapping_sub(1)) && at.fp >= at.sp {
+        while range.contains(at.pc.wrapping_sub(1)) && at.fp >= at.sp && *steps < MAX_STEPS {
             let Some((fp, pc)) = known.read_pair(at.fp) else { break };
-            if !self.frames.push_inner(FrameWord::text(range.target, range.offset(at.pc))) {
-                break;
-            }
+            self.frames.push(FrameWord::text(range.target, range.offset(at.pc)));
+            *steps += 1;
             at = Registers { pc: registers::strip(pc), sp: at.fp.wrapping_add(16), fp, lr: 0 };
         }
         at
