@@ -21,10 +21,6 @@ const MAX_FRAMES: usize = 512;
 /// How many functions the summary lists.
 const SUMMARY_FUNCTIONS: usize = 10;
 
-/// Whether the library has a signal sampler here.
-const SIGNALS_ARE_SUPPORTED: bool =
-    cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")));
-
 /// Whether messages other than errors are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verbosity {
@@ -150,12 +146,10 @@ fn engine(command: &mut RunCommand, file: &WasmFile, sampling: &mut Sampling) ->
     command.run.common.debug.max_backtrace.get_or_insert(MAX_FRAMES);
     if sampling.choice != SamplerChoice::Epoch {
         let engine = new_engine(command)?;
-        if sampling.choice == SamplerChoice::Signal || SIGNALS_ARE_SUPPORTED && !engine.is_pulley() {
-            return Ok(engine);
-        }
+        let check = Recorder::check_signals(&engine, &file.stem());
+        let (SamplerChoice::Auto, Err(problem)) = (sampling.choice, check) else { return Ok(engine) };
         sampling.choice = SamplerChoice::Epoch;
-        let reason = if engine.is_pulley() { "interpreted code is not on the stack" } else { "it is for Linux only" };
-        cli::message(&format!("witprof: sampling by epochs, not by signals: {reason}"));
+        cli::message(&format!("witprof: sampling by epochs: {}", escape_control(&problem.to_string())));
     }
     checks::epoch_options(command)?;
     command.run.common.wasm.epoch_interruption = Some(true);

@@ -147,8 +147,8 @@ impl RecorderBuilder {
     }
 
     fn start_signal(&self, log: &Arc<Mutex<SampleLog>>) -> std::result::Result<SignalSampler, SignalProblem> {
-        if let Some(target) = self.targets.iter().find(|target| target.code.engine().is_pulley()) {
-            return Err(SignalProblem::Interpreter { name: target.map.component().to_owned() });
+        for target in &self.targets {
+            Recorder::check_signals(target.code.engine(), target.map.component())?;
         }
         let options = SignalOptions {
             clock: self.clock,

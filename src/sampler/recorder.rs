@@ -1,19 +1,20 @@
 //! The recorder: what may be seen, and what has been seen.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustc_hash::FxHashMap;
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::{Engine, Store, UpdateDeadline};
 
 use super::activation::{Activation, Instrumented};
 use super::builder::RecorderBuilder;
 use super::clock::thread_cpu_time;
 use super::epoch::EpochProbe;
 use super::epoch::ticker::Ticker;
-use super::signal::SignalSampler;
+use super::lock::lock;
+use super::signal::{self, SignalSampler};
 use crate::error::SignalProblem;
 use crate::profile::{Profile, Recording, SamplerKind, Target, symbolize};
 use crate::samples::{RawFrame, RawSample, SampleLog};
@@ -80,6 +81,21 @@ impl Recorder {
 
     pub(super) fn new(shared: Shared, ticker: Option<Ticker>, fallback: Option<SignalProblem>) -> Self {
         Self { shared: Arc::new(shared), ticker: Mutex::new(ticker), fallback }
+    }
+
+    /// Whether code of `engine` can be sampled by signals at all; for hosts that have to settle on epochs before they
+    /// compile. `name` is what the code is called in the error.
+    ///
+    /// # Errors
+    /// [`SignalProblem::Platform`] and [`SignalProblem::Interpreter`].
+    pub fn check_signals(engine: &Engine, name: &str) -> std::result::Result<(), SignalProblem> {
+        if !signal::IS_SUPPORTED {
+            return Err(SignalProblem::Platform);
+        }
+        if engine.is_pulley() {
+            return Err(SignalProblem::Interpreter { name: name.to_owned() });
+        }
+        Ok(())
     }
 
     /// How this recorder takes samples.
@@ -292,9 +308,4 @@ impl Shared {
     pub(super) fn record(&self, sample: RawSample, outermost_first: impl Iterator<Item = RawFrame>) {
         lock(&self.log).record(sample, outermost_first);
     }
-}
-
-/// Locks, whoever panicked while holding the lock before: the tables are append-only and valid at every step.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

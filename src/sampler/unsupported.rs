@@ -10,6 +10,8 @@ use crate::error::SignalProblem;
 use crate::profile::HostPlace;
 use crate::samples::SampleLog;
 
+pub(super) const IS_SUPPORTED: bool = false;
+
 pub(super) const DEFAULT_SIGNAL: i32 = 27;
 
 #[allow(dead_code, reason = "read where there is a signal sampler")]

@@ -48,7 +48,7 @@ mod walk;
 use std::ffi::c_int;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use self::collector::Collector;
@@ -60,7 +60,11 @@ use super::SamplingClock;
 use crate::component::CompiledCode;
 use crate::error::SignalProblem;
 use crate::profile::HostPlace;
+use crate::sampler::lock::lock;
 use crate::samples::{HandlerCost, LossReason, SampleLog};
+
+/// There is a signal sampler on this platform.
+pub(super) const IS_SUPPORTED: bool = true;
 
 /// The signal that is used unless another is asked for: the one that was made for this.
 pub(super) const DEFAULT_SIGNAL: c_int = libc::SIGPROF;
@@ -139,12 +143,12 @@ impl SignalSampler {
         }
         self.core.stop();
         // Held until the end: who else wants to stop waits until everything is in the log.
-        let mut collector = self.collector.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut collector = lock(&self.collector);
         let Some(collector) = collector.take() else { return };
         collector.join();
         // After all timers have been deleted.
-        drop(self.installed.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(lock(&self.installed).take());
+        let mut log = lock(log);
         let ticks = collector::collect_last(&self.core, &mut log);
         self.core.tasks.end_waits(&self.core, &mut log);
         let without_timer = self.without_timer.load(Ordering::Relaxed);
@@ -173,7 +177,7 @@ impl Drop for SignalSampler {
             return;
         }
         self.core.stop();
-        if let Some(collector) = self.collector.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(collector) = lock(&self.collector).take() {
             collector.join();
         }
         // They hold the core, which holds them.
