@@ -9,8 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Instance, Module, Store, TypedFunc};
-use witprof::export::write_firefox;
-use witprof::{CodePoint, Error, Layer, Profile, Recorder, SamplerChoice, SymbolMap};
+use witprof::{Error, Layer, Profile, Recorder, SamplerChoice, SymbolMap};
 
 const INTERVAL: Duration = Duration::from_millis(1);
 
@@ -68,43 +67,12 @@ fn share(profile: &Profile, name: &str) -> f64 {
     of.map_or(0.0, |total| total.self_wall.as_secs_f64() / profile.wall_time().as_secs_f64())
 }
 
-/// What must be true of any profile.
+/// What must be true of any profile by epochs.
 fn check(profile: &Profile) -> Value {
-    let counts = profile.counts();
-    assert_eq!(counts.taken, counts.kept + counts.lost.values().sum::<u64>());
-    let samples = profile.threads().iter().flat_map(|thread| &thread.samples);
-    assert_eq!(samples.clone().map(|sample| sample.count).sum::<u64>(), counts.kept);
-    assert!(samples.clone().all(|sample| sample.cpu <= sample.wall));
     for thread in profile.threads() {
         assert!(thread.samples.iter().map(|sample| sample.wall).sum::<Duration>() <= profile.elapsed());
-        assert!(thread.samples.is_sorted_by_key(|sample| sample.time));
     }
-    for (index, stack) in profile.stacks().iter().enumerate() {
-        assert!(stack.caller.is_none_or(|caller| caller.index() < index));
-        let frame = profile.frames()[stack.frame.index()];
-        let function = &profile.functions()[frame.function.index()];
-        let offset = frame.point.lookup_offset().get();
-        assert!(offset >= function.offset && offset < function.offset + function.size, "{}", function.name);
-    }
-    // A leaf is where the instruction pointer was, a caller where execution will return to.
-    let callers: std::collections::HashSet<_> = profile.stacks().iter().filter_map(|stack| stack.caller).collect();
-    for sample in samples {
-        let frame = profile.frames()[profile.stacks()[sample.stack.index()].frame.index()];
-        assert!(matches!(frame.point, CodePoint::InstructionPointer(_)));
-    }
-    for caller in callers {
-        let frame = profile.frames()[profile.stacks()[caller.index()].frame.index()];
-        assert!(matches!(frame.point, CodePoint::ReturnAddress(_)));
-    }
-    let mut json = Vec::new();
-    write_firefox(profile, &mut json).expect("writing to memory");
-    let json: Value = serde_json::from_slice(&json).expect("valid JSON");
-    let milliseconds = support::firefox::validate(&json);
-    let expected = profile.wall_time().as_secs_f64() * 1000.0;
-    // Each row is rounded to a microsecond.
-    let rows: u64 = profile.counts().kept * 2;
-    assert!((milliseconds - expected).abs() <= 0.001 * rows as f64 + 1e-6, "{milliseconds} instead of {expected}");
-    json
+    support::check_profile(profile)
 }
 
 #[test]

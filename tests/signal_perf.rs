@@ -151,11 +151,6 @@ mod agreement {
         functions: Vec<(u64, u64, String)>,
     }
 
-    fn thread_cpu_time() -> Duration {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).expect("below a second"))
-    }
-
     fn seconds() -> f64 {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         #[allow(clippy::cast_precision_loss, reason = "microseconds are enough")]
@@ -223,9 +218,9 @@ mod agreement {
 
     /// A mix of computing, calls of the host, crossings between components, strings and deep calls.
     fn work(guests: &mut [Guest]) {
-        let start = thread_cpu_time();
+        let start = support::thread_cpu_time();
         let mut round = 0;
-        while thread_cpu_time() - start < TIME {
+        while support::thread_cpu_time() - start < TIME {
             round = (round + 61) % 257;
             let [boundary, strings, recursion, indirect, straight] = guests else { panic!("five guests") };
             // Each for several milliseconds: where guests take turns faster than epochs pass, the first function of each

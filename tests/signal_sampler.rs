@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use support::guests::{Guest, Host, own_share, shows_host, stacks};
+use support::guests::{Guest, Host, async_linker, own_share, shows_host, stacks};
 use wasmtime::component::{Component, Linker, Val};
 use wasmtime::{Engine, Store, StoreContextMut};
 use witprof::export::write_firefox;
@@ -40,27 +40,14 @@ fn record(recorder: &Recorder, time: Duration, mut work: impl FnMut()) -> Profil
     check(recorder.finish())
 }
 
-fn thread_cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).expect("below a second"))
-}
-
 /// The share of `cpu` of the guest `boundary`, and of what it calls.
 fn computing(profile: &Profile) -> f64 {
     ["cpu", "mix", "fib"].iter().map(|name| own_share(profile, name)).sum()
 }
 
-/// What must be true of any profile.
+/// Makes sure of what must be true of any profile.
 fn check(profile: Profile) -> Profile {
-    let counts = profile.counts();
-    assert_eq!(counts.taken, counts.kept + counts.lost.values().sum::<u64>(), "{counts:?}");
-    let samples = profile.threads().iter().flat_map(|thread| &thread.samples);
-    assert_eq!(samples.clone().map(|sample| sample.count).sum::<u64>(), counts.kept);
-    assert!(samples.clone().all(|sample| sample.cpu <= sample.wall));
-    assert!(profile.threads().iter().all(|thread| thread.samples.is_sorted_by_key(|sample| sample.time)));
-    let mut json = Vec::new();
-    write_firefox(&profile, &mut json).expect("writing to memory");
-    support::firefox::validate(&serde_json::from_slice(&json).expect("valid JSON"));
+    support::check_profile(&profile);
     profile
 }
 
@@ -129,8 +116,8 @@ fn phases(component: &Component, a: u32) -> [f64; 3] {
     let recorder = builder(component, INTERVAL).start().expect("a recorder");
     let mut guest = Guest::new(component, Host::default());
     let mut rounds = 0;
-    let (start, active) = (thread_cpu_time(), recorder.enter());
-    while thread_cpu_time() - start < Duration::from_secs(1) {
+    let (start, active) = (support::thread_cpu_time(), recorder.enter());
+    while support::thread_cpu_time() - start < Duration::from_secs(1) {
         // Never the same length twice in a row: a guest that does the same over and over may keep step with a timer.
         rounds = (rounds + 61) % 257;
         let unit = 10 * (300 + rounds);
@@ -181,14 +168,14 @@ fn samples_add_up_to_the_clocks() {
     let recorder = builder(&component, Duration::from_millis(1)).start().expect("a recorder");
     let mut working = Guest::new(&component, Host::default());
     let mut waiting = Guest::new(&component, Host { wait: Duration::from_millis(20) });
-    let (start, start_cpu) = (Instant::now(), thread_cpu_time());
+    let (start, start_cpu) = (Instant::now(), support::thread_cpu_time());
     let active = recorder.enter();
     for _ in 0..20 {
         waiting.call("host-calls", &[2]);
         working.call("cpu", &[1_000_000]);
     }
     drop(active);
-    let (wall, cpu) = (start.elapsed(), thread_cpu_time() - start_cpu);
+    let (wall, cpu) = (start.elapsed(), support::thread_cpu_time() - start_cpu);
     let profile = check(recorder.finish());
     let close = |found: Duration, expected: Duration| {
         // What comes after the last sample is in none.
@@ -302,24 +289,10 @@ fn threads_are_sampled_while_a_guest_is_active_on_them() {
     assert_eq!(names, BTreeSet::from(["worker 0", "worker 1", "worker 2", "worker 3"]));
 }
 
-/// An async host, of which `note` waits without blocking.
-fn async_linker(engine: &Engine) -> Linker<()> {
-    let mut linker = Linker::new(engine);
-    let mut host = linker.instance("test:host/host").expect("an instance");
-    host.func_wrap_async("note", |_: StoreContextMut<'_, ()>, (x,): (u32,)| {
-        Box::new(async move {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            Ok((x.wrapping_add(1),))
-        })
-    })
-    .expect("note");
-    linker
-}
-
 async fn call_async(component: &Component, name: &str, argument: u32) -> Val {
     let mut store = Store::new(component.engine(), ());
-    let instance =
-        async_linker(component.engine()).instantiate_async(&mut store, component).await.expect("an instance");
+    let linker = async_linker(component.engine(), Duration::from_millis(5));
+    let instance = linker.instantiate_async(&mut store, component).await.expect("an instance");
     let function = instance.get_func(&mut store, name).expect("the function");
     let mut results = [Val::U64(0)];
     function.call_async(&mut store, &[Val::U32(argument)], &mut results).await.expect("a call");

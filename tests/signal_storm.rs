@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use support::guests::{Guest, Host};
-use wasmtime::component::{Component, Linker, Val};
-use wasmtime::{Engine, Store, StoreContextMut};
+use support::guests::{Guest, Host, async_linker};
+use wasmtime::component::{Component, Val};
+use wasmtime::{Engine, Store};
 use witprof::{LossReason, Recorder, SamplerChoice, SymbolMap};
 
 /// What each guest's `run` returns.
@@ -150,15 +150,7 @@ fn compiles(guests: &Guests) {
 fn is_cancelled(guests: &Guests, round: u64) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
     let call = async {
-        let mut linker = Linker::new(&guests.engine);
-        let mut host = linker.instance("test:host/host").expect("an instance");
-        host.func_wrap_async("note", |_: StoreContextMut<'_, ()>, (x,): (u32,)| {
-            Box::new(async move {
-                tokio::time::sleep(Duration::from_micros(200)).await;
-                Ok((x.wrapping_add(1),))
-            })
-        })
-        .expect("note");
+        let linker = async_linker(&guests.engine, Duration::from_micros(200));
         let mut store = Store::new(&guests.engine, ());
         let instance = linker.instantiate_async(&mut store, &guests.boundary).await.expect("an instance");
         let function = instance.get_func(&mut store, "host-calls").expect("the function");

@@ -33,6 +33,20 @@ pub fn linker(engine: &Engine) -> Linker<Host> {
     linker
 }
 
+/// A host for async stores, of which `note` waits without blocking.
+pub fn async_linker(engine: &Engine, wait: Duration) -> Linker<()> {
+    let mut linker = Linker::new(engine);
+    let mut host = linker.instance("test:host/host").expect("an instance");
+    host.func_wrap_async("note", move |_: StoreContextMut<'_, ()>, (x,): (u32,)| {
+        Box::new(async move {
+            tokio::time::sleep(wait).await;
+            Ok((x.wrapping_add(1),))
+        })
+    })
+    .expect("note");
+    linker
+}
+
 /// A guest in a sync store.
 pub struct Guest {
     pub store: Store<Host>,

@@ -5,10 +5,15 @@
 pub mod firefox;
 pub mod guests;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use serde_json::Value;
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
+use witprof::export::write_firefox;
+use witprof::{CodePoint, Profile};
 
 /// A command of WASI 0.3, lifted as async with a callback: what Wasmtime's own guest profiler reports no samples of.
 pub const ASYNC_COMMAND: &str = r#"(component $command
@@ -83,4 +88,49 @@ pub fn assert_golden(golden: &Path, actual: &str) {
         golden.display(),
         difference.unwrap_or_else(|| expected.lines().count().min(actual.lines().count())) + 1,
     );
+}
+
+/// What must be true of any profile. Returns its Firefox file.
+pub fn check_profile(profile: &Profile) -> Value {
+    let counts = profile.counts();
+    assert_eq!(counts.taken, counts.kept + counts.lost.values().sum::<u64>(), "{counts:?}");
+    let samples = profile.threads().iter().flat_map(|thread| &thread.samples);
+    assert_eq!(samples.clone().map(|sample| sample.count).sum::<u64>(), counts.kept);
+    assert!(samples.clone().all(|sample| sample.cpu <= sample.wall));
+    for thread in profile.threads() {
+        assert!(thread.samples.is_sorted_by_key(|sample| sample.time));
+    }
+    for (index, stack) in profile.stacks().iter().enumerate() {
+        assert!(stack.caller.is_none_or(|caller| caller.index() < index));
+        let frame = profile.frames()[stack.frame.index()];
+        let function = &profile.functions()[frame.function.index()];
+        let offset = frame.point.lookup_offset().get();
+        assert!(offset >= function.offset && offset - function.offset < function.size, "{}", function.name);
+    }
+    // A leaf is where the instruction pointer was, a caller where execution will return to.
+    let callers: HashSet<_> = profile.stacks().iter().filter_map(|stack| stack.caller).collect();
+    for sample in samples {
+        let frame = profile.frames()[profile.stacks()[sample.stack.index()].frame.index()];
+        assert!(matches!(frame.point, CodePoint::InstructionPointer(_)));
+    }
+    for caller in callers {
+        let frame = profile.frames()[profile.stacks()[caller.index()].frame.index()];
+        assert!(matches!(frame.point, CodePoint::ReturnAddress(_)));
+    }
+    let mut json = Vec::new();
+    write_firefox(profile, &mut json).expect("writing to memory");
+    let json: Value = serde_json::from_slice(&json).expect("valid JSON");
+    let milliseconds = firefox::validate(&json);
+    let expected = profile.wall_time().as_secs_f64() * 1000.0;
+    // Each row is rounded to a microsecond.
+    let rows: u64 = profile.counts().kept * 2;
+    assert!((milliseconds - expected).abs() <= 0.001 * rows as f64 + 1e-6, "{milliseconds} instead of {expected}");
+    json
+}
+
+/// CPU time of the current thread.
+#[cfg(unix)]
+pub fn thread_cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).expect("below a second"))
 }
