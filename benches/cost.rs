@@ -1,7 +1,7 @@
 //! What profiling costs: CPU time of the whole process while a guest does a fixed amount of work, profiled in different
 //! ways, as a ratio to the same work unprofiled; and what one sample costs.
 //!
-//! `cargo bench --bench cost`. Each way is measured in pairs with an unprofiled run right before it, so that a machine
+//! `cargo bench --bench cost`, or with names of what is wanted behind a `--`: `sample`, guest functions, ways. Each way is measured in pairs with an unprofiled run right before it, so that a machine
 //! that changes its pace disturbs both alike. Printed are the median of the ratios, and the quartiles around it.
 #![allow(missing_docs, unsafe_code, reason = "a bench")]
 
@@ -59,13 +59,22 @@ fn main() {
     let epochs = Engine::new(Config::new().epoch_interruption(true)).expect("an engine");
     let guest = support::guests::bytes("boundary");
     let [plain, epochs] = [&plain, &epochs].map(|engine| support::component(engine, &guest));
-    handler();
-    println!("CPU time relative to unprofiled: median [quartiles] of {pairs} pairs");
     let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let all: Vec<&str> = ["sample"].into_iter().chain(WORK.map(|work| work.0)).chain(WAYS.map(|way| way.0)).collect();
+    for chosen in &chosen {
+        assert!(all.iter().any(|name| name.contains(&**chosen)), "there is no {chosen:?} among {all:?}");
+    }
     let is_chosen = |name: &str, all: &[&str]| {
         let mut about = chosen.iter().filter(|chosen| all.iter().any(|name| name.contains(&**chosen))).peekable();
         about.peek().is_none() || about.any(|chosen| name.contains(&**chosen))
     };
+    if is_chosen("sample", &all) {
+        sample();
+    }
+    if chosen == ["sample"] {
+        return;
+    }
+    println!("CPU time relative to unprofiled: median [quartiles] of {pairs} pairs");
     for (function, count) in WORK.into_iter().filter(|(name, _)| is_chosen(name, &WORK.map(|work| work.0))) {
         println!("{function}");
         for (name, way) in WAYS.into_iter().filter(|(name, _)| is_chosen(name, &WAYS.map(|way| way.0))) {
@@ -141,23 +150,27 @@ fn process_time() -> f64 {
     seconds
 }
 
-/// What the handler costs for a stack of 30 guest frames, as it measures itself.
-fn handler() {
+/// What a sample costs, as the handler measures itself.
+fn sample() {
     let component = support::component(&Engine::default(), &support::guests::bytes("deep"));
-    println!("the handler, at a depth of 30 guest frames");
-    for (interval, show_host) in [(MILLISECOND, false), (MILLISECOND, true), (Duration::from_micros(100), false)] {
+    println!("a sample");
+    let kilohertz = [3, 30, 100].map(|depth| (depth, MILLISECOND, false));
+    for (depth, interval, show_host) in
+        kilohertz.into_iter().chain([(30, MILLISECOND, true), (30, Duration::from_micros(100), false)])
+    {
         let map = Arc::new(SymbolMap::builder("deep").component(&component).expect("a map"));
         let builder = Recorder::builder(interval).sampler(SamplerChoice::Signal).component(map, &component);
         let builder = if show_host { builder.show_host_frames() } else { builder };
         let recorder = builder.start().expect("a recorder");
         let mut guest = Guest::new(&component, Host::default());
         let active = recorder.enter();
-        // `spin`, 28 times `descend`, and `start`.
-        guest.call("descend", &[27, 1_000_000_000]);
+        // `spin`, and `descend` for the rest.
+        guest.call("descend", &[depth - 3, 1_000_000_000]);
         drop(active);
         let Some(cost) = recorder.finish().handler_cost() else { continue };
         println!(
-            "  every {interval:?}{}: median {:?} ({} cycles of the time stamp counter), 99 of 100 within {:?}",
+            "  {depth} guest frames, every {interval:?}{}: median {:?} ({} cycles of the time stamp counter), \
+             99 of 100 within {:?}",
             if show_host { ", host frames shown" } else { "" },
             cost.median(),
             cost.median_ticks,

@@ -22,7 +22,7 @@ use wasmtime::component::{Component, Func, Instance, Linker, Val};
 use wasmtime::{Config, Engine, OptLevel, Store, StoreContextMut, Strategy};
 use witprof::{Layer, SymbolMap, TextOffset};
 
-use walk::{CodeTable, Extent, FrameWord, HostCode, MAX_WORDS, Place, Registers, Scene, Walker};
+use walk::{CodeTable, Extent, FrameWord, HostCode, Place, Registers, Scene, Walker};
 
 /// The flag that stops the processor after each instruction.
 const TRAP_FLAG: i64 = 0x100;
@@ -143,15 +143,14 @@ impl Oracle {
         // The stack of the process's first thread is more than a megabyte only where there are deep recursions, so a
         // part of it may be taken for all of it: what is above is tried page by page.
         let extent = self.walker.walk(&scene, now);
-        let mut words = [FrameWord::ELIDED; MAX_WORDS];
-        let length = self.walker.frames().outermost_first(&mut words);
         let truth = |pushed: &Pushed| match self.code.find(pushed.to - 1) {
             Some(range) => FrameWord::text(range.target, range.offset(pushed.to)),
             None => FrameWord::host(pushed.to),
         };
         let truth = self.shadow.iter().map(truth).chain([at]).rev();
-        let walked = words[..length].iter().rev().copied();
-        let is_same = truth.clone().count() <= length && truth.clone().zip(walked.clone()).all(|(a, b)| a == b);
+        let walked = self.walker.stack().iter().rev().copied();
+        let is_same = truth.clone().count() <= self.walker.stack().len()
+            && truth.clone().zip(walked.clone()).all(|(a, b)| a == b);
         if !is_same && self.wrong.len() < 20 {
             self.wrong.push(Wrong {
                 at: at.place(),

@@ -91,7 +91,8 @@ impl Accounts {
         };
         self.wall_due = self.wall_due.saturating_add(wall);
         self.cpu_due = self.cpu_due.saturating_add(cpu.wrapping_sub(self.cpu).cast_signed());
-        self.wall = now;
+        // Never back: the clock of samples may be a little ahead.
+        self.wall = self.wall.max(now);
         self.cpu = cpu;
     }
 }

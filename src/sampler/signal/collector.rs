@@ -29,6 +29,7 @@ impl Collector {
         let run = move || {
             while !core.is_stopped() {
                 core.wait_for_work(PAUSE);
+                core.tick.measure();
                 collect(&core, &log);
             }
         };

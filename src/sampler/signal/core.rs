@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::accounts::Share;
-use super::clocks;
+use super::clocks::{self, TickLength};
 use super::cost::HandlerTicks;
 use super::tasks::Tasks;
 use super::thread::ThreadState;
@@ -25,8 +25,7 @@ pub(super) struct Core {
     /// Ticks of the processor's counter in a microsecond, about.
     ticks_per_microsecond: u64,
     show_host: bool,
-    /// Reading of the monotonic clock at the start.
-    start: u64,
+    pub(super) tick: TickLength,
     /// A copy of this in another process, made by `fork`, has no threads and no timers.
     process: u32,
     /// Threads have been refused a timer.
@@ -77,7 +76,7 @@ impl Core {
         // SAFETY: the text section of compiled code is readable, and is not written to after publication (engines with
         // guest debugging, which patch private copies, are refused). `_owners` keeps it in place.
         let table = unsafe { CodeTable::new(ranges.collect::<Vec<_>>()) };
-        let start = clocks::monotonic();
+        let tick = TickLength::new();
         let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
         Self {
             clock,
@@ -86,7 +85,6 @@ impl Core {
             late: nanos.saturating_add(nanos / 8),
             ticks_per_microsecond: ticks_per_microsecond(),
             show_host,
-            start,
             process: std::process::id(),
             has_no_timers: AtomicBool::new(false),
             wait_due: AtomicU64::new(0),
@@ -96,7 +94,8 @@ impl Core {
             _owners: code,
             host: HostCode::now(),
             is_stopped: AtomicBool::new(false),
-            random: AtomicU64::new(start),
+            random: AtomicU64::new(tick.start()),
+            tick,
             threads: Mutex::default(),
             ticks: Mutex::default(),
             work: (Mutex::new(false), Condvar::new()),
@@ -120,7 +119,7 @@ impl Core {
 
     /// From a reading of the monotonic clock to the time since the recording began.
     pub(super) fn since_start(&self, now: u64) -> u64 {
-        now.saturating_sub(self.start)
+        now.saturating_sub(self.tick.start())
     }
 
     pub(super) fn is_stopped(&self) -> bool {

@@ -21,10 +21,6 @@ const PAUSE: u64 = 3;
 /// Takes a sample of the interrupted thread, if the signal is from the timer of one of its states.
 pub(super) extern "C" fn on_signal(_: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let begin = clocks::ticks();
-    // SAFETY: always valid, and this thread's own.
-    let errno = unsafe { libc::__errno_location() };
-    // SAFETY: as above.
-    let saved = unsafe { *errno };
     // SAFETY: installed with `SA_SIGINFO`, so the kernel passes a valid description and context.
     let (info, context) = unsafe { (&*info, &*context.cast::<libc::ucontext_t>()) };
     // What others send with `kill` is not for us; and only threads that have a timer have touched the list of states.
@@ -41,8 +37,6 @@ pub(super) extern "C" fn on_signal(_: c_int, info: *mut libc::siginfo_t, context
             state.in_handler.store(false, Ordering::Release);
         }
     }
-    // SAFETY: as above.
-    unsafe { *errno = saved };
 }
 
 fn signal(state: &ThreadState, context: &libc::ucontext_t, begin: u64) {
@@ -77,47 +71,50 @@ fn sample_and_pause(
     if !has_room(state, &mut shared.room) {
         return Err(LossReason::NoRoomOnStack);
     }
-    let outcome = sample(state, shared, context);
+    let outcome = sample(state, shared, context, begin);
     let end = clocks::ticks();
     let cost = end.wrapping_sub(begin);
     state.cost.add(cost);
-    let cost = cost.min(state.core.longest_walk(shared.walker.frames().count()));
+    let cost = cost.min(state.core.longest_walk(shared.walker.new_frames()));
     state.pause_until.store(end.saturating_add(cost.saturating_mul(PAUSE)), Ordering::Relaxed);
     outcome
 }
 
-fn sample(state: &ThreadState, shared: &mut HandlerState, context: &libc::ucontext_t) -> Result<(), LossReason> {
+fn sample(
+    state: &ThreadState,
+    shared: &mut HandlerState,
+    context: &libc::ucontext_t,
+    begin: u64,
+) -> Result<(), LossReason> {
     let core = &state.core;
-    let HandlerState { accounts, room: _, walker, stack, length } = shared;
+    let HandlerState { accounts, clock, room: _, walker } = shared;
     let extent = walker.walk(&core.scene(state), Registers::interrupted(context));
     if extent == Extent::Nothing {
         return Err(LossReason::UnreadableStack);
     }
-    // Most of a stack is as it was a sample ago.
-    let common = walker.frames().replace(stack, length);
-    let words = &stack[..*length];
-    let Some(leaf) = words.last() else { return Err(LossReason::UnreadableStack) };
+    let Some(leaf) = walker.stack().last() else { return Err(LossReason::UnreadableStack) };
     let is_guest = matches!(leaf.place(), Place::Text { .. });
 
-    let time = clocks::monotonic();
+    let time = clock.read(begin, &core.tick);
     // In the host a thread may wait, and a signal that is late may have waited with it.
     let may_have_waited = !is_guest || accounts.since(time) > core.late || core.counts_cpu();
     let share = accounts.sample(time, may_have_waited, clocks::thread_cpu);
     let wall = if core.counts_cpu() { share.cpu } else { share.wall };
+    // Most of a stack is as it was a sample ago.
+    let (shared, new) = walker.stack().split_at(walker.unchanged());
     let header = SampleHeader {
         time: core.since_start(time),
         wall,
         cpu: share.cpu,
-        shared: common,
-        new: words.len() - common,
+        shared: shared.len(),
+        new: new.len(),
         cut: extent == Extent::Cut,
     };
-    if !state.ring.push(&header, &words[common..]) {
-        // The reader knows no more than what was there before.
-        *length = common;
+    if !state.ring.push(&header, new) {
         accounts.give_back(share);
         return Err(LossReason::BufferFull);
     }
+    walker.mark();
     Ok(())
 }
 

@@ -85,8 +85,6 @@ pub(super) struct SignalSampler {
     installed: Mutex<Option<Installed>>,
     /// Activations on threads that could not be given a timer.
     without_timer: AtomicU64,
-    start_ticks: u64,
-    start: u64,
 }
 
 impl SignalSampler {
@@ -111,8 +109,6 @@ impl SignalSampler {
             collector: Mutex::new(Some(collector)),
             installed: Mutex::new(Some(installed)),
             without_timer: AtomicU64::new(0),
-            start_ticks: clocks::ticks(),
-            start: clocks::monotonic(),
         })
     }
 
@@ -154,8 +150,7 @@ impl SignalSampler {
         let without_timer = self.without_timer.load(Ordering::Relaxed);
         log.count_lost(LossReason::NoTimer, without_timer);
         log.counts.taken += without_timer;
-        let ticks_passed = clocks::ticks().wrapping_sub(self.start_ticks);
-        let passed = clocks::monotonic().saturating_sub(self.start);
+        let (ticks_passed, passed) = self.core.tick.passed();
         log.handler_cost = ticks.quantile(0.5).zip(ticks.quantile(0.99)).map(|(median, p99)| HandlerCost {
             median_ticks: median,
             p99_ticks: p99,

@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use super::accounts::Accounts;
-use super::clocks;
+use super::clocks::{self, SampleClock};
 use super::core::Core;
 use super::cost::CostHistogram;
 use super::ring::Ring;
 use super::signal_cell::SignalCell;
 use super::timer::Timer;
-use super::walk::{FrameWord, MAX_WORDS, Registers, Walker};
+use super::walk::{FrameWord, Registers, Walker};
 use crate::samples::{LossReason, StackId, ThreadIdentity};
 
 /// Signals on an idle thread before its timer is stopped. Guests that come and go quickly should not start it anew each
@@ -78,12 +78,11 @@ pub(super) struct ThreadState {
 /// What the handler changes.
 pub(super) struct HandlerState {
     pub(super) accounts: Accounts,
+    pub(super) clock: SampleClock,
     /// Memory that was seen to be there in this activation: room on a stack that is not the thread's.
     pub(super) room: Range<u64>,
+    /// Marked at the last stack that went into the ring.
     pub(super) walker: Walker,
-    /// The last stack that went into the ring, outermost frame first, or as much of it as is still known.
-    pub(super) stack: Box<[FrameWord; MAX_WORDS]>,
-    pub(super) length: usize,
 }
 
 /// Where the reader of a ring is: the handle of each frame of the last stack, outermost first.
@@ -99,8 +98,7 @@ impl ThreadState {
         unblock(core.signal)?;
         let mut accounts = Accounts::default();
         accounts.give_back(core.take_leftover());
-        let stack_words = Box::new([FrameWord::ELIDED; MAX_WORDS]);
-        let shared = HandlerState { accounts, room: 0..0, walker: Walker::new(), stack: stack_words, length: 0 };
+        let shared = HandlerState { accounts, clock: SampleClock::default(), room: 0..0, walker: Walker::new() };
         // The address of the state is what its timer's signals carry.
         let mut problem = None;
         let state = Arc::new_cyclic(|this: &Weak<Self>| {
@@ -228,9 +226,7 @@ impl ThreadState {
         }
         let walk = |shared: &mut HandlerState| {
             shared.walker.walk(&self.core.scene(self), from);
-            let mut words = [FrameWord::ELIDED; MAX_WORDS];
-            let length = shared.walker.frames().outermost_first(&mut words);
-            with(&words[..length])
+            with(shared.walker.stack())
         };
         // SAFETY: on the thread of the state, outside of handlers.
         unsafe { self.shared.use_in_thread(walk) }

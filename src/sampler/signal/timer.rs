@@ -5,6 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::walk::keeping_errno;
 use crate::sampler::SamplingClock;
 
 /// A POSIX timer of one thread. Stopped when made; deleted when dropped, or before.
@@ -61,12 +62,12 @@ impl Timer {
         }
     }
 
-    /// Starts the timer, or starts it anew: the first signal comes after `first`. Leaves `errno` changed.
+    /// Starts the timer, or starts it anew: the first signal comes after `first`.
     pub(super) fn start(&self, first: Duration) {
         self.set(timespec(first.max(Duration::from_nanos(1))), self.period);
     }
 
-    /// Stops the timer. A signal may still be on its way. May be called by a signal handler. Leaves `errno` changed.
+    /// Stops the timer. A signal may still be on its way. May be called by a signal handler.
     pub(super) fn stop(&self) {
         let zero = timespec(Duration::ZERO);
         self.set(zero, zero);
@@ -79,7 +80,7 @@ impl Timer {
         }
         // SAFETY: the setting is valid, and the old one is not asked for. A timer that does not exist is an error; an
         // existing one and a normalised time cannot fail.
-        unsafe { libc::timer_settime(self.id, 0, &raw const setting, std::ptr::null_mut()) };
+        keeping_errno(|| unsafe { libc::timer_settime(self.id, 0, &raw const setting, std::ptr::null_mut()) });
     }
 }
 

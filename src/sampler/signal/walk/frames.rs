@@ -90,10 +90,11 @@ pub(crate) const HALF: usize = 256;
 /// The most words a stack takes: both halves, and the mark between them.
 pub(crate) const MAX_WORDS: usize = 2 * HALF + 1;
 
-/// The frames of one stack, collected innermost first. The middle of a deep stack is left out: its innermost frames say
-/// what runs, its outermost ones what for.
-pub(crate) struct Frames {
-    inner: [FrameWord; HALF],
+/// The frames that a walk finds, innermost first. The middle of a deep stack is left out: its innermost frames say what
+/// runs, its outermost ones what for.
+pub(super) struct Frames {
+    /// All of them; of a deep stack, the first.
+    inner: [FrameWord; 2 * HALF],
     /// A ring of the frames after those.
     outer: [FrameWord; HALF],
     count: usize,
@@ -103,9 +104,9 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            inner: [FrameWord::ELIDED; HALF],
+            inner: [FrameWord::ELIDED; 2 * HALF],
             outer: [FrameWord::ELIDED; HALF],
             count: 0,
             last: FrameWord::ELIDED,
@@ -113,24 +114,37 @@ impl Frames {
         }
     }
 
-    pub(crate) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.count = 0;
         self.last = FrameWord::ELIDED;
         self.host_pending = false;
     }
 
     /// How many frames were found, those that are left out included.
-    pub(crate) fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.count
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Whether a stack of so many frames is shown whole.
+    pub(super) fn are_all_kept(count: usize) -> bool {
+        count <= 2 * HALF
+    }
+
+    /// What of the frames so far has a say in how those after them are shown. Zero after a frame of registered code.
+    pub(super) fn context(&self) -> u8 {
+        u8::from(self.host_pending)
+            | u8::from(self.last == FrameWord::HIDDEN_HOST) << 1
+            | u8::from(self.last == FrameWord::UNREGISTERED) << 2
+            | u8::from(self.is_empty()) << 3
     }
 
     /// Adds the caller of the frame that was added last.
     #[inline]
-    pub(crate) fn push(&mut self, frame: FrameWord) {
+    pub(super) fn push(&mut self, frame: FrameWord) {
         if self.host_pending {
             self.show_pending_host();
         }
@@ -144,7 +158,7 @@ impl Frames {
     }
 
     /// Adds a frame of which a run is shown as one.
-    pub(crate) fn push_merged(&mut self, frame: FrameWord) {
+    pub(super) fn push_merged(&mut self, frame: FrameWord) {
         if self.host_pending || self.is_empty() || self.last != frame {
             self.push(frame);
         }
@@ -152,7 +166,7 @@ impl Frames {
 
     /// Adds a frame of the process without telling which. A run of them is one frame; outside of all guests it is none,
     /// unless there is no guest at all.
-    pub(crate) fn push_hidden_host(&mut self) {
+    pub(super) fn push_hidden_host(&mut self) {
         if self.is_empty() {
             self.store(FrameWord::HIDDEN_HOST);
         } else if self.last != FrameWord::HIDDEN_HOST {
@@ -162,8 +176,8 @@ impl Frames {
 
     #[inline]
     fn store(&mut self, frame: FrameWord) {
-        if self.count < HALF {
-            self.inner[self.count] = frame;
+        if let Some(slot) = self.inner.get_mut(self.count) {
+            *slot = frame;
         } else {
             self.outer[self.count % HALF] = frame;
         }
@@ -171,71 +185,74 @@ impl Frames {
         self.last = frame;
     }
 
-    /// Brings `stack`, which holds the first `length` words of another stack, up to this one, and returns how many of its
-    /// words were right already. Outermost frame first.
-    pub(crate) fn replace(&self, stack: &mut [FrameWord; MAX_WORDS], length: &mut usize) -> usize {
-        if self.count > HALF {
-            return self.replace_deep(stack, length);
-        }
-        replace_words(self.inner[..self.count].iter().rev(), stack, length)
-    }
-
-    /// A function of its own, because its memory should not be touched for every stack.
-    #[cold]
-    #[inline(never)]
-    fn replace_deep(&self, stack: &mut [FrameWord; MAX_WORDS], length: &mut usize) -> usize {
-        let mut words = [FrameWord::ELIDED; MAX_WORDS];
-        let count = self.outermost_first(&mut words);
-        replace_words(words[..count].iter(), stack, length)
-    }
-
-    /// Writes the stack, outermost frame first, and returns how many words it takes.
-    pub(crate) fn outermost_first(&self, out: &mut [FrameWord; MAX_WORDS]) -> usize {
-        let mut length = 0;
-        let mut put = |frame| {
-            out[length] = frame;
-            length += 1;
-        };
-        let first_outer = self.count.saturating_sub(HALF).max(HALF);
-        for index in (first_outer..self.count).rev() {
-            put(self.outer[index % HALF]);
-        }
-        if first_outer > HALF {
-            put(FrameWord::ELIDED);
-        }
-        for frame in self.inner[..self.count.min(HALF)].iter().rev() {
-            put(*frame);
-        }
-        length
+    /// The frame that was added after `index` others, which is still there.
+    fn get(&self, index: usize) -> FrameWord {
+        self.inner.get(index).copied().unwrap_or_else(|| self.outer[index % HALF])
     }
 }
 
-fn replace_words<'w>(
-    words: impl ExactSizeIterator<Item = &'w FrameWord>,
-    stack: &mut [FrameWord; MAX_WORDS],
-    length: &mut usize,
-) -> usize {
-    let count = words.len();
-    let mut common = 0;
-    for ((index, word), slot) in words.enumerate().zip(stack.iter_mut()) {
-        if common == index && index < *length && slot == word {
-            common += 1;
-        } else {
-            *slot = *word;
-        }
+/// A stack as it is shown, outermost frame first.
+pub(super) struct Stack {
+    words: [FrameWord; MAX_WORDS],
+    length: usize,
+    /// How many of the outermost words are as they were when [`mark`](Self::mark) was called.
+    unchanged: usize,
+}
+
+impl Stack {
+    pub(super) fn new() -> Self {
+        Self { words: [FrameWord::ELIDED; MAX_WORDS], length: 0, unchanged: 0 }
     }
-    *length = count;
-    common
+
+    pub(super) fn words(&self) -> &[FrameWord] {
+        &self.words[..self.length]
+    }
+
+    pub(super) fn unchanged(&self) -> usize {
+        self.unchanged
+    }
+
+    pub(super) fn mark(&mut self) {
+        self.unchanged = self.length;
+    }
+
+    /// Keeps the outermost `kept` words, and replaces the others by `frames`.
+    pub(super) fn update(&mut self, kept: usize, frames: &Frames) {
+        let (before, count) = (self.length, frames.count);
+        let mut same = kept;
+        let mut index = kept;
+        let mut put = |frame: FrameWord| {
+            if same == index && index < before && self.words[index] == frame {
+                same += 1;
+            } else {
+                self.words[index] = frame;
+            }
+            index += 1;
+        };
+        if Frames::are_all_kept(kept + count) {
+            frames.inner[..count].iter().rev().for_each(|frame| put(*frame));
+        } else {
+            (count - HALF..count).rev().for_each(|index| put(frames.get(index)));
+            put(FrameWord::ELIDED);
+            frames.inner[..HALF].iter().rev().for_each(|frame| put(*frame));
+        }
+        self.length = index;
+        self.unchanged = self.unchanged.min(same);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn places(stack: &Stack) -> Vec<Place> {
+        stack.words().iter().map(|word| word.place()).collect()
+    }
+
     fn stack(frames: &Frames) -> Vec<Place> {
-        let mut words = [FrameWord::ELIDED; MAX_WORDS];
-        let length = frames.outermost_first(&mut words);
-        words[..length].iter().map(|word| word.place()).collect()
+        let mut stack = Stack::new();
+        stack.update(0, frames);
+        places(&stack)
     }
 
     fn text(offset: u32) -> Place {
@@ -260,32 +277,50 @@ mod tests {
 
     #[test]
     fn what_two_stacks_have_in_common_stays() {
-        let mut stack = [FrameWord::ELIDED; MAX_WORDS];
-        let mut length = 0;
-        let mut common = |innermost_first: &[u32]| {
+        let mut stack = Stack::new();
+        let mut update = |kept: usize, innermost_first: &[u32]| {
             let mut frames = Frames::new();
             innermost_first.iter().for_each(|offset| frames.push(FrameWord::text(7, *offset)));
-            let common = frames.replace(&mut stack, &mut length);
+            stack.update(kept, &frames);
             let expected: Vec<Place> = innermost_first.iter().rev().map(|offset| text(*offset)).collect();
-            if expected.len() <= HALF {
-                assert_eq!(stack[..length].iter().map(|word| word.place()).collect::<Vec<_>>(), expected);
+            if expected.len() <= 2 * HALF {
+                assert_eq!(places(&stack)[kept..], expected);
             }
-            common
+            let unchanged = stack.unchanged();
+            stack.mark();
+            unchanged
         };
-        assert_eq!(common(&[3, 2, 1]), 0);
-        assert_eq!(common(&[4, 2, 1]), 2);
-        assert_eq!(common(&[2, 1]), 2);
-        assert_eq!(common(&[4, 2, 1]), 2, "what lies behind the end does not count");
-        assert_eq!(common(&[4, 2, 1]), 3);
-        assert_eq!(common(&[4, 2, 9]), 0);
+        assert_eq!(update(0, &[3, 2, 1]), 0);
+        assert_eq!(update(0, &[4, 2, 1]), 2);
+        assert_eq!(update(0, &[2, 1]), 2);
+        assert_eq!(update(0, &[4, 2, 1]), 2, "what lies behind the end does not count");
+        assert_eq!(update(0, &[4, 2, 1]), 3);
+        assert_eq!(update(1, &[5, 4, 2]), 3, "and what was kept is found without a comparison");
+        assert_eq!(update(0, &[4, 2, 9]), 0);
         let deep: Vec<u32> = (0..2000).rev().collect();
-        assert_eq!(common(&deep), 0);
-        assert_eq!(common(&deep), MAX_WORDS);
+        assert_eq!(update(0, &deep), 0);
+        assert_eq!(update(0, &deep), MAX_WORDS);
+    }
+
+    #[test]
+    fn changes_since_the_mark_add_up() {
+        let mut stack = Stack::new();
+        let mut unchanged = |innermost_first: &[u32]| {
+            let mut frames = Frames::new();
+            innermost_first.iter().for_each(|offset| frames.push(FrameWord::text(7, *offset)));
+            stack.update(0, &frames);
+            if innermost_first.len() == 4 {
+                stack.mark();
+            }
+            stack.unchanged()
+        };
+        assert_eq!(unchanged(&[4, 3, 2, 1]), 4);
+        assert_eq!([&[9, 3, 2, 1, 0][1..4], &[9, 1], &[3, 2, 1]].map(&mut unchanged), [3, 1, 1]);
     }
 
     #[test]
     fn the_middle_of_a_deep_stack_is_left_out() {
-        for depth in [1, HALF - 1, HALF, HALF + 1, 2 * HALF, 2 * HALF + 1, 5 * HALF + 3] {
+        for depth in [1, HALF, 2 * HALF, 2 * HALF + 1, 3 * HALF - 1, 3 * HALF, 3 * HALF + 1, 5 * HALF + 3] {
             let mut frames = Frames::new();
             (0..depth).for_each(|index| frames.push(FrameWord::text(7, u32::try_from(index).expect("small"))));
             let mut expected: Vec<Place> = (0..depth).map(|index| text(u32::try_from(index).expect("small"))).collect();

@@ -9,26 +9,13 @@
 
 use std::ops::Range;
 
+use super::errno::keeping_errno;
+
 /// The smallest page of any supported system: a larger one is tried in parts.
 const PAGE: u64 = 4096;
 
 /// Pages that are tried in one walk, so that the work is bounded: a stack of 4 MiB, twice Wasmtime's default for fibers.
 const MAX_TRIES: u32 = 1024;
-
-/// Memory that may be read for as long as the walk lasts that found it. Made by [`StackMemory::known`] only.
-pub(crate) struct Known(Range<u64>);
-
-impl Known {
-    /// As [`StackMemory::read_pair`], and `None` outside of this memory.
-    #[inline]
-    pub(crate) fn read_pair(&self, address: u64) -> Option<(u64, u64)> {
-        if !address.is_multiple_of(8) || address < self.0.start || address >= self.0.end.saturating_sub(15) {
-            return None;
-        }
-        // SAFETY: aligned, and both words are inside of memory that `StackMemory` knows to be readable; see its `read`.
-        Some(unsafe { ((address as *const u64).read_volatile(), ((address + 8) as *const u64).read_volatile()) })
-    }
-}
 
 /// Reads the stack memory of the current thread.
 pub(crate) struct StackMemory {
@@ -84,24 +71,7 @@ impl StackMemory {
     /// The words at `address` and behind it, as [`read`](Self::read) reads each.
     #[inline]
     pub(crate) fn read_pair(&mut self, address: u64) -> Option<(u64, u64)> {
-        self.known(address)
-            .read_pair(address)
-            .or_else(|| Some((self.read(address)?, self.read(address.wrapping_add(8))?)))
-    }
-
-    /// The memory around `address` that may be read without asking again.
-    pub(crate) fn known(&self, address: u64) -> Known {
-        Known(if self.thread.contains(&address) { self.thread.clone() } else { self.other.clone() })
-    }
-
-    /// Whether each of these addresses holds the value that is with it. `lowest` and `highest` bound them.
-    pub(crate) fn holds(&mut self, words: &[(u64, u64)], (lowest, highest): (u64, u64)) -> bool {
-        if lowest >= self.thread.start && highest < self.thread.end.saturating_sub(7) {
-            // SAFETY: all addresses are between two that are on the thread's own stack, and each was aligned when it was
-            // read for the first time, by `read`.
-            return words.iter().all(|(address, value)| unsafe { (*address as *const u64).read_volatile() } == *value);
-        }
-        words.iter().all(|(address, value)| self.read(*address) == Some(*value))
+        Some((self.read(address)?, self.read(address.wrapping_add(8))?))
     }
 
     /// Makes sure that everything up to the page of `address` can be read.
@@ -121,7 +91,7 @@ impl StackMemory {
     }
 }
 
-/// Whether the page at `page` can be read. Leaves `errno` changed.
+/// Whether the page at `page` can be read. Leaves `errno` as it was.
 ///
 /// The system call reads a signal set before it looks at what to do with it, and reports a bad address as an error. It
 /// is asked for something that does not exist, so it has no effect. (The trick is that of Abseil's
@@ -129,19 +99,17 @@ impl StackMemory {
 pub(crate) fn is_readable(page: u64) -> bool {
     const NO_SUCH_OPERATION: libc::c_int = !0;
     const KERNEL_SIGNAL_SET_BYTES: usize = 8;
-    // SAFETY: the kernel checks the address itself, writes nothing (the old set is not asked for), and the operation
-    // does not exist, so the mask stays as it is.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            NO_SUCH_OPERATION,
-            page as *const libc::c_void,
-            std::ptr::null::<libc::c_void>(),
-            KERNEL_SIGNAL_SET_BYTES,
-        )
-    };
-    // SAFETY: the pointer is to this thread's own `errno`, always valid.
-    result == -1 && unsafe { *libc::__errno_location() } != libc::EFAULT
+    let page = page as *const libc::c_void;
+    keeping_errno(|| {
+        // SAFETY: the kernel checks the address itself, writes nothing (the old set is not asked for), and the operation
+        // does not exist, so the mask stays as it is.
+        let result = unsafe {
+            let old = std::ptr::null::<libc::c_void>();
+            libc::syscall(libc::SYS_rt_sigprocmask, NO_SUCH_OPERATION, page, old, KERNEL_SIGNAL_SET_BYTES)
+        };
+        // SAFETY: the pointer is to this thread's own `errno`, always valid.
+        result == -1 && unsafe { *libc::__errno_location() } != libc::EFAULT
+    })
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@
 //! limited. This folder depends on nothing else of the library, so that tests can hold it against the truth.
 
 mod code_table;
+mod errno;
 mod frames;
 mod host_code;
-mod host_memo;
+mod last_walk;
 mod memory;
 mod registers;
 
@@ -18,9 +19,11 @@ use framehop::{CacheNative, FrameAddress, MustNotAllocateDuringUnwind, Unwinder 
 
 use code_table::CodeRange;
 pub(crate) use code_table::CodeTable;
-pub(crate) use frames::{FrameWord, Frames, MAX_WORDS, Place};
+pub(crate) use errno::keeping_errno;
+pub(crate) use frames::{FrameWord, MAX_WORDS, Place};
+use frames::{Frames, Stack};
 pub(crate) use host_code::HostCode;
-use host_memo::HostMemos;
+use last_walk::LastWalk;
 pub(crate) use memory::{StackMemory, is_readable};
 pub(crate) use registers::Registers;
 use registers::{Native, StackSwitch as _};
@@ -53,16 +56,19 @@ pub(crate) enum Extent {
 /// Walks stacks. Holds all memory that a walk needs; one for each thread.
 pub(crate) struct Walker {
     frames: Frames,
+    stack: Stack,
+    last: LastWalk,
     cache: CacheNative<MustNotAllocateDuringUnwind>,
-    memos: HostMemos,
 }
 
-/// Where a run of the process's own frames ends.
-enum HostEnd {
-    /// At generated code, whose registers these are.
-    Generated(Registers),
+/// Where a walk, or a part of it, ends.
+enum End {
+    /// At a frame that is not walked, whose registers these are.
+    Before(Registers),
     /// At the handler of another signal, which interrupted code with these registers.
     Interrupted(Registers),
+    /// At a frame from which on everything is as it was in the last walk: so many words of the stack.
+    Joined(usize),
     /// At the first frame of the thread.
     Root,
     /// At a frame whose caller could not be found.
@@ -71,90 +77,145 @@ enum HostEnd {
 
 impl Walker {
     pub(crate) fn new() -> Self {
-        Self { frames: Frames::new(), cache: CacheNative::new_in(), memos: HostMemos::new() }
+        Self { frames: Frames::new(), stack: Stack::new(), last: LastWalk::new(), cache: CacheNative::new_in() }
     }
 
-    /// The frames of the last walk.
-    pub(crate) fn frames(&self) -> &Frames {
-        &self.frames
+    /// The stack that was walked last, outermost frame first.
+    pub(crate) fn stack(&self) -> &[FrameWord] {
+        self.stack.words()
+    }
+
+    /// How many words of the stack, from the outermost, have been as they are in all walks since [`mark`](Self::mark).
+    pub(crate) fn unchanged(&self) -> usize {
+        self.stack.unchanged()
+    }
+
+    /// From now on, changes are relative to the stack that was walked last.
+    pub(crate) fn mark(&mut self) {
+        self.stack.mark();
+    }
+
+    /// How many frames the last walk has found, without those that it knew.
+    pub(crate) fn new_frames(&self) -> usize {
+        self.frames.count()
     }
 
     /// Walks from `innermost` outwards. The memory that the frames are in must not change meanwhile, which is to say
     /// that they have to be frames of the current thread, or of a stack that is suspended.
     pub(crate) fn walk(&mut self, scene: &Scene<'_>, innermost: Registers) -> Extent {
         self.frames.clear();
+        self.last.begin();
+        let (end, found_registered) = self.walk_all(scene, innermost);
+        let (kept, extent) = match end {
+            End::Joined(kept) => (kept, Extent::Complete),
+            End::Root => (0, Extent::Complete),
+            End::Before(_) | End::Interrupted(_) | End::Lost => {
+                self.frames.push_merged(FrameWord::UNKNOWN_CALLERS);
+                (0, if found_registered { Extent::Cut } else { Extent::Nothing })
+            }
+        };
+        let words = kept + self.frames.count();
+        if extent == Extent::Complete && Frames::are_all_kept(words) {
+            self.last.end(kept > 0, words);
+        } else {
+            self.last.forget();
+        }
+        self.stack.update(kept, &self.frames);
+        extent
+    }
+
+    /// Walks to an end, and tells whether a frame of registered code was found.
+    fn walk_all(&mut self, scene: &Scene<'_>, innermost: Registers) -> (End, bool) {
         let mut memory = StackMemory::new(scene.thread_stack.clone(), innermost.sp);
         let mut at = innermost;
         let mut is_leaf = true;
         let mut found_registered = false;
         let mut steps = 0;
         loop {
+            if !is_leaf && let Some(words) = self.come_to(at, &mut memory) {
+                return (End::Joined(words), found_registered);
+            }
             let lookup = at.pc.wrapping_sub(u64::from(!is_leaf));
-            let next = if let Some(range) = scene.code.find(lookup) {
+            let end = if let Some(range) = scene.code.find(lookup) {
                 found_registered = true;
-                self.frames
-                    .push(FrameWord::text(range.target, range.offset(at.pc.wrapping_add(self.read_back(is_leaf)))));
-                let next = if is_leaf {
+                let shown = at.pc.wrapping_add(self.read_back(is_leaf));
+                self.frames.push(FrameWord::text(range.target, range.offset(shown)));
+                let caller = if is_leaf {
                     registers::caller_of_leaf(at, range, &mut memory)
                 } else {
-                    registers::caller_of(at, &mut memory)
+                    self.caller_of(at, &mut memory)
                 };
-                // Callers are mostly in the same text section, and on memory that is known.
-                next.map(|caller| self.walk_section(range, caller, &memory, &mut steps))
+                // Callers are mostly in the same text section.
+                caller.map_or(End::Lost, |caller| self.walk_section(range, caller, &mut memory, &mut steps))
             } else if scene.host.find(lookup).is_some() {
-                match self.walk_host(scene, at, is_leaf, &mut memory) {
-                    HostEnd::Generated(next) => Some(next),
-                    HostEnd::Interrupted(next) if next.pc != 0 && steps < MAX_STEPS => {
-                        at = next;
-                        is_leaf = true;
-                        steps += 1;
-                        continue;
-                    }
-                    HostEnd::Interrupted(_) => None,
-                    HostEnd::Root => return Extent::Complete,
-                    HostEnd::Lost => None,
-                }
+                self.walk_host(scene, at, is_leaf, &mut memory)
             } else {
                 // Code that was generated, but not registered. Wasmtime's has frame pointers.
                 self.frames.push_merged(FrameWord::UNREGISTERED);
                 // A page that is being executed; that it can be read as well is not certain.
                 let page = CodeRange { start: at.pc & !0xfff, end: at.pc | 0xfff, target: 0 };
-                if is_leaf && is_readable(page.start) {
+                let caller = if is_leaf && is_readable(page.start) {
                     registers::caller_of_leaf(at, &page, &mut memory)
                 } else {
-                    registers::caller_of(at, &mut memory)
-                }
+                    self.caller_of(at, &mut memory)
+                };
+                caller.map_or(End::Lost, End::Before)
             };
             steps += 1;
-            match next {
-                Some(next) if next.pc != 0 && steps < MAX_STEPS => at = next,
-                _ => {
-                    self.frames.push_merged(FrameWord::UNKNOWN_CALLERS);
-                    return if found_registered { Extent::Cut } else { Extent::Nothing };
+            (at, is_leaf) = match end {
+                End::Before(next) if next.pc != 0 && steps < MAX_STEPS => (next, false),
+                End::Interrupted(next) if next.pc != 0 && steps < MAX_STEPS => {
+                    // Here the innermost frame is not where a walk begins.
+                    self.last.stop();
+                    (next, true)
                 }
-            }
-            is_leaf = false;
+                end => return (end, found_registered),
+            };
         }
     }
 
-    /// Walks callers while they are in `range` and on memory that is known, as fast as it goes, and returns the first
-    /// that is not walked.
+    /// The walk comes to a frame that is not the innermost. If the rest is as it was in the last walk, returns how many
+    /// words of the stack that is.
+    #[inline]
+    fn come_to(&mut self, at: Registers, memory: &mut StackMemory) -> Option<usize> {
+        let (context, count) = (self.frames.context(), self.frames.count());
+        let words = self.last.joins(at, context, memory).filter(|words| Frames::are_all_kept(count + words));
+        if words.is_none() {
+            self.last.step(at, context, count);
+        }
+        words
+    }
+
+    /// The caller of a frame of generated code that is not the innermost.
+    #[inline]
+    fn caller_of(&mut self, at: Registers, memory: &mut StackMemory) -> Option<Registers> {
+        registers::caller_of(at, |address| {
+            let (fp, pc) = memory.read_pair(address)?;
+            self.last.read(address, fp);
+            self.last.read(address.wrapping_add(8), pc);
+            Some((fp, pc))
+        })
+    }
+
+    /// Walks callers while they are in `range`, as fast as it goes.
     #[inline]
     fn walk_section(
         &mut self,
         range: &CodeRange,
         mut at: Registers,
-        memory: &StackMemory,
+        memory: &mut StackMemory,
         steps: &mut usize,
-    ) -> Registers {
-        let known = memory.known(at.fp);
-        while range.contains(at.pc.wrapping_sub(1)) && at.fp >= at.sp && *steps < MAX_STEPS {
-            let Some((fp, pc)) = known.read_pair(at.fp) else { break };
+    ) -> End {
+        while range.contains(at.pc.wrapping_sub(1)) && *steps < MAX_STEPS {
+            if let Some(words) = self.come_to(at, memory) {
+                return End::Joined(words);
+            }
             self.frames.push(FrameWord::text(range.target, range.offset(at.pc)));
             *steps += 1;
-            at = Registers { pc: registers::strip(pc), sp: at.fp.wrapping_add(16), fp, lr: 0 };
+            let Some(caller) = self.caller_of(at, memory) else { return End::Lost };
+            at = caller;
         }
-        at
+        End::Before(at)
     }
 
     /// What has to be added to the address of an instruction that executes, if it is not that of the innermost frame:
@@ -164,53 +225,29 @@ impl Walker {
     }
 
     /// Walks frames of the process, up to generated code or the first frame of the thread.
-    fn walk_host(&mut self, scene: &Scene<'_>, from: Registers, is_leaf: bool, memory: &mut StackMemory) -> HostEnd {
-        // What the host does around a guest stays the same from sample to sample; what it does inside an import does
-        // not.
-        if !is_leaf && let Some(memo) = self.memos.recall(from, memory) {
-            let frames = if scene.show_host { memo.frames() } else { &memo.frames()[..1] };
-            for address in frames {
-                push_host(&mut self.frames, scene, *address);
-            }
-            return memo.end();
-        }
-        self.memos.begin(from);
-        let mut at = from;
-        let mut is_leaf = is_leaf;
-        let first_is_leaf = is_leaf;
-        let mut steps = 0;
-        let end = loop {
+    fn walk_host(&mut self, scene: &Scene<'_>, mut at: Registers, mut is_leaf: bool, memory: &mut StackMemory) -> End {
+        for _ in 0..MAX_STEPS {
             let shown = at.pc.wrapping_add(self.read_back(is_leaf));
             push_host(&mut self.frames, scene, shown);
-            self.memos.frame(at.pc);
             if !is_leaf && scene.host.code_at(at.pc).is_some_and(|code| Native::is_signal_return(&code)) {
-                break match Native::interrupted(at.sp, |address| memory.read(address)) {
-                    Some(interrupted) => {
-                        memory.move_to(interrupted.sp);
-                        HostEnd::Interrupted(interrupted)
-                    }
-                    None => HostEnd::Lost,
-                };
+                let Some(interrupted) = Native::interrupted(at.sp, |address| memory.read(address)) else { break };
+                memory.move_to(interrupted.sp);
+                return End::Interrupted(interrupted);
             }
             match self.caller_of_host(scene, at, is_leaf, memory) {
                 Ok(Some(caller)) => at = caller,
-                Ok(None) => break HostEnd::Root,
-                Err(()) => break HostEnd::Lost,
+                Ok(None) => return End::Root,
+                Err(()) => break,
             }
             is_leaf = false;
-            let lookup = at.pc.wrapping_sub(1);
-            if scene.host.find(lookup).is_none() {
-                break HostEnd::Generated(at);
+            if scene.host.find(at.pc.wrapping_sub(1)).is_none() {
+                return End::Before(at);
             }
-            steps += 1;
-            if steps > MAX_STEPS {
-                break HostEnd::Lost;
+            if let Some(words) = self.come_to(at, memory) {
+                return End::Joined(words);
             }
-        };
-        if !first_is_leaf {
-            self.memos.keep(&end);
         }
-        end
+        End::Lost
     }
 
     /// The caller of a frame of the process; `None` if it is the first of its thread.
@@ -231,10 +268,10 @@ impl Walker {
             FrameAddress::from_return_address(at.pc).ok_or(())?
         };
         let mut state = registers::framehop_registers(at);
-        let memos = &mut self.memos;
+        let last = &mut self.last;
         let mut read = |address| {
             let value = memory.read(address).ok_or(())?;
-            memos.read(address, value);
+            last.read(address, value);
             Ok(value)
         };
         match scene.host.unwinder.unwind_frame(address, &mut state, &mut self.cache, &mut read) {
@@ -242,8 +279,10 @@ impl Walker {
             Ok(None) if is_fiber => {
                 // Perhaps it ends here only because the fiber's first frame pointer is zero.
                 let Some(sp) = Native::first_stack_pointer(at.fp) else { return Ok(None) };
-                let Some(pc) = memory.read(at.fp.wrapping_add(8)).map(registers::strip) else { return Ok(None) };
-                Ok(if is_fiber_entry(scene, pc) { self.resumer(sp, memory) } else { None })
+                let behind = at.fp.wrapping_add(8);
+                let Some(pc) = memory.read(behind) else { return Ok(None) };
+                self.last.read(behind, pc);
+                Ok(if is_fiber_entry(scene, registers::strip(pc)) { self.resumer(sp, memory) } else { None })
             }
             Ok(None) => Ok(None),
             Err(_) => Err(()),
@@ -257,11 +296,12 @@ impl Walker {
         if memory.is_just_below(saved, sp) {
             return None;
         }
-        self.memos.read(sp, saved);
+        self.last.read(sp, saved);
+        self.last.moves_to(saved);
         memory.move_to(saved);
         Native::resumer(saved, |address| {
             let value = memory.read(address)?;
-            self.memos.read(address, value);
+            self.last.read(address, value);
             Some(value)
         })
     }

@@ -36,7 +36,7 @@ impl Registers {
 pub(crate) fn caller_of_leaf(at: Registers, range: &CodeRange, memory: &mut StackMemory) -> Option<Registers> {
     let code = CodeTable::window(range, at.pc);
     match leaf_frame(&code.before, &code.after) {
-        LeafFrame::AtFramePointer => caller_of(at, memory),
+        LeafFrame::AtFramePointer => caller_of(at, |address| memory.read_pair(address)),
         LeafFrame::None => Some(Registers { pc: strip(at.lr), sp: at.sp, fp: at.fp, lr: 0 }),
         LeafFrame::Pushed => {
             let (fp, pc) = memory.read_pair(at.sp)?;

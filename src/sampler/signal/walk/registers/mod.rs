@@ -54,14 +54,15 @@ pub(super) trait StackSwitch {
     fn first_stack_pointer(fp: u64) -> Option<u64>;
 }
 
-/// The caller of a frame that is not the innermost.
+/// The caller of a frame that is where the frame pointer points to. `read_pair` reads the words at an address and behind
+/// it.
 #[inline]
-pub(super) fn caller_of(at: Registers, memory: &mut StackMemory) -> Option<Registers> {
+pub(super) fn caller_of(at: Registers, read_pair: impl FnOnce(u64) -> Option<(u64, u64)>) -> Option<Registers> {
     // A frame is above those that it called.
     if at.fp < at.sp {
         return None;
     }
-    let (fp, pc) = memory.read_pair(at.fp)?;
+    let (fp, pc) = read_pair(at.fp)?;
     Some(Registers { pc: strip(pc), sp: at.fp.wrapping_add(16), fp, lr: 0 })
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn caller_of_leaf(at: Registers, range: &CodeRange, memory: &mut Stac
     let mut frame = |fp: u64, pc: u64| Some((memory.read(fp)?, memory.read(pc)?));
     let above = |bytes| at.fp.wrapping_add(bytes);
     let ((fp, pc), sp) = match leaf_frame(&code.before, &code.after) {
-        LeafFrame::AtFramePointer => return caller_of(at, memory),
+        LeafFrame::AtFramePointer => return caller_of(at, |address| memory.read_pair(address)),
         LeafFrame::None => ((at.fp, memory.read(at.sp)?), at.sp.wrapping_add(8)),
         LeafFrame::Pushed => (frame(at.sp, at.sp.wrapping_add(8))?, at.sp.wrapping_add(16)),
         LeafFrame::Above(bytes) => (frame(above(bytes), above(bytes + 8))?, above(bytes + 16)),
