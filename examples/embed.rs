@@ -13,7 +13,7 @@ use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Config, Engine, Store};
 use wasmtime_wasi::p2::bindings::sync::Command;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use witprof::export::{write_firefox, write_summary};
+use witprof::export::{TableStyle, write_firefox, write_summary};
 use witprof::{Recorder, SymbolMap};
 
 /// What the host keeps for each store.
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     drop(active);
 
     let profile = recorder.finish();
-    write_summary(&profile, 5, &mut std::io::stderr())?;
+    write_summary(&profile, TableStyle::default(), &mut std::io::stderr())?;
     write_firefox(&profile, &mut BufWriter::new(File::create("embed.json")?))?;
     result.map_err(|()| "the command failed".into())
 }

@@ -57,6 +57,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A profile could not be read.
+    #[error("{problem}")]
+    Read {
+        /// What is wrong with it, and where.
+        problem: String,
+    },
     /// A profile could not be written.
     #[error("writing a {format} profile")]
     Write {

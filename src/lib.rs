@@ -9,6 +9,7 @@ mod address;
 mod component;
 mod error;
 pub mod export;
+mod import;
 mod profile;
 mod sampler;
 mod samples;
@@ -16,9 +17,10 @@ mod symbols;
 
 pub use address::{CodePoint, TextOffset, WasmOffset};
 pub use error::{Error, ImageProblem, Result, SignalProblem};
+pub use import::read_firefox;
 pub use profile::{
-    Frame, FrameIndex, FunctionIndex, FunctionTotal, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
-    SamplerKind, Stack, StackIndex, Thread,
+    Change, Comparison, Crossing, Dimension, Frame, FrameIndex, FunctionIndex, LibraryIndex, NO_INTERFACE, Part,
+    Profile, ProfileFunction, ProfileLibrary, Report, ReportRow, Sample, SamplerKind, Stack, StackIndex, Thread,
 };
 pub use sampler::{Activation, EpochProbe, Instrumented, Recorder, RecorderBuilder, SamplerChoice, SamplingClock};
 pub use samples::{HandlerCost, LossReason, SampleCounts};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Instance, Module, Store, TypedFunc};
-use witprof::{Error, Layer, Profile, Recorder, SamplerChoice, SymbolMap};
+use witprof::{Dimension, Error, Layer, Profile, Recorder, SamplerChoice, SymbolMap};
 
 const INTERVAL: Duration = Duration::from_millis(1);
 
@@ -62,9 +62,9 @@ fn attached_module(recorder: &Recorder, engine: &Engine, module: &Module) -> (St
 }
 
 fn share(profile: &Profile, name: &str) -> f64 {
-    let totals = profile.function_totals();
-    let of = totals.iter().find(|total| profile.functions()[total.function.index()].name == name);
-    of.map_or(0.0, |total| total.self_wall.as_secs_f64() / profile.wall_time().as_secs_f64())
+    let report = profile.report(Dimension::Function);
+    let of = report.rows.iter().find(|row| row.name == name);
+    of.map_or(0.0, |row| row.attributed().as_secs_f64() / profile.wall_time().as_secs_f64())
 }
 
 /// What must be true of any profile by epochs.
@@ -249,8 +249,8 @@ fn deep_recursion_is_kept_up_to_the_limit_of_the_engine() {
     assert_eq!(profile.counts().truncated, profile.counts().kept);
     // The host entered at the bottom of the stack, which was not captured, and not at its first captured frame.
     assert!(profile.functions().iter().all(|function| function.kind != witprof::FunctionKind::Entry));
-    let down = profile.function_totals()[0];
-    assert_eq!(down.total_wall, profile.wall_time(), "a recursion is counted once");
+    let down = &profile.report(Dimension::Function).rows[0];
+    assert_eq!(down.total, profile.wall_time(), "a recursion is counted once");
 }
 
 #[test]

@@ -32,7 +32,7 @@ mod agreement {
     use support::guests::{Guest, Host};
     use wasmtime::component::Component;
     use wasmtime::{Engine, GuestProfiler, UpdateDeadline};
-    use witprof::{Profile, Recorder, SamplerChoice, SymbolMap, TextOffset};
+    use witprof::{Dimension, Profile, Recorder, SamplerChoice, SymbolMap, TextOffset};
 
     /// CPU time of one run: 20,000 samples and some to spare.
     const TIME: Duration = Duration::from_millis(2400);
@@ -248,9 +248,8 @@ mod agreement {
 
     fn times(profile: &Profile) -> Times {
         let mut times = Times::new();
-        for total in profile.function_totals() {
-            let name = profile.functions()[total.function.index()].name.clone();
-            *times.entry(name).or_default() += total.self_cpu.as_secs_f64();
+        for row in profile.report(Dimension::Function).rows {
+            *times.entry(row.name).or_default() += row.cpu.as_secs_f64();
         }
         times
     }

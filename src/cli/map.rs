@@ -1,6 +1,6 @@
 //! `witprof map`: what a component was compiled to, and what everything in it is called.
 
-use std::io::{self, BufWriter, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,6 +12,7 @@ use witprof::SymbolMap;
 use witprof::export::{MapDetail, write_map_json, write_map_table};
 
 use super::output::Destination;
+use super::terminal::print;
 use crate::host::{WasmFile, WasmKind, failed};
 
 /// Print every function that Wasmtime compiles a component or module to, with its library, size and WIT name
@@ -44,11 +45,7 @@ pub(super) fn map(mut arguments: MapArguments) -> Result<ExitCode> {
     let text = render(&arguments, &map)?;
     match output {
         Some(output) => output.write(|file| Ok(file.write_all(&text)?))?,
-        None => match io::stdout().write_all(&text) {
-            // Whoever reads the map may stop early, as `head` does.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-            written => written.context("writing the map to stdout")?,
-        },
+        None => print(&text)?,
     }
     Ok(ExitCode::SUCCESS)
 }

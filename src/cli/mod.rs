@@ -3,9 +3,17 @@
 //! stdout belongs to the guest and to data, so messages go to stderr. A usage or input error ends with exit code 2;
 //! `run` ends with the guest's own.
 
+mod convert;
+mod diff;
+mod dimension;
+mod format;
+mod input;
 mod map;
 mod output;
+mod report;
 mod run;
+mod terminal;
+mod view;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -14,6 +22,7 @@ use clap::Parser;
 use witprof::export::escape_control;
 
 pub(crate) use output::OutputFile;
+pub(crate) use terminal::{Stream, table_style};
 
 /// The exit code of usage and input errors.
 pub(crate) const EXIT_USAGE: u8 = 2;
@@ -23,6 +32,10 @@ pub(crate) const EXIT_USAGE: u8 = 2;
 #[command(name = "witprof", version, about, max_term_width = 100)]
 enum Command {
     Run(Box<run::RunArguments>),
+    Report(report::ReportArguments),
+    Convert(convert::ConvertArguments),
+    View(view::ViewArguments),
+    Diff(diff::DiffArguments),
     Map(Box<map::MapArguments>),
 }
 
@@ -30,6 +43,10 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Run(arguments) => run::run(*arguments),
+        Command::Report(arguments) => report::report(&arguments),
+        Command::Convert(arguments) => convert::convert(&arguments),
+        Command::View(arguments) => view::view(&arguments),
+        Command::Diff(arguments) => diff::diff(&arguments),
         Command::Map(arguments) => map::map(*arguments),
     };
     result.unwrap_or_else(|error| {

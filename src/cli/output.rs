@@ -1,37 +1,14 @@
 //! Output files: opened before the guest starts, and complete or not there at all.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use tempfile::NamedTempFile;
-use witprof::Profile;
-use witprof::export::write_firefox;
+use witprof::{Dimension, Profile};
 
-/// What is written to a file, chosen by the end of its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    /// `.json`
-    Firefox,
-    /// `.json.gz`
-    FirefoxGzip,
-}
-
-impl Format {
-    fn of(path: &Path) -> Result<Self> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        if name.ends_with(".json.gz") {
-            Ok(Self::FirefoxGzip)
-        } else if name.ends_with(".json") {
-            Ok(Self::Firefox)
-        } else {
-            bail!("cannot tell a format from the name `{}`: it has to end in .json or .json.gz", path.display())
-        }
-    }
-}
+use super::format::Format;
 
 /// A file that a profile will be written to.
 #[derive(Debug)]
@@ -64,10 +41,10 @@ impl OutputFile {
         &self.destination.given
     }
 
-    /// Writes the profile, and puts it in its place.
-    pub(crate) fn write(self, profile: &Profile) -> Result<()> {
+    /// Writes the profile, and puts it in its place. `by` is what pictures and stacks are made of, if that was said.
+    pub(crate) fn write(self, profile: &Profile, by: Option<Dimension>) -> Result<()> {
         let format = self.format;
-        self.destination.write(|file| write_format(profile, format, file))
+        self.destination.write(|file| format.write(profile, by, file))
     }
 }
 
@@ -152,18 +129,4 @@ fn temporary_file_in(folder: &Path) -> io::Result<NamedTempFile> {
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     builder.tempfile_in(folder)
-}
-
-fn write_format(profile: &Profile, format: Format, file: &mut File) -> Result<()> {
-    let mut buffered = BufWriter::with_capacity(1 << 16, file);
-    match format {
-        Format::Firefox => write_firefox(profile, &mut buffered)?,
-        Format::FirefoxGzip => {
-            let mut gzip = GzEncoder::new(&mut buffered, Compression::default());
-            write_firefox(profile, &mut gzip)?;
-            gzip.finish()?;
-        }
-    }
-    buffered.flush()?;
-    Ok(())
 }

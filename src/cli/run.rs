@@ -58,8 +58,9 @@ impl From<Clock> for SamplingClock {
 /// Takes the options of `wasmtime run`. The guest's stdin, stdout, stderr and exit code are its own.
 #[derive(Parser)]
 pub(super) struct RunArguments {
-    /// Write the profile to this file (repeatable). The format follows from the name: .json or .json.gz for the
-    /// Firefox Profiler [default: witprof-<WASM>.json.gz]
+    /// Write the profile to this file (repeatable). Its name tells the format: .json.gz or .json for the Firefox Profiler,
+    /// which the other commands read, .html for a report, .svg for a flame graph by interface, .folded for stacks,
+    /// .pb.gz or .pb for pprof [default: witprof-<WASM>.json.gz]
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
 

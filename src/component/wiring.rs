@@ -82,7 +82,8 @@ pub(crate) struct LiftedExport<'m> {
     pub(crate) callback: Option<Definition>,
 }
 
-/// Why the host may enter a core function that is no export of the component.
+/// What a core function that is no export of the component does for the canonical ABI: why the host or an adapter calls
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryRole {
     Realloc,
@@ -169,6 +170,7 @@ impl<'m> Wiring<'m> {
         wiring.find_forwards(modules);
         wiring.find_uses(modules);
         wiring.find_preview1_adapters(modules);
+        wiring.find_adapter_work(modules);
         let options = |index: OptionsIndex| {
             let options = component.options.get(index);
             let post_return: Option<RuntimePostReturnIndex> = options.and_then(|options| options.post_return);
@@ -207,6 +209,25 @@ impl<'m> Wiring<'m> {
     fn note_entry(&mut self, def: &CoreDef, role: EntryRole) {
         if let Some(definition) = definition(def) {
             self.entry_roles.entry(definition).or_insert(role);
+        }
+    }
+
+    /// What adapters call but for the functions that they are made for.
+    fn find_adapter_work(&mut self, modules: &'m [ModuleArtifact<'_>]) {
+        for instance in 0..u32::try_from(self.instances.len()).unwrap_or(u32::MAX) {
+            let module = self.instances[instance as usize].module;
+            let is_adapter = module.is_some_and(|module| self.roles[module as usize] == ModuleRole::Adapter);
+            let Some(module) = self.module_of(instance, modules).filter(|_| is_adapter) else { continue };
+            for (position, (kind, _, _)) in module.imports().enumerate() {
+                let role = match kind {
+                    "realloc" => EntryRole::Realloc,
+                    "post_return" => EntryRole::PostReturn,
+                    _ => continue,
+                };
+                if let Some(definition) = self.argument(instance, position) {
+                    self.entry_roles.entry(definition).or_insert(role);
+                }
+            }
         }
     }
 

@@ -5,13 +5,31 @@
 //! library is used in that file only.
 
 mod escape;
-mod firefox;
+pub(crate) mod firefox;
+mod folded;
+#[cfg(feature = "html")]
+mod html;
 mod map_json;
 mod map_table;
+#[cfg(feature = "pprof")]
+mod pprof;
+mod report_json;
+mod report_table;
 mod summary;
+#[cfg(feature = "svg")]
+mod svg;
 
 pub use escape::{escape_control, escape_name};
 pub use firefox::write_firefox;
+pub use folded::write_folded;
+#[cfg(feature = "html")]
+pub use html::write_html;
 pub use map_json::write_map_json;
 pub use map_table::{MapDetail, write_map_table};
+#[cfg(feature = "pprof")]
+pub use pprof::write_pprof;
+pub use report_json::{write_comparison_json, write_report_json};
+pub use report_table::{TableStyle, write_comparison_table, write_report_table};
 pub use summary::write_summary;
+#[cfg(feature = "svg")]
+pub use svg::{write_svg, write_svg_comparison};

@@ -3,21 +3,21 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::escape::escape_name;
+use super::report_table::{TableStyle, report_table};
 use crate::error::{Error, Result};
-use crate::profile::Profile;
-use crate::symbols::Layer;
+use crate::profile::{Dimension, NO_INTERFACE, Profile};
 
-/// Writes how many samples there are, the time they stand for, and the `functions` hottest functions with their
-/// libraries. Names are escaped for a terminal.
+/// Writes how many samples there are, the time they stand for, the interfaces with the most time, and the hottest functions:
+/// as many as the style has rows. Names are escaped for a terminal.
 ///
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
-pub fn write_summary(profile: &Profile, functions: usize, out: &mut dyn Write) -> Result<()> {
-    summary(profile, functions, out).map_err(|source| Error::Write { format: "summary", source })
+pub fn write_summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) -> Result<()> {
+    summary(profile, style, out).map_err(|source| Error::Write { format: "summary", source })
 }
 
-fn summary(profile: &Profile, functions: usize, out: &mut dyn Write) -> io::Result<()> {
+fn summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) -> io::Result<()> {
+    let functions = style.rows;
     let counts = profile.counts();
     let lost: u64 = counts.lost.values().sum();
     write!(out, "{} samples taken, {} kept, {lost} lost", counts.taken, counts.kept)?;
@@ -49,36 +49,22 @@ fn summary(profile: &Profile, functions: usize, out: &mut dyn Write) -> io::Resu
             "no samples: the run was shorter than an interval, or all of it was spent in the host; try a shorter interval"
         )?;
     }
-    let totals = profile.function_totals();
-    if functions == 0 || totals.is_empty() {
+    if functions == 0 || counts.kept == 0 {
         return Ok(());
     }
-    writeln!(out, "\n{:>7} {:>7} {:>7}  function", "self", "total", "cpu")?;
-    let rows = totals.iter().map(|total| {
-        let function = &profile.functions()[total.function.index()];
-        (total, function, &profile.libraries()[function.library.index()])
-    });
-    // What the host does around a guest is under all samples and in none.
-    let rows = rows.filter(|(total, _, library)| library.layer != Layer::Host || !total.self_wall.is_zero());
-    for (total, function, library) in rows.take(functions) {
-        writeln!(
-            out,
-            "{} {} {}  {}  [{}]",
-            percent(total.self_wall, wall),
-            percent(total.total_wall, wall),
-            percent(total.self_cpu, wall),
-            escape_name(&function.name),
-            escape_name(&library.name),
-        )?;
+    writeln!(out)?;
+    let interfaces = profile.report(Dimension::Interface);
+    // A core module has none.
+    if interfaces.rows.iter().any(|row| row.name != NO_INTERFACE) {
+        report_table(&interfaces, TableStyle { rows: functions / 2, ..style }, out)?;
+        writeln!(out)?;
     }
-    Ok(())
+    let mut report = profile.report(Dimension::Function);
+    // What the host does around a guest is under all samples and in none.
+    report.rows.retain(|row| !row.attributed().is_zero());
+    report_table(&report, TableStyle { rows: functions, ..style }, out)
 }
 
 fn seconds(time: Duration) -> String {
     format!("{:.3} s", time.as_secs_f64())
-}
-
-fn percent(part: Duration, whole: Duration) -> String {
-    let share = if whole.is_zero() { 0.0 } else { part.as_secs_f64() / whole.as_secs_f64() };
-    format!("{:>6.1}%", share * 100.0)
 }

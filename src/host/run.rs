@@ -12,14 +12,14 @@ use witprof::export::{escape_control, write_summary};
 use witprof::{Layer, Profile, Recorder, SamplerChoice, SamplerKind, SamplingClock, SymbolMap};
 
 use super::{WasmFile, WasmKind, checks, ending, failed};
-use crate::cli::{self, OutputFile};
+use crate::cli::{self, OutputFile, Stream};
 
 /// Frames kept of a backtrace. Wasmtime's default of 20 cuts off the callers of anything real; each frame costs about
 /// 100 bytes while a sample is taken.
 const MAX_FRAMES: usize = 512;
 
-/// How many functions the summary lists.
-const SUMMARY_FUNCTIONS: usize = 10;
+/// How many functions the summary lists, and half as many interfaces.
+const SUMMARY_ROWS: usize = 10;
 
 /// Whether messages other than errors are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,13 +214,15 @@ fn write(recorder: &Recorder, outputs: Vec<OutputFile>, verbosity: Verbosity) {
     let profile = recorder.finish();
     if verbosity == Verbosity::Normal {
         // A closed stderr is no reason to lose the profile.
-        let _ = write_summary(&profile, SUMMARY_FUNCTIONS, &mut std::io::stderr());
+        let _ = write_summary(&profile, cli::table_style(Stream::Error, SUMMARY_ROWS), &mut std::io::stderr());
     }
     for output in outputs {
         let path = escape_control(&output.path().display().to_string()).into_owned();
-        match output.write(&profile) {
+        match output.write(&profile, None) {
             Ok(()) if verbosity == Verbosity::Normal => {
-                cli::message(&format!("\nprofile: {path} (load it at https://profiler.firefox.com)"));
+                let hint =
+                    if path.contains(".json") { format!(" (`witprof view {path}` opens it)") } else { String::new() };
+                cli::message(&format!("profile: {path}{hint}"));
             }
             Ok(()) => {}
             Err(error) => cli::report(&error),

@@ -4,15 +4,24 @@
 //! [`Profile`]: self-contained tables of libraries, functions, frames, stacks and samples. Every index in it is in
 //! range and every stack comes after its caller; exporters rely on that and look nothing up.
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
+mod attribution;
+mod comparison;
 mod host_symbols;
+mod report;
 mod symbolize;
 mod tables;
-mod totals;
+mod tree;
 
+pub(crate) use attribution::Attribution;
+pub use attribution::{Crossing, Part};
+pub use comparison::{Change, Comparison};
 pub(crate) use host_symbols::HostPlace;
+pub use report::{Dimension, NO_INTERFACE, Report, ReportRow};
 pub(crate) use symbolize::{Recording, Target, symbolize};
 pub use tables::{
     Frame, FrameIndex, FunctionIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample, SamplerKind,
     Stack, StackIndex, Thread,
 };
-pub use totals::FunctionTotal;
+pub(crate) use tree::{Label, Tree};

@@ -251,7 +251,8 @@ impl<'r> Tables<'r> {
         let symbol = self.host.find(&place);
         let offset = u32::try_from(place.offset).unwrap_or(u32::MAX);
         let point = position.point_of(TextOffset::new(offset), TextOffset::new(offset.saturating_add(1)));
-        let library = self.library(LibraryKey::Host(symbol.library.clone()), || symbol.library.clone(), Layer::Host);
+        let row = || ProfileLibrary { name: symbol.library.clone(), layer: Layer::Host, component: None };
+        let library = self.library(LibraryKey::Host(symbol.library.clone()), row);
         let key = FunctionKey::Host { library: symbol.library, start: symbol.start };
         let function = self.functions.entry(key);
         let index = FunctionIndex(handle(function.index()));
@@ -273,7 +274,8 @@ impl<'r> Tables<'r> {
         };
         let layer = kind.layer();
         let owner = if layer == Layer::Host { FunctionKind::Host } else { kind };
-        let library = self.library(LibraryKey::Other(owner), || library.to_owned(), layer);
+        let row = || ProfileLibrary { name: library.to_owned(), layer, component: None };
+        let library = self.library(LibraryKey::Other(owner), row);
         let function = self.functions.entry(FunctionKey::Other(kind));
         let index = FunctionIndex(handle(function.index()));
         let start = if kind == FunctionKind::Suspended { 1 } else { 0 };
@@ -295,10 +297,10 @@ impl<'r> Tables<'r> {
         self.instructions.entry(target).or_insert_with(|| code.instruction_ranges())
     }
 
-    fn library(&mut self, key: LibraryKey, name: impl FnOnce() -> String, layer: Layer) -> LibraryIndex {
+    fn library(&mut self, key: LibraryKey, row: impl FnOnce() -> ProfileLibrary) -> LibraryIndex {
         let library = self.libraries.entry(key);
         let index = LibraryIndex(handle(library.index()));
-        library.or_insert_with(|| ProfileLibrary { name: name(), layer });
+        library.or_insert_with(row);
         index
     }
 
@@ -310,10 +312,13 @@ impl<'r> Tables<'r> {
         let map = &self.recording.targets[target as usize].map;
         let library = LibraryKey::Compiled { target, library: map.library_id(function) };
         let function = map.function(function);
-        let (name, layer) = (|| function.library().name.clone(), function.library().layer);
+        let library_row = || {
+            let library = function.library();
+            ProfileLibrary { name: library.name.clone(), layer: library.layer, component: library.component.clone() }
+        };
         let row = ProfileFunction {
             name: function.name().into_owned(),
-            library: self.library(library, name, layer),
+            library: self.library(library, library_row),
             kind: function.kind(),
             interface: function.interface().map(str::to_owned),
             interface_function: function.interface_function().map(str::to_owned),

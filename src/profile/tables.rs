@@ -47,6 +47,8 @@ pub struct ProfileLibrary {
     pub name: String,
     /// Which kind of code it holds.
     pub layer: Layer,
+    /// The component it is a part of, for a core module and what belongs to one. Partly chosen by the guest: escape it.
+    pub component: Option<String>,
 }
 
 /// A function that samples were seen in.
@@ -73,7 +75,7 @@ pub struct ProfileFunction {
 
 impl ProfileFunction {
     /// A function that has nothing to do with an interface.
-    pub(super) fn without_interface(name: String, library: LibraryIndex, kind: FunctionKind) -> Self {
+    pub(crate) fn without_interface(name: String, library: LibraryIndex, kind: FunctionKind) -> Self {
         Self { name, library, kind, interface: None, interface_function: None, direction: None, offset: 0, size: 0 }
     }
 }
@@ -134,15 +136,18 @@ pub enum SamplerKind {
     Signal,
     /// By epoch interruption: at function entries and loop headers, everywhere.
     Epoch,
+    /// By another program.
+    Other,
 }
 
 impl SamplerKind {
-    /// The name used in every output: `signal` or `epoch`.
+    /// The name used in every output: `signal`, `epoch` or `other`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Signal => "signal",
             Self::Epoch => "epoch",
+            Self::Other => "other",
         }
     }
 }

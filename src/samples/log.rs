@@ -33,6 +33,17 @@ pub enum LossReason {
 }
 
 impl LossReason {
+    /// All reasons.
+    pub const ALL: [Self; 7] = [
+        Self::NoVisibleFrame,
+        Self::BufferFull,
+        Self::NoRoomOnStack,
+        Self::Interrupted,
+        Self::Overload,
+        Self::UnreadableStack,
+        Self::NoTimer,
+    ];
+
     /// The name used in every output: `no-visible-frame`.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -16,6 +16,8 @@ pub(super) struct ComponentNames {
     modules: Vec<Rc<str>>,
     /// The same for the entries of its functions.
     entries: Vec<Rc<str>>,
+    /// By static module index: the name of its component.
+    owners: Vec<String>,
 }
 
 impl ComponentNames {
@@ -27,7 +29,8 @@ impl ComponentNames {
     ) -> Self {
         let Some((component, wiring)) = artifacts.component.as_ref().zip(wiring) else {
             let module = artifacts.modules.first().and_then(|module| module.name());
-            return Self::with_modules(vec![], vec![], vec![module.unwrap_or(root).to_owned()]);
+            let name = module.unwrap_or(root).to_owned();
+            return Self::with_modules(vec![], vec![], vec![name.clone()], vec![name]);
         };
         let count = component.num_runtime_component_instances as usize;
         // The source is believed only if it is a source of this component: it instantiates as many components, and
@@ -42,6 +45,7 @@ impl ComponentNames {
         make_unique(&mut components);
 
         let mut modules = Vec::with_capacity(artifacts.modules.len());
+        let mut owners = Vec::with_capacity(artifacts.modules.len());
         for index in 0..u32::try_from(artifacts.modules.len()).unwrap_or(u32::MAX) {
             let component = source.and_then(|source| source.component_of_module(index)).or_else(|| {
                 let instance = *wiring.instances_of(index).first()?;
@@ -51,20 +55,29 @@ impl ComponentNames {
             let component = component.and_then(|index| components.get(index)).map_or(root, String::as_str);
             let module = module_name(artifacts, wiring, source, index);
             modules.push(format!("{component}/{module}"));
+            owners.push(component.to_owned());
         }
         make_unique(&mut modules);
-        Self::with_modules(components, instances, modules)
+        Self::with_modules(components, instances, modules, owners)
     }
 
-    fn with_modules(components: Vec<String>, instances: Vec<usize>, modules: Vec<String>) -> Self {
+    fn with_modules(components: Vec<String>, instances: Vec<usize>, modules: Vec<String>, owners: Vec<String>) -> Self {
         let entries = modules.iter().map(|module| format!("{module} (entry)").into()).collect();
-        Self { components, instances, modules: modules.into_iter().map(Rc::from).collect(), entries }
+        Self { components, instances, modules: modules.into_iter().map(Rc::from).collect(), entries, owners }
     }
 
     /// The component that a component instance is an instance of.
     pub(super) fn instance(&self, instance: u32) -> Option<&str> {
         let component = *self.instances.get(instance as usize)?;
         self.components.get(component).map(String::as_str)
+    }
+
+    /// The component that a library is a part of, if it is that of a core module or of the entries of one.
+    pub(super) fn of_library(&self, library: &Rc<str>) -> Option<&str> {
+        let mut modules = self.modules.iter().zip(&self.entries);
+        let module =
+            modules.position(|(module, entries)| Rc::ptr_eq(module, library) || Rc::ptr_eq(entries, library))?;
+        self.owners.get(module).map(String::as_str)
     }
 
     /// The library name of a core module.

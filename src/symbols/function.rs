@@ -48,6 +48,9 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// All directions.
+    pub const ALL: [Self; 3] = [Self::Import, Self::Export, Self::Internal];
+
     /// The name used in every output: `import`, `export` or `internal`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -64,6 +67,10 @@ impl Direction {
 pub enum FunctionKind {
     /// A function of a core module.
     Guest,
+    /// A function of a core module that allocates memory for the canonical ABI.
+    Realloc,
+    /// A function of a core module that cleans up after the canonical ABI has read a result.
+    PostReturn,
     /// A slot of a shim module: calls what it forwards to through a table.
     Shim,
     /// A fused adapter function.
@@ -99,11 +106,36 @@ pub enum FunctionKind {
 }
 
 impl FunctionKind {
+    /// All kinds.
+    pub const ALL: [Self; 19] = [
+        Self::Guest,
+        Self::Realloc,
+        Self::PostReturn,
+        Self::Shim,
+        Self::Adapter,
+        Self::AdapterHelper,
+        Self::Entry,
+        Self::ImportLowering,
+        Self::HostCall,
+        Self::ResourceIntrinsic,
+        Self::Transcoder,
+        Self::CanonicalIntrinsic,
+        Self::Builtin,
+        Self::UnsafeIntrinsic,
+        Self::StartUp,
+        Self::Host,
+        Self::Suspended,
+        Self::Unregistered,
+        Self::Elided,
+    ];
+
     /// The name used in the JSON map.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Guest => "guest",
+            Self::Realloc => "realloc",
+            Self::PostReturn => "post-return",
             Self::Shim => "shim",
             Self::Adapter => "adapter",
             Self::AdapterHelper => "adapter-helper",
@@ -127,7 +159,9 @@ impl FunctionKind {
     #[must_use]
     pub const fn layer(self) -> Layer {
         match self {
-            Self::Guest | Self::Shim | Self::Unregistered | Self::Elided => Layer::Guest,
+            Self::Guest | Self::Realloc | Self::PostReturn | Self::Shim | Self::Unregistered | Self::Elided => {
+                Layer::Guest
+            }
             Self::Adapter | Self::AdapterHelper => Layer::Adapter,
             Self::Entry
             | Self::ImportLowering

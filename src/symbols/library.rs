@@ -14,6 +14,8 @@ pub struct Library {
     pub interface: Option<String>,
     /// Which way that interface is crossed.
     pub direction: Option<Direction>,
+    /// The component it is a part of, for a core module and what belongs to one. Partly chosen by the guest: escape it.
+    pub component: Option<String>,
     /// Bytes of text.
     pub bytes: u64,
     /// Number of functions.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wasmtime::component::{Component, Func, Instance, Linker, Val};
 use wasmtime::{AsContextMut, Engine, Store, StoreContextMut};
-use witprof::{FunctionKind, Profile};
+use witprof::{Dimension, FunctionKind, Profile};
 
 /// The bytes of a guest.
 pub fn bytes(name: &str) -> Vec<u8> {
@@ -103,12 +103,8 @@ pub fn stacks(profile: &Profile) -> Vec<(Vec<String>, Duration)> {
 
 /// The share of the profile's CPU time that was spent in a function itself.
 pub fn own_share(profile: &Profile, name: &str) -> f64 {
-    let totals = profile.function_totals();
-    let own: Duration = totals
-        .iter()
-        .filter(|total| profile.functions()[total.function.index()].name == name)
-        .map(|total| total.self_cpu)
-        .sum();
+    let rows = profile.report(Dimension::Function).rows;
+    let own: Duration = rows.iter().filter(|row| row.name == name).map(|row| row.cpu).sum();
     own.as_secs_f64() / profile.cpu_time().as_secs_f64()
 }
 

@@ -68,6 +68,7 @@ impl<'a> Namer<'a> {
             layer,
             interface: named.interface.clone().filter(|_| named.library_is_interface),
             direction: named.direction.filter(|_| named.library_is_interface),
+            component: self.components.of_library(&named.library).map(str::to_owned),
             bytes: 0,
             functions: 0,
         });

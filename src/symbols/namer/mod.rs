@@ -129,7 +129,12 @@ impl<'a> Namer<'a> {
 
     fn guest(&self, module: u32, function: FuncIndex) -> Named<'a> {
         let (name, named_by) = self.guest_name(module, function);
-        let named = Named::plain(FunctionKind::Guest, self.components.module(module), name, named_by);
+        let kind = match self.entry_role(module, function) {
+            Some(EntryRole::Realloc) => FunctionKind::Realloc,
+            Some(EntryRole::PostReturn) => FunctionKind::PostReturn,
+            Some(EntryRole::Callback | EntryRole::Destructor) | None => FunctionKind::Guest,
+        };
+        let named = Named::plain(kind, self.components.module(module), name, named_by);
         match self.exported_function(module, function) {
             Some(lifted @ Lifted { role: CoreExportRole::Function, .. }) => {
                 let direction = lifted.direction();
@@ -190,9 +195,7 @@ impl<'a> Namer<'a> {
                 .crossing(lifted.interface, lifted.function, direction)
                 .of_interface_library();
         }
-        let role = self.wiring.as_ref().and_then(|wiring| {
-            self.definitions(module, function).find_map(|definition| wiring.entry_roles.get(&definition))
-        });
+        let role = self.entry_role(module, function);
         let library = self.components.module(module);
         let canonical_work = match role {
             Some(EntryRole::Realloc) => Some("realloc"),
@@ -207,6 +210,11 @@ impl<'a> Namer<'a> {
         }
         let (name, named_by) = self.guest_name(module, function);
         Named::plain(FunctionKind::Entry, self.components.entries(module), name, named_by)
+    }
+
+    fn entry_role(&self, module: u32, function: FuncIndex) -> Option<EntryRole> {
+        let wiring = self.wiring.as_ref()?;
+        self.definitions(module, function).find_map(|definition| wiring.entry_roles.get(&definition)).copied()
     }
 
     /// Calls of host functions from core modules share a trampoline per signature, so only that can be named.

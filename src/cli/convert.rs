@@ -1,0 +1,38 @@
+//! `witprof convert`: a profile in other formats.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use witprof::Dimension;
+
+use super::OutputFile;
+use super::dimension::StacksBy;
+use super::input::read_profile;
+
+/// Write a profile in other formats
+#[derive(Parser)]
+pub(super) struct ConvertArguments {
+    /// The file to write (repeatable). Its name tells the format: .html for a report, .svg for a flame graph, .folded
+    /// for stacks, .pb.gz or .pb for pprof, .json.gz or .json for the Firefox Profiler
+    #[arg(short, long, value_name = "FILE", required = true)]
+    output: Vec<PathBuf>,
+
+    /// What stacks are made of, in .svg, .folded and .pb [default: interface for .svg, else function]
+    #[arg(long, value_name = "WHAT", value_enum)]
+    by: Option<StacksBy>,
+
+    /// A profile that witprof, samply or Wasmtime's guest profiler wrote: .json or .json.gz
+    #[arg(value_name = "PROFILE")]
+    profile: PathBuf,
+}
+
+pub(super) fn convert(arguments: &ConvertArguments) -> Result<ExitCode> {
+    let outputs = OutputFile::open_all(&arguments.output, &arguments.profile)?;
+    let profile = read_profile(&arguments.profile)?;
+    for output in outputs {
+        output.write(&profile, arguments.by.map(Dimension::from))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,69 @@
+//! `witprof report`: where the time of a profile went.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use witprof::export::{escape_name, write_report_json, write_report_table, write_summary};
+
+use super::dimension::By;
+use super::input::read_profile;
+use super::terminal::{Stream, print, table_style};
+
+/// Print where the time of a profile went, by WIT interface, component, library, function, layer or thread
+///
+/// `self` is own work in guest or host, `boundary` what crossing the boundary costs, `blocked` the part of `self` off the
+/// CPU, and `total` includes everything called.
+#[derive(Parser)]
+pub(super) struct ReportArguments {
+    /// What rows are
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    by: By,
+
+    /// Show who calls this interface or interface function, and what it costs them. `wasi:io/streams`, with or without
+    /// the version, or `wasi:io/streams#output-stream.write`
+    #[arg(long, value_name = "NAME")]
+    callers: Option<String>,
+
+    /// Rows to print
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    top: usize,
+
+    /// Print JSON, with all rows unless --top is given
+    #[arg(long)]
+    json: bool,
+
+    /// A profile that witprof, samply or Wasmtime's guest profiler wrote: .json or .json.gz
+    #[arg(value_name = "PROFILE")]
+    profile: PathBuf,
+}
+
+pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
+    let profile = read_profile(&arguments.profile)?;
+    let by = arguments.by.into();
+    let report = match &arguments.callers {
+        None => profile.report(by),
+        Some(name) => match profile.callers(name, by) {
+            Some(report) => report,
+            None => bail!(
+                "no sample is inside of an interface called `{name}`; `witprof report` lists those that there are"
+            ),
+        },
+    };
+    let mut out = Vec::new();
+    if arguments.json {
+        write_report_json(&profile, &report, &mut out)?;
+    } else {
+        let mut style = table_style(Stream::Out, 0);
+        write_summary(&profile, style, &mut out)?;
+        out.push(b'\n');
+        if let Some(name) = &arguments.callers {
+            out.extend_from_slice(format!("callers of {}\n", escape_name(name)).as_bytes());
+        }
+        style.rows = arguments.top;
+        write_report_table(&report, style, &mut out)?;
+    }
+    print(&out)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,98 @@
+//! What the Firefox format has no place for: an object of our own in its `meta`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{INTERFACES_PROCESS, library_id};
+use crate::profile::Profile;
+
+/// The number of this form of the object. A reader refuses others.
+pub(crate) const VERSION: u32 = 1;
+
+/// What is written as `meta.witprof`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    pub(crate) version: u32,
+    pub(crate) sampler: String,
+    pub(crate) interval_ns: u64,
+    pub(crate) elapsed_ns: u64,
+    pub(crate) taken: u64,
+    pub(crate) kept: u64,
+    pub(crate) truncated: u64,
+    pub(crate) lost: BTreeMap<String, u64>,
+    /// Ticks of the handler, median and 99 of 100, and ticks per second.
+    pub(crate) handler: Option<(u64, u64, f64)>,
+    /// The number of the process whose threads repeat the others.
+    pub(crate) interfaces_pid: String,
+    /// By `tid`, which counts from 1: fxprof calls the first thread of a process by the name of the process.
+    pub(crate) threads: Vec<String>,
+    pub(crate) strings: Vec<String>,
+    pub(crate) libraries: Vec<MetaLibrary>,
+    pub(crate) functions: Vec<MetaFunction>,
+}
+
+/// More about a library.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MetaLibrary {
+    /// Its `breakpadId`.
+    pub(crate) id: String,
+    pub(crate) layer: String,
+    pub(crate) component: Option<String>,
+}
+
+/// More about a function: position in `libraries`, address, kind, and positions in `strings` of interface and function,
+/// and the direction.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MetaFunction(
+    pub(crate) u32,
+    pub(crate) u32,
+    pub(crate) String,
+    pub(crate) Option<u32>,
+    pub(crate) Option<u32>,
+    pub(crate) Option<String>,
+);
+
+impl Meta {
+    pub(super) fn new(profile: &Profile) -> Self {
+        let counts = profile.counts();
+        let mut strings = indexmap::IndexSet::new();
+        let mut string = |text: &Option<String>| {
+            let text = text.as_ref()?;
+            u32::try_from(strings.insert_full(text.clone()).0).ok()
+        };
+        let libraries = profile.libraries().iter().enumerate().map(|(index, library)| MetaLibrary {
+            id: library_id(index).breakpad().to_string(),
+            layer: library.layer.name().to_owned(),
+            component: library.component.clone(),
+        });
+        let functions = profile.functions().iter().map(|function| {
+            MetaFunction(
+                function.library.0,
+                function.offset,
+                function.kind.name().to_owned(),
+                string(&function.interface),
+                string(&function.interface_function),
+                function.direction.map(|direction| direction.name().to_owned()),
+            )
+        });
+        let functions = functions.collect();
+        let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            version: VERSION,
+            sampler: profile.sampler().name().to_owned(),
+            interval_ns: nanos(profile.interval()),
+            elapsed_ns: nanos(profile.elapsed()),
+            taken: counts.taken,
+            kept: counts.kept,
+            truncated: counts.truncated,
+            lost: counts.lost.iter().map(|(reason, count)| (reason.name().to_owned(), *count)).collect(),
+            handler: profile.handler_cost().map(|cost| (cost.median_ticks, cost.p99_ticks, cost.ticks_per_second)),
+            interfaces_pid: INTERFACES_PROCESS.to_string(),
+            threads: profile.threads().iter().map(|thread| thread.name.clone()).collect(),
+            strings: strings.into_iter().collect(),
+            libraries: libraries.collect(),
+            functions,
+        }
+    }
+}

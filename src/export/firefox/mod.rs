@@ -1,0 +1,314 @@
+//! The Firefox Profiler's processed profile format, written with `fxprof-processed-profile` 0.8.1 (format version 55).
+//!
+//! Layers are categories with a colour each, interfaces are subcategories, and every library brings its symbols, so
+//! that the file needs no symbol server.
+//!
+//! The front-end takes samples to be evenly spaced, and epoch samples are not. So each is weighted with the time it
+//! stands for, in milliseconds, and a sample that stands for more than an interval becomes two rows: the front-end draws
+//! a stack from its row to the next one, and would otherwise draw the time before a sample under the stack that came
+//! before it.
+//!
+//! What fxprof cannot write is put into the stream by [`Patch`]: numbers with fractions, and some entries of `meta`, one of
+//! which is [`Meta`]: what the format has no place for, and reading back needs ([`crate::read_firefox`]).
+//!
+//! The threads are there twice: in a second process, the same samples are stacked by interface function, so that the
+//! front-end's flame graph is the breakdown by interface.
+
+mod meta;
+mod patch;
+mod rows;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io::Write;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fxprof::debugid::DebugId;
+use fxprof_processed_profile as fxprof;
+use serde::Serialize as _;
+
+pub(crate) use self::meta::{Meta, VERSION as META_VERSION};
+use self::patch::Patch;
+pub(crate) use self::rows::joined;
+use self::rows::rows;
+use crate::address::CodePoint;
+use crate::error::{Error, Result};
+use crate::profile::{Dimension, Frame, Label, LibraryIndex, NO_INTERFACE, Profile, StackIndex, Thread, Tree};
+use crate::symbols::{Direction, Layer};
+
+/// Writes `profile` as JSON that <https://profiler.firefox.com> opens.
+///
+/// # Errors
+/// [`Error::Write`] if `out` cannot be written to.
+pub fn write_firefox(profile: &Profile, out: &mut dyn Write) -> Result<()> {
+    let document = Document::new(profile).build();
+    let mut serializer = serde_json::Serializer::with_formatter(out, Patch::new(profile));
+    let written = document.serialize(&mut serializer);
+    written.map_err(|source| Error::Write { format: "Firefox", source: source.into() })
+}
+
+/// The number of the process whose threads repeat those of the first, by interface.
+pub(crate) const INTERFACES_PROCESS: u32 = 1;
+
+/// Subcategories are numbered with 16 bits; interfaces past this many have none.
+const MAX_SUBCATEGORIES: usize = 60_000;
+
+/// A document being built from a profile.
+struct Document<'p> {
+    profile: &'p Profile,
+    out: fxprof::Profile,
+    categories: HashMap<Layer, fxprof::CategoryHandle>,
+    subcategories: HashMap<(Layer, String), fxprof::CategoryPairHandle>,
+    libraries: Vec<fxprof::LibraryHandle>,
+}
+
+impl<'p> Document<'p> {
+    fn new(profile: &'p Profile) -> Self {
+        let interval = fxprof::SamplingInterval::from_nanos(nanos(profile.interval()).max(1));
+        let product = format!("{} (witprof)", profile.name());
+        let mut out = fxprof::Profile::new(&product, profile.started_at().into(), interval);
+        out.set_os_name(std::env::consts::OS);
+        out.set_symbolicated(true);
+        let categories =
+            Layer::ALL.into_iter().map(|layer| (layer, out.add_category(category_name(layer), color(layer)))).collect();
+        let libraries = (0..u32::try_from(profile.libraries().len()).unwrap_or(u32::MAX))
+            .map(|index| out.add_lib(library(profile, LibraryIndex(index))))
+            .collect();
+        Self { profile, out, categories, subcategories: HashMap::new(), libraries }
+    }
+
+    fn build(mut self) -> fxprof::Profile {
+        let process = self.process(self.profile.name(), 0);
+        for (index, thread) in self.profile.threads().iter().enumerate() {
+            let handle = self.thread(process, index, Some(&thread.name));
+            let mut stacks = vec![None; self.profile.stacks().len()];
+            self.samples(handle, thread, |document, stack| document.stack(handle, stack, &mut stacks));
+        }
+        // A file without threads does not open.
+        if self.profile.threads().is_empty() {
+            self.thread(process, 0, None);
+            return self.out;
+        }
+        self.interfaces();
+        self.out
+    }
+
+    /// The same samples, stacked by interface function alone.
+    fn interfaces(&mut self) {
+        let mut tree = Tree::without_samples(self.profile, Dimension::Interface);
+        let stacks = (0..u32::try_from(self.profile.stacks().len()).unwrap_or(u32::MAX)).map(StackIndex);
+        let nodes: Vec<u32> = stacks.map(|stack| tree.node_of(stack)).collect();
+        let all: Vec<(u32, Label)> =
+            std::iter::once((0, Label::All)).chain(tree.nodes().map(|(parent, label, _)| (parent, label))).collect();
+        let process = self.process(&format!("{} by interface", self.profile.name()), INTERFACES_PROCESS);
+        for (index, thread) in self.profile.threads().iter().enumerate() {
+            let number = self.profile.threads().len() + index;
+            let handle = self.thread(process, number, Some(&thread.name));
+            let mut made: Vec<Option<fxprof::StackHandle>> = vec![None; all.len()];
+            self.samples(handle, thread, |document, stack| {
+                document.interface_stack(handle, nodes[stack] as usize, &all, &tree, &mut made)
+            });
+        }
+    }
+
+    fn process(&mut self, name: &str, number: u32) -> fxprof::ProcessHandle {
+        let process = self.out.add_process(name, number, timestamp(Duration::ZERO));
+        self.out.set_process_end_time(process, timestamp(self.profile.elapsed()));
+        process
+    }
+
+    /// Adds a thread. The first of a process is the main one, which the front-end labels with the name of the process.
+    fn thread(&mut self, process: fxprof::ProcessHandle, index: usize, name: Option<&str>) -> fxprof::ThreadHandle {
+        let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        let is_main = index.is_multiple_of(self.profile.threads().len().max(1));
+        let handle = self.out.add_thread(process, number, timestamp(Duration::ZERO), is_main);
+        if let Some(name) = name {
+            self.out.set_thread_name(handle, name);
+        }
+        self.out.set_thread_end_time(handle, timestamp(self.profile.elapsed()));
+        self.out.set_thread_samples_weight_type(handle, fxprof::WeightType::TracingMs);
+        // By default a thread with little activity is hidden.
+        self.out.add_initial_visible_thread(handle);
+        if index == 0 {
+            self.out.add_initial_selected_thread(handle);
+        }
+        handle
+    }
+
+    /// Adds the samples of a thread; `stack` makes the stack of each.
+    fn samples(
+        &mut self,
+        handle: fxprof::ThreadHandle,
+        thread: &Thread,
+        mut stack: impl FnMut(&mut Self, usize) -> Option<fxprof::StackHandle>,
+    ) {
+        let mut last = Duration::ZERO;
+        for sample in &thread.samples {
+            let stack = stack(self, sample.stack.index());
+            for row in rows(sample, self.profile.interval(), last) {
+                // Both in nanoseconds; see `Patch`.
+                let cpu = fxprof::CpuDelta::from_micros(nanos(row.cpu));
+                let weight = i32::try_from(row.wall.as_nanos()).unwrap_or(i32::MAX);
+                self.out.add_sample(handle, timestamp(row.time), stack, cpu, weight);
+                last = row.time;
+            }
+        }
+    }
+
+    /// The stack of a node of the tree of interfaces.
+    fn interface_stack(
+        &mut self,
+        thread: fxprof::ThreadHandle,
+        node: usize,
+        all: &[(u32, Label)],
+        tree: &Tree<'p>,
+        made: &mut [Option<fxprof::StackHandle>],
+    ) -> Option<fxprof::StackHandle> {
+        if let Some(stack) = made[node] {
+            return Some(stack);
+        }
+        let mut missing: Vec<usize> =
+            std::iter::successors(Some(node), |at| Some(all[*at].0 as usize).filter(|_| *at != 0)).collect();
+        // The root is shown only where there is nothing else.
+        missing.retain(|at| node == 0 || *at != 0);
+        let mut caller = None;
+        for node in missing.into_iter().rev() {
+            let label = all[node].1;
+            let stack = made[node].unwrap_or_else(|| {
+                let (layer, interface) = match tree.crossing(label) {
+                    Some(crossing) => (layer_behind(crossing.direction), Some(crossing.interface.as_str())),
+                    None if label == Label::Boundary => (Layer::Trampoline, None),
+                    None => (Layer::Guest, None),
+                };
+                let name = if label == Label::All { NO_INTERFACE.to_owned() } else { tree.name(label) };
+                let category_pair = self.category(layer, interface.map(str::to_owned));
+                let name = fxprof::Frame::Label(self.out.intern_string(&name));
+                let frame = fxprof::FrameInfo { frame: name, category_pair, flags: fxprof::FrameFlags::empty() };
+                let frame = self.out.intern_frame(thread, frame);
+                self.out.intern_stack(thread, caller, frame)
+            });
+            made[node] = Some(stack);
+            caller = Some(stack);
+        }
+        caller
+    }
+
+    /// The stack with this index in the document; made, with its callers, when a sample of the thread needs it.
+    fn stack(
+        &mut self,
+        thread: fxprof::ThreadHandle,
+        index: usize,
+        stacks: &mut [Option<fxprof::StackHandle>],
+    ) -> Option<fxprof::StackHandle> {
+        let mut missing = Vec::new();
+        let mut at = Some(index);
+        while let Some(index) = at.filter(|index| stacks[*index].is_none()) {
+            missing.push(index);
+            at = self.profile.stacks()[index].caller.map(|caller| caller.index());
+        }
+        let mut caller = at.and_then(|index| stacks[index]);
+        for index in missing.into_iter().rev() {
+            let frame = self.profile.stacks()[index].frame;
+            let frame = self.frame(&self.profile.frames()[frame.index()]);
+            let frame = self.out.intern_frame(thread, frame);
+            caller = Some(self.out.intern_stack(thread, caller, frame));
+            stacks[index] = caller;
+        }
+        caller
+    }
+
+    fn frame(&mut self, frame: &Frame) -> fxprof::FrameInfo {
+        let function = &self.profile.functions()[frame.function.index()];
+        let library = self.libraries[function.library.index()];
+        let layer = self.profile.libraries()[function.library.index()].layer;
+        let address = match frame.point {
+            CodePoint::InstructionPointer(offset) => {
+                fxprof::Frame::RelativeAddressFromInstructionPointer(library, offset.get())
+            }
+            CodePoint::ReturnAddress(offset) => fxprof::Frame::RelativeAddressFromReturnAddress(library, offset.get()),
+        };
+        let category_pair = self.category(layer, function.interface.clone());
+        fxprof::FrameInfo { frame: address, category_pair, flags: fxprof::FrameFlags::empty() }
+    }
+
+    fn category(&mut self, layer: Layer, interface: Option<String>) -> fxprof::CategoryPairHandle {
+        let category = self.categories[&layer];
+        let Some(interface) = interface else { return category.into() };
+        let is_full = self.subcategories.len() >= MAX_SUBCATEGORIES;
+        match self.subcategories.entry((layer, interface)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(_) if is_full => category.into(),
+            Entry::Vacant(new) => {
+                let pair = self.out.add_subcategory(category, &new.key().1);
+                *new.insert(pair)
+            }
+        }
+    }
+}
+
+/// All symbols of a library that were sampled.
+fn library(profile: &Profile, index: LibraryIndex) -> fxprof::LibraryInfo {
+    let name = &profile.libraries()[index.index()].name;
+    let symbols = profile
+        .functions()
+        .iter()
+        .filter(|function| function.library == index)
+        .map(|function| fxprof::Symbol {
+            address: function.offset,
+            size: Some(function.size),
+            name: function.name.clone(),
+        })
+        .collect();
+    fxprof::LibraryInfo {
+        name: name.clone(),
+        debug_name: name.clone(),
+        path: name.clone(),
+        debug_path: name.clone(),
+        debug_id: library_id(index.index()),
+        code_id: None,
+        arch: None,
+        symbol_table: Some(Arc::new(fxprof::SymbolTable::new(symbols))),
+    }
+}
+
+/// Tells libraries from each other, which may have equal names.
+fn library_id(index: usize) -> DebugId {
+    DebugId::from_str(&format!("{index:032x}1")).unwrap_or_default()
+}
+
+/// What runs when an interface is crossed in this direction.
+fn layer_behind(direction: Direction) -> Layer {
+    match direction {
+        Direction::Import => Layer::Host,
+        Direction::Export => Layer::Guest,
+        Direction::Internal => Layer::Adapter,
+    }
+}
+
+fn category_name(layer: Layer) -> &'static str {
+    match layer {
+        Layer::Guest => "Guest",
+        Layer::Adapter => "Adapter",
+        Layer::Trampoline => "Trampoline",
+        Layer::Host => "Host",
+    }
+}
+
+fn color(layer: Layer) -> fxprof::CategoryColor {
+    match layer {
+        Layer::Guest => fxprof::CategoryColor::Blue,
+        Layer::Adapter => fxprof::CategoryColor::Orange,
+        Layer::Trampoline => fxprof::CategoryColor::Yellow,
+        Layer::Host => fxprof::CategoryColor::Purple,
+    }
+}
+
+fn timestamp(time: Duration) -> fxprof::Timestamp {
+    fxprof::Timestamp::from_nanos_since_reference(nanos(time))
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,140 @@
+//! What `fxprof-processed-profile` 0.8.1 cannot write, put in while it is written.
+
+use std::io::{self, Write};
+
+use serde_json::ser::Formatter;
+
+use super::meta::Meta;
+use crate::profile::Profile;
+
+/// A JSON formatter that writes what fxprof 0.8.1 cannot: sample weights in milliseconds and CPU times in microseconds, with
+/// fractions, of which fxprof was given a million and a thousand times as much; and more entries of `meta`.
+pub(super) struct Patch {
+    path: Vec<Key>,
+    key: Option<String>,
+    meta: Vec<u8>,
+}
+
+/// The keys that matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Meta,
+    Threads,
+    Samples,
+    Weight,
+    CpuDelta,
+    Other,
+}
+
+impl Patch {
+    pub(super) fn new(profile: &Profile) -> Self {
+        // Names are complete, so there is nothing to look for elsewhere; threads are in the order to be shown in; and
+        // without a beginning and an end, the front-end shows the time from the first sample to the last.
+        let end = profile.elapsed().as_secs_f64() * 1000.0;
+        // Numbers and strings: this cannot fail.
+        let own = serde_json::to_string(&Meta::new(profile)).unwrap_or_else(|_| "null".to_owned());
+        let meta = format!(
+            "\"symbolicationNotSupported\":true,\"keepProfileThreadOrder\":true,\"profilingStartTime\":0,\
+             \"profilingEndTime\":{end},\"witprof\":{own},"
+        );
+        Self { path: Vec::new(), key: None, meta: meta.into_bytes() }
+    }
+}
+
+impl Formatter for Patch {
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b"{")?;
+        if self.path == [Key::Meta] {
+            // `meta` has entries of its own, so these end with a comma.
+            writer.write_all(&self.meta)?;
+        }
+        Ok(())
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.key = Some(String::new());
+        if first { Ok(()) } else { writer.write_all(b",") }
+    }
+
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        if let Some(key) = &mut self.key {
+            key.push_str(fragment);
+        }
+        writer.write_all(fragment.as_bytes())
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.path.push(match self.key.take().as_deref() {
+            Some("meta") => Key::Meta,
+            Some("threads") => Key::Threads,
+            Some("samples") => Key::Samples,
+            Some("weight") => Key::Weight,
+            Some("threadCPUDelta") => Key::CpuDelta,
+            _ => Key::Other,
+        });
+        writer.write_all(b":")
+    }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, _writer: &mut W) -> io::Result<()> {
+        self.path.pop();
+        Ok(())
+    }
+
+    fn write_i32<W: ?Sized + Write>(&mut self, writer: &mut W, value: i32) -> io::Result<()> {
+        if self.path == [Key::Threads, Key::Samples, Key::Weight] {
+            return write_fraction(writer, value.unsigned_abs().into(), 1_000_000);
+        }
+        writer.write_all(itoa::Buffer::new().format(value).as_bytes())
+    }
+
+    fn write_u64<W: ?Sized + Write>(&mut self, writer: &mut W, value: u64) -> io::Result<()> {
+        if self.path == [Key::Threads, Key::Samples, Key::CpuDelta] {
+            return write_fraction(writer, value, 1_000);
+        }
+        writer.write_all(itoa::Buffer::new().format(value).as_bytes())
+    }
+}
+
+/// Writes `value / unit`, where `unit` is a power of ten, exactly and without zeros at the end.
+fn write_fraction<W: ?Sized + Write>(writer: &mut W, value: u64, unit: u64) -> io::Result<()> {
+    writer.write_all(itoa::Buffer::new().format(value / unit).as_bytes())?;
+    let mut fraction = value % unit;
+    if fraction == 0 {
+        return Ok(());
+    }
+    let mut digits = [b'0'; 20];
+    let mut length = unit.ilog10() as usize;
+    while fraction.is_multiple_of(10) {
+        fraction /= 10;
+        length -= 1;
+    }
+    for digit in digits[..length].iter_mut().rev() {
+        // A digit.
+        *digit += u8::try_from(fraction % 10).unwrap_or(0);
+        fraction /= 10;
+    }
+    writer.write_all(b".")?;
+    writer.write_all(&digits[..length])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_are_exact() {
+        for (value, unit, text) in [
+            (0, 1000, "0"),
+            (1, 1000, "0.001"),
+            (1_500, 1000, "1.5"),
+            (1_000_000, 1_000_000, "1"),
+            (i32::MAX.unsigned_abs().into(), 1_000_000, "2147.483647"),
+            (1_000_100, 1_000_000, "1.0001"),
+            (u64::MAX, 1000, "18446744073709551.615"),
+        ] {
+            let mut out = Vec::new();
+            write_fraction(&mut out, value, unit).expect("writing to memory");
+            assert_eq!(String::from_utf8(out).expect("ASCII"), text);
+        }
+    }
+}

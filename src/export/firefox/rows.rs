@@ -1,0 +1,116 @@
+//! Rows of the sample table.
+
+use std::time::Duration;
+
+use crate::profile::Sample;
+
+/// The longest time that a row stands for: weights are nanoseconds in 32 bits with a sign.
+const MAX_WEIGHT: Duration = Duration::from_nanos(i32::MAX.unsigned_abs() as u64);
+
+/// A row of the sample table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) time: Duration,
+    pub(super) wall: Duration,
+    pub(super) cpu: Duration,
+}
+
+/// The rows for a sample: one at its end and, if it stands for clearly more than an interval and there is room after the
+/// row before, one for its first interval at the beginning.
+pub(super) fn rows(sample: &Sample, interval: Duration, last: Duration) -> impl Iterator<Item = Row> {
+    let Sample { time, wall, cpu, .. } = *sample;
+    let begin = time.saturating_sub(wall).saturating_add(interval).max(last);
+    let first = (wall > interval + interval / 2 && begin < time).then(|| Row {
+        time: begin,
+        wall: interval,
+        cpu: cpu.mul_f64(interval.as_secs_f64() / wall.as_secs_f64()).min(cpu),
+    });
+    let (done_wall, done_cpu) = first.map_or((Duration::ZERO, Duration::ZERO), |row| (row.wall, row.cpu));
+    let rest = Row { time: time.max(last), wall: wall.saturating_sub(done_wall), cpu: cpu.saturating_sub(done_cpu) };
+    // Weights are 32 bits wide, so seconds of waiting need several rows. Their CPU time is in the first that have room.
+    let count = rest.wall.as_nanos().div_ceil(MAX_WEIGHT.as_nanos()).max(1);
+    let pieces = (0..u32::try_from(count).unwrap_or(u32::MAX)).map(move |piece| Row {
+        wall: rest.wall.saturating_sub(MAX_WEIGHT * piece).min(MAX_WEIGHT),
+        cpu: rest.cpu.saturating_sub(MAX_WEIGHT * piece).min(MAX_WEIGHT),
+        ..rest
+    });
+    first.into_iter().chain(pieces)
+}
+
+/// Undoes [`rows`]: puts the rows of each sample together again.
+pub(crate) fn joined(rows: Vec<Sample>, interval: Duration) -> Vec<Sample> {
+    let mut samples: Vec<Sample> = Vec::with_capacity(rows.len());
+    // The last piece of a long sample follows others of the greatest weight, and stands for the end of its time; its
+    // first row is right where that begins.
+    let mut is_piece = false;
+    for row in rows {
+        match samples.last_mut() {
+            Some(last) if is_piece && last.time == row.time && last.stack == row.stack => {
+                last.wall += row.wall;
+                last.cpu += row.cpu;
+            }
+            _ => samples.push(row),
+        }
+        is_piece = row.wall == MAX_WEIGHT;
+        if is_piece {
+            continue;
+        }
+        if let [.., first, rest] = samples.as_mut_slice()
+            && first.stack == rest.stack
+            && first.wall == interval
+            && rest.time.saturating_sub(rest.wall) == first.time
+        {
+            rest.wall += first.wall;
+            rest.cpu += first.cpu;
+            *first = *rest;
+            samples.pop();
+        }
+    }
+    samples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::StackIndex;
+
+    fn ms(time: u64) -> Duration {
+        Duration::from_millis(time)
+    }
+
+    fn sample(time: u64, wall: u64, cpu: u64) -> Sample {
+        Sample { time: ms(time), stack: StackIndex(0), count: 1, wall: ms(wall), cpu: ms(cpu) }
+    }
+
+    #[test]
+    fn a_sample_of_one_interval_is_one_row() {
+        let rows: Vec<_> = rows(&sample(5, 1, 1), ms(1), ms(4)).collect();
+        assert_eq!(rows, [Row { time: ms(5), wall: ms(1), cpu: ms(1) }]);
+    }
+
+    #[test]
+    fn a_long_sample_begins_where_its_time_begins() {
+        let rows: Vec<_> = rows(&sample(310, 300, 30), ms(1), ms(10)).collect();
+        assert_eq!(rows[0].time, ms(11));
+        assert_eq!((rows[0].wall, rows[1].wall), (ms(1), ms(299)));
+        assert_eq!(rows[1].time, ms(310));
+        assert_eq!(rows[0].cpu + rows[1].cpu, ms(30));
+        assert!(rows[0].cpu <= rows[0].wall);
+    }
+
+    #[test]
+    fn hours_of_waiting_are_not_cut() {
+        let hour = 3_600_000;
+        let rows: Vec<_> = rows(&sample(2 * hour, 2 * hour, 5), ms(1), ms(0)).collect();
+        assert_eq!(rows.iter().map(|row| row.wall).sum::<Duration>(), ms(2 * hour));
+        assert!(rows.iter().all(|row| i32::try_from(row.wall.as_nanos()).is_ok() && row.cpu <= row.wall));
+        assert_eq!(rows.iter().map(|row| row.cpu).sum::<Duration>(), ms(5));
+    }
+
+    #[test]
+    fn time_never_goes_backwards() {
+        // Coalesced samples overlap.
+        let rows: Vec<_> = rows(&sample(310, 300, 30), ms(1), ms(400)).collect();
+        assert_eq!(rows, [Row { time: ms(400), wall: ms(300), cpu: ms(30) }]);
+    }
+}

@@ -1,0 +1,315 @@
+//! The format of `go tool pprof`, `profile.proto`.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::time::{Duration, UNIX_EPOCH};
+
+use prost::Message as _;
+use rustc_hash::FxBuildHasher;
+
+use crate::address::CodePoint;
+use crate::error::{Error, Result};
+use crate::profile::{Attribution, Dimension, Frame, Label, Part, Profile, StackIndex, Tree};
+
+/// Writes `profile` for `go tool pprof`, uncompressed; the tool reads it compressed with gzip as well.
+///
+/// There is one mapping for each library, and each sample has the values `samples`, `wall` and `cpu` and the labels
+/// `interface`, `interface_function`, `part` (`own` or `boundary`), `layer` and `thread`. With [`Dimension::Interface`],
+/// locations are interface functions; otherwise they are functions. Names are as the guest wrote them.
+///
+/// # Errors
+/// [`Error::Write`] if `out` cannot be written to.
+pub fn write_pprof(profile: &Profile, by: Dimension, out: &mut dyn Write) -> Result<()> {
+    let document = Document::new(profile).build(by);
+    out.write_all(&document.encode_to_vec()).map_err(|source| Error::Write { format: "pprof", source })
+}
+
+/// A document being built from a profile.
+struct Document<'p> {
+    profile: &'p Profile,
+    attribution: Attribution<'p>,
+    out: proto::Profile,
+    strings: HashMap<String, i64, FxBuildHasher>,
+}
+
+/// What one sample of the document stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct SampleKey {
+    thread: usize,
+    stack: StackIndex,
+}
+
+impl<'p> Document<'p> {
+    fn new(profile: &'p Profile) -> Self {
+        let (out, strings) = (proto::Profile::default(), HashMap::default());
+        let mut document = Self { profile, attribution: Attribution::new(profile), out, strings };
+        // The first string is the empty one.
+        document.string("");
+        document
+    }
+
+    fn build(mut self, by: Dimension) -> proto::Profile {
+        let types = [("samples", "count"), ("wall", "nanoseconds"), ("cpu", "nanoseconds")];
+        self.out.sample_type = types.map(|(kind, unit)| self.value_type(kind, unit)).to_vec();
+        self.out.default_sample_type = self.string("wall");
+        self.out.period_type = Some(self.value_type("wall", "nanoseconds"));
+        self.out.period = nanos(self.profile.interval());
+        let started = self.profile.started_at().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        self.out.time_nanos = nanos(started);
+        self.out.duration_nanos = nanos(self.profile.elapsed());
+        let locations = match by {
+            Dimension::Interface | Dimension::InterfaceFunction => self.interface_locations(),
+            _ => self.function_locations(),
+        };
+        self.samples(&locations);
+        self.out
+    }
+
+    /// The locations of each stack, innermost first, by function.
+    fn function_locations(&mut self) -> Vec<Vec<u64>> {
+        let profile = self.profile;
+        for (library, id) in profile.libraries().iter().zip(1..) {
+            let filename = self.string(&library.name);
+            let memory_start = mapping_start(id);
+            self.out.mapping.push(proto::Mapping {
+                id,
+                memory_start,
+                memory_limit: memory_start + (1 << 32),
+                filename,
+                has_functions: true,
+                ..proto::Mapping::default()
+            });
+        }
+        for (function, id) in profile.functions().iter().zip(1..) {
+            let (name, filename) =
+                (self.string(&function.name), self.string(&profile.libraries()[function.library.index()].name));
+            self.out.function.push(proto::Function { id, name, system_name: name, filename, start_line: 0 });
+        }
+        for (frame, id) in profile.frames().iter().zip(1..) {
+            let location = self.location(frame, id);
+            self.out.location.push(location);
+        }
+        let frame = |stack: StackIndex| profile.stacks()[stack.index()].frame.index() as u64 + 1;
+        let outwards =
+            |stack| std::iter::successors(Some(stack), |at: &StackIndex| profile.stacks()[at.index()].caller);
+        self.stacks().map(|stack| outwards(stack).map(frame).collect()).collect()
+    }
+
+    fn location(&self, frame: &Frame, id: u64) -> proto::Location {
+        let function = frame.function.index() as u64 + 1;
+        let mapping = self.profile.functions()[frame.function.index()].library.index() as u64 + 1;
+        // A location is told by its address, which for a caller is that of the call.
+        let offset = match frame.point {
+            CodePoint::InstructionPointer(offset) => offset.get(),
+            CodePoint::ReturnAddress(offset) => offset.get().saturating_sub(1),
+        };
+        let line = vec![proto::Line { function_id: function, line: 0 }];
+        proto::Location { id, mapping_id: mapping, address: mapping_start(mapping) + u64::from(offset), line }
+    }
+
+    /// The locations of each stack, innermost first, by interface function.
+    fn interface_locations(&mut self) -> Vec<Vec<u64>> {
+        let mut tree = Tree::without_samples(self.profile, Dimension::Interface);
+        let nodes: Vec<u32> = self.stacks().map(|stack| tree.node_of(stack)).collect();
+        let mut of_label = HashMap::<Label, u64, FxBuildHasher>::default();
+        let labels = std::iter::once(Label::All).chain(tree.nodes().map(|(_, label, _)| label));
+        let locations: Vec<u64> = labels
+            .map(|label| {
+                *of_label.entry(label).or_insert_with(|| {
+                    let id = self.out.function.len() as u64 + 1;
+                    let name = match label {
+                        Label::All => crate::profile::NO_INTERFACE.to_owned(),
+                        label => tree.name(label),
+                    };
+                    let name = self.string(&name);
+                    self.out.function.push(proto::Function { id, name, system_name: name, ..Default::default() });
+                    let line = vec![proto::Line { function_id: id, line: 0 }];
+                    self.out.location.push(proto::Location { id, line, ..Default::default() });
+                    id
+                })
+            })
+            .collect();
+        let parents: Vec<u32> = std::iter::once(0).chain(tree.nodes().map(|(parent, _, _)| parent)).collect();
+        let path = |node: u32| {
+            // The root is shown only where there is nothing else.
+            let outwards = std::iter::successors(Some(node), |at| Some(parents[*at as usize]).filter(|_| *at != 0));
+            let path: Vec<u64> = outwards.filter(|at| *at != 0 || node == 0).map(|at| locations[at as usize]).collect();
+            path
+        };
+        nodes.into_iter().map(path).collect()
+    }
+
+    fn stacks(&self) -> impl Iterator<Item = StackIndex> + use<> {
+        (0..u32::try_from(self.profile.stacks().len()).unwrap_or(u32::MAX)).map(StackIndex)
+    }
+
+    fn samples(&mut self, locations: &[Vec<u64>]) {
+        let profile = self.profile;
+        let mut sums: indexmap::IndexMap<SampleKey, [i64; 3], FxBuildHasher> = indexmap::IndexMap::default();
+        for (thread, of_thread) in profile.threads().iter().enumerate() {
+            for sample in &of_thread.samples {
+                let sum = sums.entry(SampleKey { thread, stack: sample.stack }).or_default();
+                let values = [i64::try_from(sample.count).unwrap_or(i64::MAX), nanos(sample.wall), nanos(sample.cpu)];
+                for (sum, value) in sum.iter_mut().zip(values) {
+                    *sum = sum.saturating_add(value);
+                }
+            }
+        }
+        for (SampleKey { thread, stack }, value) in sums {
+            let leaf = &profile.functions()[profile.leaf(stack).index()];
+            let crossing = self.attribution.crossing(stack).map(|crossing| self.attribution.get(crossing).clone());
+            let part = match self.attribution.part(stack) {
+                Part::Own => "own",
+                Part::Boundary => "boundary",
+            };
+            let mut label = vec![
+                self.label("thread", &profile.threads()[thread].name),
+                self.label("layer", profile.libraries()[leaf.library.index()].layer.name()),
+                self.label("part", part),
+            ];
+            if let Some(crossing) = crossing {
+                label.push(self.label("interface", &crossing.interface_name()));
+                label.push(self.label("interface_function", &crossing.to_string()));
+            }
+            let location_id = locations[stack.index()].clone();
+            self.out.sample.push(proto::Sample { location_id, value: value.to_vec(), label });
+        }
+    }
+
+    fn label(&mut self, key: &str, value: &str) -> proto::Label {
+        proto::Label { key: self.string(key), str: self.string(value), ..proto::Label::default() }
+    }
+
+    fn value_type(&mut self, kind: &str, unit: &str) -> proto::ValueType {
+        proto::ValueType { r#type: self.string(kind), unit: self.string(unit) }
+    }
+
+    fn string(&mut self, text: &str) -> i64 {
+        if let Some(index) = self.strings.get(text) {
+            return *index;
+        }
+        let index = i64::try_from(self.out.string_table.len()).unwrap_or(i64::MAX);
+        self.out.string_table.push(text.to_owned());
+        self.strings.insert(text.to_owned(), index);
+        index
+    }
+}
+
+/// Mappings have 4 GiB of addresses each, so that no two locations have the same address.
+fn mapping_start(id: u64) -> u64 {
+    id << 32
+}
+
+fn nanos(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// The messages of `profile.proto`, with the numbers that the format gives their fields
+/// (<https://github.com/google/pprof/blob/main/proto/profile.proto>).
+mod proto {
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Profile {
+        #[prost(message, repeated, tag = "1")]
+        pub(super) sample_type: Vec<ValueType>,
+        #[prost(message, repeated, tag = "2")]
+        pub(super) sample: Vec<Sample>,
+        #[prost(message, repeated, tag = "3")]
+        pub(super) mapping: Vec<Mapping>,
+        #[prost(message, repeated, tag = "4")]
+        pub(super) location: Vec<Location>,
+        #[prost(message, repeated, tag = "5")]
+        pub(super) function: Vec<Function>,
+        #[prost(string, repeated, tag = "6")]
+        pub(super) string_table: Vec<String>,
+        #[prost(int64, tag = "9")]
+        pub(super) time_nanos: i64,
+        #[prost(int64, tag = "10")]
+        pub(super) duration_nanos: i64,
+        #[prost(message, optional, tag = "11")]
+        pub(super) period_type: Option<ValueType>,
+        #[prost(int64, tag = "12")]
+        pub(super) period: i64,
+        #[prost(int64, tag = "14")]
+        pub(super) default_sample_type: i64,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct ValueType {
+        #[prost(int64, tag = "1")]
+        pub(super) r#type: i64,
+        #[prost(int64, tag = "2")]
+        pub(super) unit: i64,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Sample {
+        #[prost(uint64, repeated, tag = "1")]
+        pub(super) location_id: Vec<u64>,
+        #[prost(int64, repeated, tag = "2")]
+        pub(super) value: Vec<i64>,
+        #[prost(message, repeated, tag = "3")]
+        pub(super) label: Vec<Label>,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct Label {
+        #[prost(int64, tag = "1")]
+        pub(super) key: i64,
+        #[prost(int64, tag = "2")]
+        pub(super) str: i64,
+        #[prost(int64, tag = "3")]
+        pub(super) num: i64,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct Mapping {
+        #[prost(uint64, tag = "1")]
+        pub(super) id: u64,
+        #[prost(uint64, tag = "2")]
+        pub(super) memory_start: u64,
+        #[prost(uint64, tag = "3")]
+        pub(super) memory_limit: u64,
+        #[prost(uint64, tag = "4")]
+        pub(super) file_offset: u64,
+        #[prost(int64, tag = "5")]
+        pub(super) filename: i64,
+        #[prost(int64, tag = "6")]
+        pub(super) build_id: i64,
+        #[prost(bool, tag = "7")]
+        pub(super) has_functions: bool,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Location {
+        #[prost(uint64, tag = "1")]
+        pub(super) id: u64,
+        #[prost(uint64, tag = "2")]
+        pub(super) mapping_id: u64,
+        #[prost(uint64, tag = "3")]
+        pub(super) address: u64,
+        #[prost(message, repeated, tag = "4")]
+        pub(super) line: Vec<Line>,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct Line {
+        #[prost(uint64, tag = "1")]
+        pub(super) function_id: u64,
+        #[prost(int64, tag = "2")]
+        pub(super) line: i64,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(super) struct Function {
+        #[prost(uint64, tag = "1")]
+        pub(super) id: u64,
+        #[prost(int64, tag = "2")]
+        pub(super) name: i64,
+        #[prost(int64, tag = "3")]
+        pub(super) system_name: i64,
+        #[prost(int64, tag = "4")]
+        pub(super) filename: i64,
+        #[prost(int64, tag = "5")]
+        pub(super) start_line: i64,
+    }
+}

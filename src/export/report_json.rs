@@ -1,0 +1,135 @@
+//! A report as JSON for scripts.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::profile::{Comparison, Profile, Report};
+
+/// Writes `report` on `profile` as JSON:
+///
+/// ```json
+/// {"samples": {"taken": 1210, "kept": 1209, "lost": {"interrupted": 1}},
+///  "wall_ms": 1210.1, "cpu_ms": 1209.0, "by": "interface",
+///  "rows": [{"name": "wasi:cli/run@0.2.12 (export)", "detail": null, "self_ms": 1.0, "total_ms": 1.2,
+///            "boundary_ms": 0.2, "blocked_ms": 0.1, "self_pct": 0.1, "total_pct": 0.1, "calls": null}]}
+/// ```
+///
+/// `self_ms` is own time in guest or host, of which `blocked_ms` was off the CPU; `boundary_ms` is the cost of crossing.
+/// Over all rows `self_ms + boundary_ms` is `wall_ms`, but for a report on callers. `calls` is null unless calls were
+/// traced. Names are as the guest wrote them.
+///
+/// # Errors
+/// [`Error::Write`] if `out` cannot be written to.
+pub fn write_report_json(profile: &Profile, report: &Report, out: &mut dyn Write) -> Result<()> {
+    let percent = |time: Duration| {
+        if report.wall.is_zero() { 0.0 } else { time.as_secs_f64() / report.wall.as_secs_f64() * 100.0 }
+    };
+    let rows = report.rows.iter().map(|row| RowJson {
+        name: &row.name,
+        detail: row.detail.as_deref(),
+        self_ms: milliseconds(row.own),
+        total_ms: milliseconds(row.total),
+        boundary_ms: milliseconds(row.boundary),
+        blocked_ms: milliseconds(row.blocked),
+        self_pct: percent(row.own),
+        total_pct: percent(row.total),
+        calls: None,
+    });
+    let counts = profile.counts();
+    let document = ReportJson {
+        samples: SamplesJson {
+            taken: counts.taken,
+            kept: counts.kept,
+            lost: counts.lost.iter().map(|(reason, count)| (reason.name(), *count)).collect(),
+        },
+        wall_ms: milliseconds(report.wall),
+        cpu_ms: milliseconds(report.cpu),
+        by: report.dimension.name(),
+        rows: rows.collect(),
+    };
+    write(&document, "JSON report", out)
+}
+
+/// Writes `comparison` as JSON: `{"by", "changes": [{"name", "detail", "before_pct", "after_pct", "change_pct",
+/// "spread_pct", "certain"}]}`. Shares are of all recorded time, changes are in points, `spread_pct` is half the interval
+/// in which 95 of 100 would lie by chance, and `certain` says whether a change is more than that can explain.
+///
+/// # Errors
+/// [`Error::Write`] if `out` cannot be written to.
+pub fn write_comparison_json(comparison: &Comparison, out: &mut dyn Write) -> Result<()> {
+    let changes = comparison.changes.iter().map(|change| ChangeJson {
+        name: &change.name,
+        detail: change.detail.as_deref(),
+        before_pct: change.before * 100.0,
+        after_pct: change.after * 100.0,
+        change_pct: change.difference() * 100.0,
+        spread_pct: change.spread() * 100.0,
+        certain: change.is_certain(),
+    });
+    write(&ComparisonJson { by: comparison.dimension.name(), changes: changes.collect() }, "JSON comparison", out)
+}
+
+fn write(document: &impl Serialize, format: &'static str, out: &mut dyn Write) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, document)?;
+        writeln!(out)
+    };
+    let mut write = write;
+    write().map_err(|source| Error::Write { format, source })
+}
+
+/// With the precision of the samples: nanoseconds.
+#[allow(clippy::cast_precision_loss, reason = "nanoseconds of a recording")]
+fn milliseconds(time: Duration) -> f64 {
+    time.as_nanos() as f64 / 1e6
+}
+
+#[derive(Serialize)]
+struct ReportJson<'r> {
+    samples: SamplesJson,
+    wall_ms: f64,
+    cpu_ms: f64,
+    by: &'static str,
+    rows: Vec<RowJson<'r>>,
+}
+
+#[derive(Serialize)]
+struct SamplesJson {
+    taken: u64,
+    kept: u64,
+    lost: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize)]
+struct RowJson<'r> {
+    name: &'r str,
+    detail: Option<&'r str>,
+    self_ms: f64,
+    total_ms: f64,
+    boundary_ms: f64,
+    blocked_ms: f64,
+    self_pct: f64,
+    total_pct: f64,
+    calls: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ComparisonJson<'c> {
+    by: &'static str,
+    changes: Vec<ChangeJson<'c>>,
+}
+
+#[derive(Serialize)]
+struct ChangeJson<'c> {
+    name: &'c str,
+    detail: Option<&'c str>,
+    before_pct: f64,
+    after_pct: f64,
+    change_pct: f64,
+    spread_pct: f64,
+    certain: bool,
+}

@@ -1,0 +1,101 @@
+//! Random profiles, for property tests.
+
+use std::time::{Duration, SystemTime};
+
+use indexmap::IndexSet;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::tables::{
+    Frame, FrameIndex, FunctionIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample, SamplerKind,
+    Stack, StackIndex, Thread,
+};
+use crate::address::{CodePoint, TextOffset};
+use crate::samples::{LossReason, SampleCounts};
+use crate::symbols::{Direction, FunctionKind, Layer};
+
+/// A function: its kind, and which of a few interfaces and functions it is for.
+type Function = (FunctionKind, Option<u8>, Option<u8>, Option<Direction>);
+
+fn function() -> impl Strategy<Value = Function> {
+    let kind = prop::sample::select(FunctionKind::ALL.to_vec());
+    let direction = prop::option::of(prop::sample::select(Direction::ALL.to_vec()));
+    (kind, prop::option::of(0..3_u8), prop::option::of(0..3_u8), direction)
+}
+
+/// Stacks as frames, outermost first; samples as a stack, wall-clock time in nanoseconds, and the CPU's share in percent.
+type Samples = Vec<Vec<(prop::sample::Index, u64, u8)>>;
+
+/// Any profile that keeps the promises of the tables.
+pub(crate) fn profile() -> impl Strategy<Value = Profile> {
+    let stacks = vec(vec(any::<prop::sample::Index>(), 1..8), 1..12);
+    let samples = vec(vec((any::<prop::sample::Index>(), 0..5_000_000_000_u64, 0..=100_u8), 0..20), 0..3);
+    (vec(function(), 1..12), stacks, samples)
+        .prop_map(|(functions, stacks, samples)| build(&functions, &stacks, &samples))
+}
+
+fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &Samples) -> Profile {
+    let libraries = Layer::ALL.map(|layer| ProfileLibrary {
+        name: format!("the {} <library>", layer.name()),
+        layer,
+        component: (layer == Layer::Guest).then(|| "component".to_owned()),
+    });
+    let functions: Vec<ProfileFunction> = functions
+        .iter()
+        .zip(0_u32..)
+        .map(|((kind, interface, function, direction), index)| {
+            let library = Layer::ALL.iter().zip(0..).find(|(layer, _)| **layer == kind.layer());
+            let library = LibraryIndex(library.map_or(0, |(_, index)| index));
+            ProfileFunction {
+                interface: interface.map(|number| format!("a:b/i{number}@1.0.0")),
+                interface_function: function.map(|number| format!("f{number}")),
+                direction: *direction,
+                offset: index * 100,
+                size: 50,
+                ..ProfileFunction::without_interface(format!("{}; \u{1b}[{index}m 7", kind.name()), library, *kind)
+            }
+        })
+        .collect();
+    let count = u32::try_from(functions.len()).expect("few");
+    let frames = (0..count).map(|function| Frame {
+        function: FunctionIndex(function),
+        point: CodePoint::InstructionPointer(TextOffset::new(function * 100 + 1)),
+        instruction: None,
+    });
+    let mut stacks = IndexSet::new();
+    let mut ends = Vec::new();
+    for path in paths {
+        let mut caller = None;
+        for frame in path {
+            let frame = FrameIndex(u32::try_from(frame.index(functions.len())).expect("few"));
+            let index = stacks.insert_full(Stack { caller, frame }).0;
+            caller = Some(StackIndex(u32::try_from(index).expect("few")));
+        }
+        ends.extend(caller);
+    }
+    let threads = samples.iter().enumerate().map(|(number, samples)| {
+        let mut time = Duration::ZERO;
+        let samples = samples.iter().map(|(stack, wall, cpu)| {
+            let wall = Duration::from_nanos(*wall);
+            time += wall;
+            Sample { time, stack: ends[stack.index(ends.len())], count: 1, wall, cpu: wall * u32::from(*cpu) / 100 }
+        });
+        Thread { name: format!("thread {number}"), samples: samples.collect() }
+    });
+    let threads: Vec<Thread> = threads.filter(|thread| !thread.samples.is_empty()).collect();
+    let kept = threads.iter().map(|thread| thread.samples.len() as u64).sum();
+    Profile {
+        name: "a <profile>".to_owned(),
+        sampler: SamplerKind::Signal,
+        interval: Duration::from_millis(1),
+        started_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
+        elapsed: Duration::from_secs(100),
+        counts: SampleCounts { taken: kept + 3, kept, truncated: 1, lost: [(LossReason::Overload, 3)].into() },
+        handler_cost: None,
+        libraries: libraries.to_vec(),
+        functions,
+        frames: frames.collect(),
+        stacks: stacks.into_iter().collect(),
+        threads,
+    }
+}

@@ -1,0 +1,429 @@
+//! Time by interface, component, library, function, layer or thread.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+
+use super::attribution::{Attribution, Crossing, Part};
+use super::tables::{Profile, StackIndex};
+use crate::symbols::{Direction, FunctionKind, Layer};
+
+/// What the rows of a [`Report`] are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dimension {
+    /// A WIT interface and the direction in which it is crossed.
+    Interface,
+    /// A function of a WIT interface, and the direction.
+    InterfaceFunction,
+    /// A component: time in the code of its core modules, and in what that calls.
+    Component,
+    /// An artifact: a core module, the adapters or trampolines of an interface, a file of the host.
+    Library,
+    /// A function of compiled code or of the host.
+    Function,
+    /// Guest, adapter, trampoline or host.
+    Layer,
+    /// A thread.
+    Thread,
+}
+
+impl Dimension {
+    /// All dimensions.
+    pub const ALL: [Self; 7] = [
+        Self::Interface,
+        Self::InterfaceFunction,
+        Self::Component,
+        Self::Library,
+        Self::Function,
+        Self::Layer,
+        Self::Thread,
+    ];
+
+    /// The name used in every output: `interface`, `interface-function`, `component`, `library`, `function`, `layer`,
+    /// `thread`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Interface => "interface",
+            Self::InterfaceFunction => "interface-function",
+            Self::Component => "component",
+            Self::Library => "library",
+            Self::Function => "function",
+            Self::Layer => "layer",
+            Self::Thread => "thread",
+        }
+    }
+}
+
+/// Where time outside of all interfaces goes: that of core modules, and of the host around a guest.
+pub const NO_INTERFACE: &str = "(no interface)";
+
+/// Where time outside of all components goes.
+const NO_COMPONENT: &str = "(no component)";
+
+/// How much of a recording one thing accounts for.
+///
+/// Over all rows of a report, [`own`](Self::own) and [`boundary`](Self::boundary) add up to the recorded time.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ReportRow {
+    /// What it is. Mostly chosen by the guest: escape it.
+    pub name: String,
+    /// More about it, for instance the library of a function.
+    pub detail: Option<String>,
+    /// Wall-clock time of its own work, in guest or host, [blocked](Self::blocked) time included.
+    pub own: Duration,
+    /// The part of that in the host, on the CPU.
+    pub host: Duration,
+    /// The part of that off the CPU.
+    pub blocked: Duration,
+    /// Wall-clock time of crossing its boundary; for rows that are no interfaces, of boundary work in its code.
+    pub boundary: Duration,
+    /// CPU time of own and boundary work.
+    pub cpu: Duration,
+    /// Wall-clock time while it was anywhere on the stack, counted once however often it recurs.
+    pub total: Duration,
+    /// The sum of squares of the time that each sample of it stands for, in seconds squared: the variance of its own and
+    /// boundary time, if samples are independent of each other.
+    pub variance: f64,
+}
+
+impl ReportRow {
+    /// Own and boundary time.
+    #[must_use]
+    pub fn attributed(&self) -> Duration {
+        self.own + self.boundary
+    }
+}
+
+/// Time by one [`Dimension`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Report {
+    /// What the rows are.
+    pub dimension: Dimension,
+    /// The rows, that with the most own and boundary time first.
+    pub rows: Vec<ReportRow>,
+    /// Wall-clock time of all samples.
+    pub wall: Duration,
+    /// CPU time of all samples.
+    pub cpu: Duration,
+}
+
+/// What identifies a row while it is summed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Key<'p> {
+    Interface(&'p str, Direction),
+    Crossing(&'p Crossing),
+    Named(&'p str),
+    Function(u32),
+    Thread(usize),
+    Nothing,
+}
+
+/// Samples of one stack on one thread.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    wall: Duration,
+    cpu: Duration,
+    squares: f64,
+}
+
+impl Profile {
+    /// Time by `dimension`.
+    #[must_use]
+    pub fn report(&self, dimension: Dimension) -> Report {
+        let attribution = Attribution::new(self);
+        let view = View { profile: self, attribution: &attribution };
+        let mut rows = Rows::new(view, dimension);
+        for (thread, sums) in self.sums_by_stack() {
+            for (stack, sum) in sums {
+                rows.next_turn();
+                rows.add_own(view.key(dimension, thread, stack), stack, &sum);
+                view.inclusive(dimension, thread, stack, |key| rows.add_total(key, sum.wall));
+            }
+        }
+        self.finish_report(dimension, rows)
+    }
+
+    /// Who calls the interface or interface function `name` (see [`Crossing::is_meant_by`]), and what it costs them: rows
+    /// are its callers by `dimension`, and their time is what it takes when they call it. Own and boundary time are
+    /// those of `name` alone, the total is that with everything it calls. `None` if no sample is inside of it.
+    #[must_use]
+    pub fn callers(&self, name: &str, dimension: Dimension) -> Option<Report> {
+        let attribution = Attribution::new(self);
+        let view = View { profile: self, attribution: &attribution };
+        let mut rows = Rows::new(view, dimension);
+        let mut is_found = false;
+        for (thread, sums) in self.sums_by_stack() {
+            for (stack, sum) in sums {
+                let is_meant = |(crossing, _): &(u32, StackIndex)| attribution.get(*crossing).is_meant_by(name);
+                // The outermost, so that a recursion is counted once.
+                let Some((_, at)) = attribution.path(stack).filter(is_meant).last() else { continue };
+                is_found = true;
+                rows.next_turn();
+                let caller = self.stacks[at.index()].caller;
+                let key = caller.map_or(Key::Nothing, |caller| view.caller_key(dimension, thread, caller));
+                let innermost = attribution.path(stack).next();
+                if innermost.is_some_and(|innermost| is_meant(&innermost)) {
+                    rows.add_own(key, stack, &sum);
+                }
+                rows.add_total(key, sum.wall);
+            }
+        }
+        is_found.then(|| self.finish_report(dimension, rows))
+    }
+
+    fn finish_report(&self, dimension: Dimension, rows: Rows<'_>) -> Report {
+        let mut rows: Vec<ReportRow> = rows.rows.into_values().collect();
+        rows.sort_by(|a, b| {
+            b.attributed().cmp(&a.attributed()).then(b.total.cmp(&a.total)).then_with(|| a.name.cmp(&b.name))
+        });
+        Report { dimension, rows, wall: self.wall_time(), cpu: self.cpu_time() }
+    }
+
+    /// The samples of each thread, summed up by stack.
+    fn sums_by_stack(&self) -> impl Iterator<Item = (usize, Vec<(StackIndex, Sum)>)> {
+        let mut sums: Vec<Sum> = Vec::new();
+        let mut touched: Vec<StackIndex> = Vec::new();
+        self.threads.iter().enumerate().map(move |(thread, of_thread)| {
+            sums.resize(self.stacks.len(), Sum::default());
+            touched.clear();
+            for sample in &of_thread.samples {
+                let sum = &mut sums[sample.stack.index()];
+                if sum.squares == 0.0 {
+                    touched.push(sample.stack);
+                }
+                sum.wall += sample.wall;
+                sum.cpu += sample.cpu;
+                // Samples that were summed up are as many independent ones.
+                #[allow(clippy::cast_precision_loss, reason = "a number of samples")]
+                let square = sample.wall.as_secs_f64().powi(2) / sample.count.max(1) as f64;
+                sum.squares += square.max(f64::MIN_POSITIVE);
+            }
+            touched.sort_unstable();
+            (thread, touched.iter().map(|stack| (*stack, std::mem::take(&mut sums[stack.index()]))).collect())
+        })
+    }
+}
+
+/// Where keys are looked up.
+#[derive(Clone, Copy)]
+struct View<'p> {
+    profile: &'p Profile,
+    attribution: &'p Attribution<'p>,
+}
+
+impl<'p> View<'p> {
+    /// Whose own or boundary time a sample with this stack is.
+    fn key(self, dimension: Dimension, thread: usize, stack: StackIndex) -> Key<'p> {
+        let crossing = || self.attribution.crossing(stack).map(|crossing| self.attribution.get(crossing));
+        match dimension {
+            Dimension::Interface => crossing().map_or(Key::Nothing, interface_key),
+            Dimension::InterfaceFunction => crossing().map_or(Key::Nothing, Key::Crossing),
+            Dimension::Component => self
+                .attribution
+                .innermost_guest(stack)
+                .and_then(|guest| self.component(guest))
+                .map_or(Key::Nothing, Key::Named),
+            Dimension::Library | Dimension::Function | Dimension::Layer => self.frame_key(dimension, stack),
+            Dimension::Thread => Key::Thread(thread),
+        }
+    }
+
+    /// The row of the innermost frame of a stack, where rows are made of frames.
+    fn frame_key(self, dimension: Dimension, stack: StackIndex) -> Key<'p> {
+        let function = self.profile.leaf(stack);
+        let library = || &self.profile.libraries[self.profile.functions[function.index()].library.index()];
+        match dimension {
+            Dimension::Library => Key::Named(&library().name),
+            Dimension::Layer => Key::Named(library().layer.name()),
+            Dimension::Component => self.component(stack).map_or(Key::Nothing, Key::Named),
+            _ => Key::Function(function.0),
+        }
+    }
+
+    fn component(self, stack: StackIndex) -> Option<&'p str> {
+        let function = &self.profile.functions[self.profile.leaf(stack).index()];
+        self.profile.libraries[function.library.index()].component.as_deref()
+    }
+
+    /// The row of a caller whose stack ends with `stack`.
+    fn caller_key(self, dimension: Dimension, thread: usize, stack: StackIndex) -> Key<'p> {
+        match dimension {
+            // Trampolines and shims in between do not ask for anything.
+            Dimension::Function | Dimension::Library => {
+                let mut callers = std::iter::successors(Some(stack), |at| self.profile.stacks[at.index()].caller);
+                let asks = |stack: &StackIndex| {
+                    let function = &self.profile.functions[self.profile.leaf(*stack).index()];
+                    matches!(self.profile.libraries[function.library.index()].layer, Layer::Guest | Layer::Host)
+                        && function.kind != FunctionKind::Shim
+                };
+                callers.find(asks).map_or(Key::Nothing, |stack| self.frame_key(dimension, stack))
+            }
+            _ => self.key(dimension, thread, stack),
+        }
+    }
+
+    /// All rows that a sample with this stack is inside of; some of them more than once.
+    fn inclusive(self, dimension: Dimension, thread: usize, stack: StackIndex, mut each: impl FnMut(Key<'p>)) {
+        match dimension {
+            Dimension::Interface | Dimension::InterfaceFunction => {
+                let mut is_inside = false;
+                for (crossing, _) in self.attribution.path(stack) {
+                    is_inside = true;
+                    let crossing = self.attribution.get(crossing);
+                    let is_interface = dimension == Dimension::Interface;
+                    each(if is_interface { interface_key(crossing) } else { Key::Crossing(crossing) });
+                }
+                if !is_inside {
+                    each(Key::Nothing);
+                }
+            }
+            Dimension::Thread => each(Key::Thread(thread)),
+            Dimension::Component | Dimension::Library | Dimension::Function | Dimension::Layer => {
+                each(self.key(dimension, thread, stack));
+                let mut at = Some(stack);
+                while let Some(stack) = at {
+                    match self.frame_key(dimension, stack) {
+                        Key::Nothing => {}
+                        key => each(key),
+                    }
+                    at = self.profile.stacks[stack.index()].caller;
+                }
+            }
+        }
+    }
+
+    fn name(self, key: Key<'p>, dimension: Dimension) -> (String, Option<String>) {
+        match key {
+            Key::Interface(interface, direction) => (format!("{interface} ({})", direction.name()), None),
+            Key::Crossing(crossing) => (crossing.to_string(), None),
+            Key::Named(name) => (name.to_owned(), None),
+            Key::Function(function) => {
+                let function = &self.profile.functions[function as usize];
+                (function.name.clone(), Some(self.profile.libraries[function.library.index()].name.clone()))
+            }
+            Key::Thread(thread) => (self.profile.threads[thread].name.clone(), None),
+            Key::Nothing if dimension == Dimension::Component => (NO_COMPONENT.to_owned(), None),
+            Key::Nothing => (NO_INTERFACE.to_owned(), None),
+        }
+    }
+}
+
+fn interface_key(crossing: &Crossing) -> Key<'_> {
+    Key::Interface(&crossing.interface, crossing.direction)
+}
+
+/// Rows while they are summed up.
+struct Rows<'p> {
+    view: View<'p>,
+    dimension: Dimension,
+    rows: IndexMap<Key<'p>, ReportRow, FxBuildHasher>,
+    /// By row: in which stack's turn its total was added to last.
+    counted: Vec<u64>,
+    turn: u64,
+}
+
+impl<'p> Rows<'p> {
+    fn new(view: View<'p>, dimension: Dimension) -> Self {
+        Self { view, dimension, rows: IndexMap::default(), counted: Vec::new(), turn: 0 }
+    }
+
+    fn row(&mut self, key: Key<'p>) -> usize {
+        let (view, dimension) = (self.view, self.dimension);
+        let entry = self.rows.entry(key);
+        let index = entry.index();
+        entry.or_insert_with(|| {
+            let (name, detail) = view.name(key, dimension);
+            ReportRow { name, detail, ..ReportRow::default() }
+        });
+        if self.counted.len() <= index {
+            self.counted.resize(index + 1, 0);
+        }
+        index
+    }
+
+    /// The next stack begins.
+    fn next_turn(&mut self) {
+        self.turn += 1;
+    }
+
+    /// Adds the samples of a stack to the row whose they are.
+    fn add_own(&mut self, key: Key<'p>, stack: StackIndex, sum: &Sum) {
+        let part = self.view.attribution.part(stack);
+        let leaf = &self.view.profile.functions[self.view.profile.leaf(stack).index()];
+        let is_host = self.view.profile.libraries[leaf.library.index()].layer == Layer::Host;
+        let index = self.row(key);
+        let row = &mut self.rows[index];
+        row.variance += sum.squares;
+        row.cpu += sum.cpu;
+        match part {
+            Part::Boundary => row.boundary += sum.wall,
+            Part::Own => {
+                row.own += sum.wall;
+                row.blocked += sum.wall.saturating_sub(sum.cpu);
+                if is_host {
+                    row.host += sum.cpu.min(sum.wall);
+                }
+            }
+        }
+    }
+
+    /// Adds to the total of a row, once in the turn of a stack.
+    fn add_total(&mut self, key: Key<'p>, wall: Duration) {
+        let index = self.row(key);
+        if self.counted[index] != self.turn {
+            self.counted[index] = self.turn;
+            self.rows[index].total += wall;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::arbitrary;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn time_is_divided_exactly_once(profile in arbitrary::profile()) {
+            for dimension in Dimension::ALL {
+                let report = profile.report(dimension);
+                let attributed: Duration = report.rows.iter().map(ReportRow::attributed).sum();
+                prop_assert_eq!(attributed, profile.wall_time(), "{:?}", dimension);
+                prop_assert_eq!(report.rows.iter().map(|row| row.cpu).sum::<Duration>(), profile.cpu_time());
+                let mut names: Vec<_> = report.rows.iter().map(|row| (&row.name, &row.detail)).collect();
+                names.sort();
+                names.dedup();
+                prop_assert!(names.len() == report.rows.len() || dimension == Dimension::Function);
+                for row in &report.rows {
+                    prop_assert!(row.host + row.blocked <= row.own, "{:?}", row);
+                    prop_assert!(row.attributed() <= row.total, "{:?}", row);
+                    prop_assert!(row.total <= report.wall, "{:?}", row);
+                }
+            }
+        }
+
+        #[test]
+        fn callers_account_for_all_of_what_they_call(profile in arbitrary::profile()) {
+            for called in profile.report(Dimension::Interface).rows.iter().filter(|row| row.name != NO_INTERFACE) {
+                for dimension in Dimension::ALL {
+                    let callers = profile.callers(&called.name, dimension).expect("it was seen");
+                    // The name with a direction means that direction only; recursion counts for the outermost caller.
+                    let unversioned = called.name.split('@').next().expect("a name");
+                    let both = profile.callers(unversioned, dimension).expect("it was seen");
+                    let total: Duration = both.rows.iter().map(|row| row.total).sum();
+                    prop_assert!(total >= called.total && total <= profile.wall_time());
+                    let own: Duration = both.rows.iter().map(ReportRow::attributed).sum();
+                    prop_assert!(own >= called.attributed());
+                    prop_assert!(callers.rows.iter().map(|row| row.total).sum::<Duration>() <= total);
+                }
+            }
+            prop_assert!(profile.callers("no:such/thing", Dimension::Layer).is_none());
+        }
+    }
+}

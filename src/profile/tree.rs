@@ -1,0 +1,161 @@
+//! The samples of a profile as a call tree: what a flame graph draws.
+
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
+
+use super::attribution::{Attribution, Crossing, CrossingId, Part};
+use super::report::Dimension;
+use super::tables::{FunctionIndex, LibraryIndex, Profile, Sample, StackIndex};
+use crate::symbols::Layer;
+
+/// What a node of a tree is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Label {
+    /// The root.
+    All,
+    Crossing(CrossingId),
+    Library(LibraryIndex),
+    Function(FunctionIndex),
+    /// Boundary time of the crossing above.
+    Boundary,
+    /// Time off the CPU, of the crossing above.
+    Blocked,
+}
+
+/// A call tree. A node comes after its parent.
+pub(crate) struct Tree<'p> {
+    pub(crate) profile: &'p Profile,
+    attribution: Attribution<'p>,
+    dimension: Dimension,
+    /// By parent and label: the node's own wall-clock time. The root is its own parent.
+    nodes: IndexMap<(u32, Label), Duration, FxBuildHasher>,
+    /// By stack: its node.
+    of_stack: Vec<u32>,
+}
+
+impl<'p> Tree<'p> {
+    /// The tree of all stacks by `dimension`, which is interface (or interface function, which is the same), library, or
+    /// else function; without their samples.
+    pub(crate) fn without_samples(profile: &'p Profile, dimension: Dimension) -> Self {
+        let attribution = Attribution::new(profile);
+        let nodes = IndexMap::from_iter([((0, Label::All), Duration::ZERO)]);
+        let mut tree = Self { profile, attribution, dimension, nodes, of_stack: Vec::new() };
+        tree.of_stack.reserve(profile.stacks.len());
+        for (index, stack) in (0..).zip(&profile.stacks) {
+            let parent = stack.caller.map_or(0, |caller| tree.of_stack[caller.index()]);
+            let node = tree.label(StackIndex(index)).map_or(parent, |label| tree.child(parent, label));
+            tree.of_stack.push(node);
+        }
+        tree
+    }
+
+    /// The tree of all samples.
+    pub(crate) fn new(profile: &'p Profile, dimension: Dimension) -> Self {
+        let mut tree = Self::without_samples(profile, dimension);
+        for sample in profile.samples() {
+            tree.add(sample);
+        }
+        tree
+    }
+
+    fn add(&mut self, sample: &Sample) {
+        let node = self.node_of(sample.stack);
+        let blocked = match self.nodes.get_index(node as usize) {
+            Some(((_, Label::Boundary), _)) | None => Duration::ZERO,
+            Some(_) if self.is_by_interface() => sample.wall.saturating_sub(sample.cpu),
+            Some(_) => Duration::ZERO,
+        };
+        if !blocked.is_zero() {
+            let child = self.child(node, Label::Blocked);
+            self.nodes[child as usize] += blocked;
+        }
+        self.nodes[node as usize] += sample.wall - blocked;
+    }
+
+    /// The node of a sample with this stack.
+    pub(crate) fn node_of(&mut self, stack: StackIndex) -> u32 {
+        let node = self.of_stack[stack.index()];
+        if self.is_by_interface() && self.attribution.part(stack) == Part::Boundary {
+            return self.child(node, Label::Boundary);
+        }
+        node
+    }
+
+    fn is_by_interface(&self) -> bool {
+        matches!(self.dimension, Dimension::Interface | Dimension::InterfaceFunction)
+    }
+
+    /// What the innermost frame of a stack adds to the tree.
+    fn label(&self, stack: StackIndex) -> Option<Label> {
+        if self.is_by_interface() {
+            return self.attribution.crossing_here(stack).map(Label::Crossing);
+        }
+        let function = self.profile.leaf(stack);
+        if self.dimension != Dimension::Library {
+            return Some(Label::Function(function));
+        }
+        let library = |function: FunctionIndex| self.profile.functions[function.index()].library;
+        let caller = self.profile.stacks[stack.index()].caller.map(|caller| library(self.profile.leaf(caller)));
+        Some(library(function)).filter(|library| caller != Some(*library)).map(Label::Library)
+    }
+
+    fn child(&mut self, parent: u32, label: Label) -> u32 {
+        let entry = self.nodes.entry((parent, label));
+        let index = entry.index();
+        entry.or_insert(Duration::ZERO);
+        u32::try_from(index).unwrap_or(u32::MAX)
+    }
+
+    /// All nodes but the root: parent, label, and own time. Numbered from 1.
+    pub(crate) fn nodes(&self) -> impl ExactSizeIterator<Item = (u32, Label, Duration)> + DoubleEndedIterator {
+        self.nodes.iter().skip(1).map(|((parent, label), own)| (*parent, *label, *own))
+    }
+
+    /// Own time of the root: that of samples without any label.
+    pub(crate) fn root_time(&self) -> Duration {
+        self.nodes.first().map_or(Duration::ZERO, |(_, own)| *own)
+    }
+
+    /// What a reader calls a node. Mostly chosen by the guest: escape it.
+    pub(crate) fn name(&self, label: Label) -> String {
+        match label {
+            Label::All => "all".to_owned(),
+            Label::Crossing(crossing) => {
+                let crossing = self.attribution.get(crossing);
+                format!("{} [{}]", crossing.function, crossing.interface_name())
+            }
+            Label::Library(library) => self.profile.libraries[library.index()].name.clone(),
+            Label::Function(function) => {
+                let function = &self.profile.functions[function.index()];
+                let library = &self.profile.libraries[function.library.index()];
+                match library.layer {
+                    Layer::Guest | Layer::Host => function.name.clone(),
+                    // By itself, the name of an adapter is that of what it adapts.
+                    Layer::Adapter | Layer::Trampoline => format!("{} [{}]", function.name, library.name),
+                }
+            }
+            Label::Boundary => "(boundary)".to_owned(),
+            Label::Blocked => "(blocked)".to_owned(),
+        }
+    }
+
+    /// The interface function of a node, where it is one.
+    pub(crate) fn crossing(&self, label: Label) -> Option<&Crossing> {
+        match label {
+            Label::Crossing(crossing) => Some(self.attribution.get(crossing)),
+            _ => None,
+        }
+    }
+
+    /// The layer of a node, where it has one.
+    pub(crate) fn layer(&self, label: Label) -> Option<Layer> {
+        let library = match label {
+            Label::Library(library) => library,
+            Label::Function(function) => self.profile.functions[function.index()].library,
+            Label::All | Label::Crossing(_) | Label::Boundary | Label::Blocked => return None,
+        };
+        Some(self.profile.libraries[library.index()].layer)
+    }
+}
