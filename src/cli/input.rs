@@ -42,3 +42,18 @@ impl Read for Limited {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_is_allowed_is_an_error() {
+        let read = |left| {
+            let input: Box<dyn Read> = Box::new(io::repeat(b' ').take(1 << 20));
+            read_firefox(&mut Limited { input, left }).expect_err("spaces are no profile").to_string()
+        };
+        assert!(read(1 << 19).contains("it is larger than 4 GiB"), "{}", read(1 << 19));
+        assert!(read(1 << 20).contains("ends too early"), "{}", read(1 << 20));
+    }
+}

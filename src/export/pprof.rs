@@ -70,20 +70,25 @@ impl<'p> Document<'p> {
         let profile = self.profile;
         for (library, id) in profile.libraries().iter().zip(1..) {
             let filename = self.string(&library.name);
+            // Without an id, the tool takes `demo:math/ops` for an address of the web, and removes it.
+            let build_id = self.string(&format!("{id:016x}"));
             let memory_start = mapping_start(id);
             self.out.mapping.push(proto::Mapping {
                 id,
                 memory_start,
                 memory_limit: memory_start + (1 << 32),
                 filename,
+                build_id,
                 has_functions: true,
                 ..proto::Mapping::default()
             });
         }
         for (function, id) in profile.functions().iter().zip(1..) {
-            let (name, filename) =
-                (self.string(&function.name), self.string(&profile.libraries()[function.library.index()].name));
-            self.out.function.push(proto::Function { id, name, system_name: name, filename, start_line: 0 });
+            let name = self.string(&profile.shown_name(function));
+            let filename = self.string(&profile.libraries()[function.library.index()].name);
+            // Without a system name: where it equals the name, the tool takes both for mangled, and removes what is in
+            // brackets.
+            self.out.function.push(proto::Function { id, name, filename, ..Default::default() });
         }
         for (frame, id) in profile.frames().iter().zip(1..) {
             let location = self.location(frame, id);
@@ -122,7 +127,7 @@ impl<'p> Document<'p> {
                         label => tree.name(label),
                     };
                     let name = self.string(&name);
-                    self.out.function.push(proto::Function { id, name, system_name: name, ..Default::default() });
+                    self.out.function.push(proto::Function { id, name, ..Default::default() });
                     let line = vec![proto::Line { function_id: id, line: 0 }];
                     self.out.location.push(proto::Location { id, line, ..Default::default() });
                     id

@@ -261,6 +261,12 @@ impl<'d> Reader<'d> {
         // An empty profile has a thread without a name or samples, because the front-end wants one.
         let threads: Vec<Thread> =
             threads.into_iter().map(|(_, thread)| thread).filter(|thread| !thread.samples.is_empty()).collect();
+        let mut threads = threads;
+        let samples = || threads.iter().flat_map(|thread| &thread.samples);
+        if meta.is_none() && samples().all(|sample| sample.cpu.is_zero()) {
+            // Wasmtime's guest profiler does not know, which is not to say that all was waiting.
+            threads.iter_mut().flat_map(|thread| &mut thread.samples).for_each(|sample| sample.cpu = sample.wall);
+        }
         let last = threads.iter().filter_map(|thread| thread.samples.last()).map(|sample| sample.time).max();
         let rows: u64 = threads.iter().flat_map(|thread| &thread.samples).map(|sample| sample.count).sum();
         let started = time(document.meta.start_time, 1e3 * 100.0).map_or(Duration::ZERO, |time| time * 100);

@@ -1,5 +1,6 @@
 //! A profile as tables that refer to each other by index.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use crate::address::{CodePoint, WasmOffset};
@@ -255,6 +256,41 @@ impl Profile {
     #[must_use]
     pub fn cpu_time(&self) -> Duration {
         self.samples().map(|sample| sample.cpu).sum()
+    }
+
+    /// What a reader calls a function where its library is not shown beside it: the name of an adapter or trampoline is
+    /// that of what it is for, so its library tells which is meant.
+    pub(crate) fn shown_name<'f>(&self, function: &'f ProfileFunction) -> Cow<'f, str> {
+        let library = &self.libraries[function.library.index()];
+        match library.layer {
+            Layer::Guest | Layer::Host => Cow::Borrowed(&function.name),
+            Layer::Adapter | Layer::Trampoline => Cow::Owned(format!("{} [{}]", function.name, library.name)),
+        }
+    }
+
+    /// The components whose code ran on a thread, in the order of the profile's libraries.
+    pub(crate) fn components_of(&self, thread: &Thread) -> Vec<&str> {
+        let mut is_inside = vec![false; self.stacks.len()];
+        thread.samples.iter().for_each(|sample| is_inside[sample.stack.index()] = true);
+        let mut is_seen = vec![false; self.libraries.len()];
+        // Callers come before what they call.
+        for (index, stack) in self.stacks.iter().enumerate().rev() {
+            if is_inside[index] {
+                let function = self.frames[stack.frame.index()].function;
+                is_seen[self.functions[function.index()].library.index()] = true;
+                if let Some(caller) = stack.caller {
+                    is_inside[caller.index()] = true;
+                }
+            }
+        }
+        let seen = self.libraries.iter().zip(is_seen).filter(|(_, is_seen)| *is_seen);
+        let mut components: Vec<&str> = Vec::new();
+        for component in seen.filter_map(|(library, _)| library.component.as_deref()) {
+            if !components.contains(&component) {
+                components.push(component);
+            }
+        }
+        components
     }
 
     /// The function of the innermost frame of a stack.

@@ -128,13 +128,7 @@ impl<'p> Tree<'p> {
             }
             Label::Library(library) => self.profile.libraries[library.index()].name.clone(),
             Label::Function(function) => {
-                let function = &self.profile.functions[function.index()];
-                let library = &self.profile.libraries[function.library.index()];
-                match library.layer {
-                    Layer::Guest | Layer::Host => function.name.clone(),
-                    // By itself, the name of an adapter is that of what it adapts.
-                    Layer::Adapter | Layer::Trampoline => format!("{} [{}]", function.name, library.name),
-                }
+                self.profile.shown_name(&self.profile.functions[function.index()]).into_owned()
             }
             Label::Boundary => "(boundary)".to_owned(),
             Label::Blocked => "(blocked)".to_owned(),

@@ -7,7 +7,8 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-/// Checks a whole document, and returns the milliseconds that its samples stand for.
+/// Checks a whole document, and returns the milliseconds that its samples stand for. They are there twice, the second
+/// time by interface.
 pub fn validate(document: &Value) -> f64 {
     let meta = &document["meta"];
     assert_eq!(meta["preprocessedProfileVersion"], 55);
@@ -41,7 +42,13 @@ pub fn validate(document: &Value) -> f64 {
     let libraries = array(&document["libs"]).len();
     let threads = array(&document["threads"]);
     assert!(!threads.is_empty(), "a file without threads does not open");
-    threads.iter().map(|thread| self::thread(thread, categories, libraries)).sum()
+    let mut sums = [0.0, 0.0];
+    for thread in threads {
+        let is_by_interface = text(&thread["pid"]) == text(&meta["witprof"]["interfaces_pid"]);
+        sums[usize::from(is_by_interface)] += self::thread(thread, categories, libraries);
+    }
+    assert!((sums[0] - sums[1]).abs() < 1e-6 * sums[0] + 1e-6, "{sums:?}");
+    sums[0]
 }
 
 fn thread(thread: &Value, categories: &[Value], libraries: usize) -> f64 {

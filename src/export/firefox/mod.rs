@@ -55,6 +55,9 @@ pub(crate) const INTERFACES_PROCESS: u32 = 1;
 /// Subcategories are numbered with 16 bits; interfaces past this many have none.
 const MAX_SUBCATEGORIES: usize = 60_000;
 
+/// The most components that the name of a thread names.
+const MAX_COMPONENTS: usize = 3;
+
 /// A document being built from a profile.
 struct Document<'p> {
     profile: &'p Profile,
@@ -82,7 +85,7 @@ impl<'p> Document<'p> {
     fn build(mut self) -> fxprof::Profile {
         let process = self.process(self.profile.name(), 0);
         for (index, thread) in self.profile.threads().iter().enumerate() {
-            let handle = self.thread(process, index, Some(&thread.name));
+            let handle = self.thread(process, index, Some(&self.thread_name(thread)));
             let mut stacks = vec![None; self.profile.stacks().len()];
             self.samples(handle, thread, |document, stack| document.stack(handle, stack, &mut stacks));
         }
@@ -105,7 +108,7 @@ impl<'p> Document<'p> {
         let process = self.process(&format!("{} by interface", self.profile.name()), INTERFACES_PROCESS);
         for (index, thread) in self.profile.threads().iter().enumerate() {
             let number = self.profile.threads().len() + index;
-            let handle = self.thread(process, number, Some(&thread.name));
+            let handle = self.thread(process, number, Some(&self.thread_name(thread)));
             let mut made: Vec<Option<fxprof::StackHandle>> = vec![None; all.len()];
             self.samples(handle, thread, |document, stack| {
                 document.interface_stack(handle, nodes[stack] as usize, &all, &tree, &mut made)
@@ -117,6 +120,19 @@ impl<'p> Document<'p> {
         let process = self.out.add_process(name, number, timestamp(Duration::ZERO));
         self.out.set_process_end_time(process, timestamp(self.profile.elapsed()));
         process
+    }
+
+    /// The name of a thread, and whose code ran on it.
+    fn thread_name(&self, thread: &Thread) -> String {
+        let components = self.profile.components_of(thread);
+        match components.as_slice() {
+            [] => thread.name.clone(),
+            [.., _] if components.len() > MAX_COMPONENTS => {
+                let more = components.len() - MAX_COMPONENTS;
+                format!("{} ({} and {more} more)", thread.name, components[..MAX_COMPONENTS].join(", "))
+            }
+            _ => format!("{} ({})", thread.name, components.join(", ")),
+        }
     }
 
     /// Adds a thread. The first of a process is the main one, which the front-end labels with the name of the process.

@@ -96,7 +96,6 @@ struct Row {
     boundary_ms: f64,
     self_ms: f64,
     total_ms: f64,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     functions: Vec<Row>,
 }
 

@@ -73,7 +73,6 @@
       ['Kept', kept],
       ['Lost', reasons.reduce((sum, [, count]) => sum + count, 0), ...reasons.map(([why, count]) => `${count} ${why}`)],
       ['Sampler', data.sampler],
-      ['Clock', data.clock],
       ['Interval', `${data.interval_ms} ms`],
     ];
     $('tool').textContent = `witprof ${data.version}`;
@@ -291,7 +290,7 @@
     graph.nodes = tree.nodes;
     graph.root = tree[graph.direction];
     const used = new Set(graph.nodes.slice(1).map(node => node.kind));
-    showLegend($('flame-legend'), data.kinds.filter((_, at) => used.has(at)).map(kind => [kind, kind]));
+    showLegend($('flame-legend'), data.kinds.filter((kind, at) => used.has(at) && kind !== 'other').map(kind => [kind, kind]));
     measureMatches();
     zoomTo(graph.root);
   }
