@@ -64,8 +64,10 @@ impl Format {
 
 fn gzip(file: &mut dyn Write, write: impl FnOnce(&mut dyn Write) -> witprof::Result<()>) -> Result<()> {
     // The fastest level: profiles shrink to a tenth with any.
-    let mut compressed = GzEncoder::new(file, Compression::fast());
-    write(&mut compressed)?;
-    compressed.finish()?;
+    let compressed = GzEncoder::new(file, Compression::fast());
+    // Numbers come one by one, and each call of the encoder costs more than to write one.
+    let mut buffered = BufWriter::with_capacity(1 << 16, compressed);
+    write(&mut buffered)?;
+    buffered.into_inner().map_err(std::io::IntoInnerError::into_error)?.finish()?;
     Ok(())
 }

@@ -58,7 +58,7 @@ pub(super) fn view(arguments: &ViewArguments) -> Result<ExitCode> {
 /// What is served, and to whom.
 struct Served {
     path: String,
-    /// The origin of the front-end.
+    /// Where the front-end is.
     front_end: String,
     /// Compressed with gzip.
     profile: Bytes,
@@ -76,7 +76,8 @@ impl Served {
             compressed.write_all(&profile)?;
             profile = compressed.finish()?;
         }
-        let front_end = std::env::var("PROFILER_URL").unwrap_or_else(|_| PROFILER.to_owned());
+        let front_end = std::env::var("PROFILER_URL").ok().filter(|address| !address.is_empty());
+        let front_end = front_end.unwrap_or_else(|| PROFILER.to_owned());
         // The hasher's keys come from the system's random numbers, and are used for nothing else.
         let (first, second) = (RandomState::new().hash_one(0), RandomState::new().hash_one(1));
         Ok(Self {

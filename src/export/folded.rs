@@ -56,7 +56,8 @@ fn rounded(time: Duration) -> u128 {
     (time.as_nanos() + 500) / 1000
 }
 
-fn frame_name(name: &str) -> String {
+/// The name of a frame, as it can be told from the next one.
+pub(super) fn frame_name(name: &str) -> String {
     let name = escape_name(name).replace(';', ",");
     if name.is_empty() { "(no name)".to_owned() } else { name }
 }

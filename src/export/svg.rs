@@ -2,11 +2,14 @@
 
 use std::io::{self, Write};
 
+use inferno::flamegraph::TextTruncateDirection;
+use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap};
 use inferno::{differential, flamegraph};
 
-use super::folded::each_line;
+use super::folded::{each_line, frame_name};
 use crate::error::{Error, Result};
-use crate::profile::{Dimension, Profile};
+use crate::profile::{Dimension, Label, Profile, Tree};
+use crate::symbols::Layer;
 
 /// Writes a flame graph that a browser opens, with search and zoom. Frames are interface functions, libraries or functions,
 /// as in [`write_folded`](super::write_folded); their widths are wall-clock time.
@@ -16,7 +19,9 @@ use crate::profile::{Dimension, Profile};
 pub fn write_svg(profile: &Profile, by: Dimension, out: &mut dyn Write) -> Result<()> {
     let draw = || {
         let lines = lines(profile, by)?;
+        let mut colors = colors(profile, by);
         let mut options = options(&format!("{} by {}", title(profile), by.name().replace('-', " ")));
+        options.palette_map = Some(&mut colors);
         draw(&mut options, &lines, out)
     };
     let mut draw = draw;
@@ -64,13 +69,35 @@ fn title(profile: &Profile) -> String {
     super::escape_name(profile.name()).into_owned()
 }
 
-fn options(title: &str) -> flamegraph::Options<'static> {
+fn options<'c>(title: &str) -> flamegraph::Options<'c> {
     let mut options = flamegraph::Options::default();
     options.title = title.to_owned();
     options.count_name = "µs".to_owned();
+    options.bgcolors = Some(BackgroundColor::Flat(Color::new(0xfa, 0xfa, 0xfa)));
+    // Names begin with what matters.
+    options.text_truncate_direction = TextTruncateDirection::Right;
     // The same input makes the same bytes.
     options.deterministic = true;
     options
+}
+
+/// The colours of all frames: by layer, as in the other pictures.
+fn colors(profile: &Profile, by: Dimension) -> PaletteMap {
+    let tree = Tree::new(profile, by);
+    let mut colors = PaletteMap::default();
+    colors.insert("all", Color::new(0xd5, 0xd9, 0xde));
+    for (_, label, _) in tree.nodes() {
+        let color = match (label, tree.layer(label)) {
+            (Label::Boundary, _) | (_, Some(Layer::Adapter)) => Color::new(0xf0, 0x9a, 0x4c),
+            (Label::Blocked, _) => Color::new(0xb3, 0xba, 0xc2),
+            (_, Some(Layer::Guest)) => Color::new(0x7f, 0xb2, 0xf0),
+            (_, Some(Layer::Trampoline)) => Color::new(0xe6, 0xcf, 0x55),
+            (_, Some(Layer::Host)) => Color::new(0xbf, 0xa5, 0xe8),
+            (_, None) => Color::new(0x7c, 0xc9, 0xb0),
+        };
+        colors.insert(frame_name(&tree.name(label)), color);
+    }
+    colors
 }
 
 fn draw(options: &mut flamegraph::Options<'_>, lines: &str, out: &mut dyn Write) -> io::Result<()> {

@@ -4,6 +4,7 @@
 
 pub mod firefox;
 pub mod guests;
+pub mod large;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -14,12 +14,11 @@
 //! The threads are there twice: in a second process, the same samples are stacked by interface function, so that the
 //! front-end's flame graph is the breakdown by interface.
 
+mod categories;
 mod meta;
 mod patch;
 mod rows;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::io::Write;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -29,6 +28,7 @@ use fxprof::debugid::DebugId;
 use fxprof_processed_profile as fxprof;
 use serde::Serialize as _;
 
+use self::categories::{Categories, Category};
 pub(crate) use self::meta::{Meta, VERSION as META_VERSION};
 use self::patch::Patch;
 pub(crate) use self::rows::joined;
@@ -36,7 +36,7 @@ use self::rows::rows;
 use crate::address::CodePoint;
 use crate::error::{Error, Result};
 use crate::profile::{Dimension, Frame, Label, LibraryIndex, NO_INTERFACE, Profile, StackIndex, Thread, Tree};
-use crate::symbols::{Direction, Layer};
+use crate::symbols::Layer;
 
 /// Writes `profile` as JSON that <https://profiler.firefox.com> opens.
 ///
@@ -52,9 +52,6 @@ pub fn write_firefox(profile: &Profile, out: &mut dyn Write) -> Result<()> {
 /// The number of the process whose threads repeat those of the first, by interface.
 pub(crate) const INTERFACES_PROCESS: u32 = 1;
 
-/// Subcategories are numbered with 16 bits; interfaces past this many have none.
-const MAX_SUBCATEGORIES: usize = 60_000;
-
 /// The most components that the name of a thread names.
 const MAX_COMPONENTS: usize = 3;
 
@@ -62,8 +59,7 @@ const MAX_COMPONENTS: usize = 3;
 struct Document<'p> {
     profile: &'p Profile,
     out: fxprof::Profile,
-    categories: HashMap<Layer, fxprof::CategoryHandle>,
-    subcategories: HashMap<(Layer, String), fxprof::CategoryPairHandle>,
+    categories: Categories,
     libraries: Vec<fxprof::LibraryHandle>,
 }
 
@@ -74,16 +70,15 @@ impl<'p> Document<'p> {
         let mut out = fxprof::Profile::new(&product, profile.started_at().into(), interval);
         out.set_os_name(std::env::consts::OS);
         out.set_symbolicated(true);
-        let categories =
-            Layer::ALL.into_iter().map(|layer| (layer, out.add_category(category_name(layer), color(layer)))).collect();
+        let categories = Categories::new(&mut out);
         let libraries = (0..u32::try_from(profile.libraries().len()).unwrap_or(u32::MAX))
             .map(|index| out.add_lib(library(profile, LibraryIndex(index))))
             .collect();
-        Self { profile, out, categories, subcategories: HashMap::new(), libraries }
+        Self { profile, out, categories, libraries }
     }
 
     fn build(mut self) -> fxprof::Profile {
-        let process = self.process(self.profile.name(), 0);
+        let process = self.process(&self.process_name(""), 0);
         for (index, thread) in self.profile.threads().iter().enumerate() {
             let handle = self.thread(process, index, Some(&self.thread_name(thread)));
             let mut stacks = vec![None; self.profile.stacks().len()];
@@ -105,7 +100,7 @@ impl<'p> Document<'p> {
         let nodes: Vec<u32> = stacks.map(|stack| tree.node_of(stack)).collect();
         let all: Vec<(u32, Label)> =
             std::iter::once((0, Label::All)).chain(tree.nodes().map(|(parent, label, _)| (parent, label))).collect();
-        let process = self.process(&format!("{} by interface", self.profile.name()), INTERFACES_PROCESS);
+        let process = self.process(&self.process_name(" by interface"), INTERFACES_PROCESS);
         for (index, thread) in self.profile.threads().iter().enumerate() {
             let number = self.profile.threads().len() + index;
             let handle = self.thread(process, number, Some(&self.thread_name(thread)));
@@ -114,6 +109,12 @@ impl<'p> Document<'p> {
                 document.interface_stack(handle, nodes[stack] as usize, &all, &tree, &mut made)
             });
         }
+    }
+
+    /// The name of a process, which is all that the front-end shows of its first thread.
+    fn process_name(&self, what: &str) -> String {
+        let thread = self.profile.threads().first().map(|thread| format!(": {}", self.thread_name(thread)));
+        format!("{}{what}{}", self.profile.name(), thread.unwrap_or_default())
     }
 
     fn process(&mut self, name: &str, number: u32) -> fxprof::ProcessHandle {
@@ -147,7 +148,8 @@ impl<'p> Document<'p> {
         self.out.set_thread_samples_weight_type(handle, fxprof::WeightType::TracingMs);
         // By default a thread with little activity is hidden.
         self.out.add_initial_visible_thread(handle);
-        if index == 0 {
+        // Which interface is slow comes first.
+        if index == self.profile.threads().len() {
             self.out.add_initial_selected_thread(handle);
         }
         handle
@@ -193,13 +195,16 @@ impl<'p> Document<'p> {
         for node in missing.into_iter().rev() {
             let label = all[node].1;
             let stack = made[node].unwrap_or_else(|| {
-                let (layer, interface) = match tree.crossing(label) {
-                    Some(crossing) => (layer_behind(crossing.direction), Some(crossing.interface.as_str())),
-                    None if label == Label::Boundary => (Layer::Trampoline, None),
-                    None => (Layer::Guest, None),
+                let category = match (tree.crossing(label), label) {
+                    (Some(crossing), _) => Category::behind(crossing.direction),
+                    (None, Label::Boundary) => Category::Boundary,
+                    (None, _) => Category::Layer(Layer::Guest),
                 };
+                // The boundary is that of the interface above.
+                let crossing = tree.crossing(label).or_else(|| tree.crossing(all[all[node].0 as usize].1));
+                let interface = crossing.map(|crossing| crossing.interface.as_str());
                 let name = if label == Label::All { NO_INTERFACE.to_owned() } else { tree.name(label) };
-                let category_pair = self.category(layer, interface.map(str::to_owned));
+                let category_pair = self.categories.get(&mut self.out, category, interface);
                 let name = fxprof::Frame::Label(self.out.intern_string(&name));
                 let frame = fxprof::FrameInfo { frame: name, category_pair, flags: fxprof::FrameFlags::empty() };
                 let frame = self.out.intern_frame(thread, frame);
@@ -245,22 +250,8 @@ impl<'p> Document<'p> {
             }
             CodePoint::ReturnAddress(offset) => fxprof::Frame::RelativeAddressFromReturnAddress(library, offset.get()),
         };
-        let category_pair = self.category(layer, function.interface.clone());
+        let category_pair = self.categories.get(&mut self.out, Category::Layer(layer), function.interface.as_deref());
         fxprof::FrameInfo { frame: address, category_pair, flags: fxprof::FrameFlags::empty() }
-    }
-
-    fn category(&mut self, layer: Layer, interface: Option<String>) -> fxprof::CategoryPairHandle {
-        let category = self.categories[&layer];
-        let Some(interface) = interface else { return category.into() };
-        let is_full = self.subcategories.len() >= MAX_SUBCATEGORIES;
-        match self.subcategories.entry((layer, interface)) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(_) if is_full => category.into(),
-            Entry::Vacant(new) => {
-                let pair = self.out.add_subcategory(category, &new.key().1);
-                *new.insert(pair)
-            }
-        }
     }
 }
 
@@ -292,33 +283,6 @@ fn library(profile: &Profile, index: LibraryIndex) -> fxprof::LibraryInfo {
 /// Tells libraries from each other, which may have equal names.
 fn library_id(index: usize) -> DebugId {
     DebugId::from_str(&format!("{index:032x}1")).unwrap_or_default()
-}
-
-/// What runs when an interface is crossed in this direction.
-fn layer_behind(direction: Direction) -> Layer {
-    match direction {
-        Direction::Import => Layer::Host,
-        Direction::Export => Layer::Guest,
-        Direction::Internal => Layer::Adapter,
-    }
-}
-
-fn category_name(layer: Layer) -> &'static str {
-    match layer {
-        Layer::Guest => "Guest",
-        Layer::Adapter => "Adapter",
-        Layer::Trampoline => "Trampoline",
-        Layer::Host => "Host",
-    }
-}
-
-fn color(layer: Layer) -> fxprof::CategoryColor {
-    match layer {
-        Layer::Guest => fxprof::CategoryColor::Blue,
-        Layer::Adapter => fxprof::CategoryColor::Orange,
-        Layer::Trampoline => fxprof::CategoryColor::Yellow,
-        Layer::Host => fxprof::CategoryColor::Purple,
-    }
 }
 
 fn timestamp(time: Duration) -> fxprof::Timestamp {

@@ -93,25 +93,28 @@
   const spent = row => PARTS.reduce((sum, [, , part]) => sum + part(row), 0);
   const COLUMNS = [
     ['name', 'Interface', row => row.name],
-    ['spent', 'Own time', spent],
+    ['spent', 'Self and boundary', spent],
     ['self', 'Self', row => row.self_ms],
     ['boundary', 'Boundary', row => row.boundary_ms],
     ['blocked', 'Blocked', row => row.blocked_ms],
     ['total', 'Total', row => row.total_ms],
-    ['share', '% of wall', spent],
+    ['share', 'Total, %', row => row.total_ms],
   ];
   const HINTS = {
-    spent: 'Self and boundary, by what it was spent on',
+    spent: 'What time was spent on; these add up to the wall time',
     self: 'Own time in guest or host, waiting included',
-    boundary: 'What crossing the interface costs',
+    boundary: 'What crossing the interface costs, and its share of the wall time',
     blocked: 'The part of self in which nothing ran',
     total: 'With all that was called from inside',
-    share: 'Self and boundary, as a share of the wall time',
+    share: 'Total, as a share of the wall time',
   };
 
+  const FEW = 15;
+
   const table = {
-    sorted: { column: 'share', descending: true },
-    open: new Set(),
+    sorted: { column: 'spent', descending: true },
+    // A few functions are shown at once: they say which call is expensive.
+    open: new Set(data.rows.reduce((sum, row) => sum + row.functions.length, 0) <= FEW ? data.rows : []),
     longest: Math.max(...data.rows.map(spent)),
   };
 
@@ -151,7 +154,7 @@
   function interfaceBody(row) {
     const name = printable(row.name);
     const fold = el('button', { type: 'button', class: 'fold', 'aria-label': `Functions of ${name}` });
-    const body = el('tbody', {}, tableRow(row, 'interface-row', fold));
+    const body = el('tbody', {}, tableRow(row, 'interface-row', name, fold));
     fold.hidden = row.functions.length === 0;
     fold.addEventListener('click', () => {
       if (!table.open.delete(row)) table.open.add(row);
@@ -166,18 +169,21 @@
     const open = table.open.has(row);
     fold.setAttribute('aria-expanded', open);
     const functions = open ? sortRows(row.functions) : [];
-    body.replaceChildren(body.rows[0], ...functions.map(each => tableRow(each, 'function')));
+    // In the graph, a function has its interface behind its name.
+    const inGraph = each => `${printable(each.name)} [${printable(row.name)}]`;
+    body.replaceChildren(body.rows[0], ...functions.map(each => tableRow(each, 'function', inGraph(each))));
   }
 
-  function tableRow(row, className, ...before) {
+  function tableRow(row, className, inGraph, ...before) {
     const name = printable(row.name);
     const find = el('button', { type: 'button', class: 'find name', title: name }, name);
-    find.addEventListener('click', () => findInGraph(name));
-    const times = [row.self_ms, row.boundary_ms, row.blocked_ms, row.total_ms].map(time);
+    find.addEventListener('click', () => findInGraph(inGraph));
+    const boundary = `${time(row.boundary_ms)} (${percent(row.boundary_ms, data.wall_ms)})`;
+    const times = [time(row.self_ms), boundary, time(row.blocked_ms), time(row.total_ms)];
     return el('tr', { class: className, 'data-name': name },
       el('td', {}, el('div', { class: 'cell' }, ...before, find)),
       el('td', { class: 'bar' }, bar(row)),
-      ...[...times, percent(spent(row), data.wall_ms)].map(text => el('td', {}, text)));
+      ...[...times, percent(row.total_ms, data.wall_ms)].map(text => el('td', {}, text)));
   }
 
   function bar(row) {
@@ -193,10 +199,10 @@
   }
 
   function findInGraph(name) {
+    // Interfaces are frames in this view only.
+    if (graph.view !== 'interface') choose('view', 'interface');
     $('search').value = name;
     search(name);
-    // Names of interfaces are frames in this view only.
-    if (graph.matched === 0 && graph.view !== 'interface') choose('view', 'interface');
     $('flame-heading').scrollIntoView();
     $('search').focus({ preventScroll: true });
   }

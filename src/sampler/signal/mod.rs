@@ -17,7 +17,7 @@
 //! 3. uses no thread-local that is initialised on first use or has a destructor;
 //! 4. calls no function of Wasmtime, and no function of the system but those that POSIX allows to handlers
 //!    (`clock_gettime`, `timer_settime`, and `rt_sigprocmask` as a plain system call);
-//! 5. leaves `errno` as it was;
+//! 5. leaves `errno` as it was (`walk::keeping_errno`);
 //! 6. does a bounded amount of work: at most [`walk`]'s limit of frames;
 //! 7. reads only memory that is known to be readable ([`walk::StackMemory`]), so that no stack, however broken, makes it
 //!    fault; what cannot be read is a sample cut short, or a lost one, and counted;
