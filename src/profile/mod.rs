@@ -14,6 +14,7 @@ mod symbolize;
 mod tables;
 mod tree;
 
+#[cfg(feature = "pprof")]
 pub(crate) use attribution::Attribution;
 pub use attribution::{Crossing, Part};
 pub use comparison::{Change, Comparison};

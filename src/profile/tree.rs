@@ -8,6 +8,7 @@ use rustc_hash::FxBuildHasher;
 use super::attribution::{Attribution, Crossing, CrossingId, Part};
 use super::report::Dimension;
 use super::tables::{FunctionIndex, LibraryIndex, Profile, Sample, StackIndex};
+#[cfg(any(feature = "html", feature = "svg"))]
 use crate::symbols::Layer;
 
 /// What a node of a tree is.
@@ -144,6 +145,7 @@ impl<'p> Tree<'p> {
     }
 
     /// The layer of a node, where it has one.
+    #[cfg(any(feature = "html", feature = "svg"))]
     pub(crate) fn layer(&self, label: Label) -> Option<Layer> {
         let library = match label {
             Label::Library(library) => library,

@@ -8,7 +8,7 @@ pub fn profile(samples: usize) -> Profile {
     let column = |length: usize, row: &dyn Fn(usize) -> String| (0..length).map(row).collect::<Vec<_>>().join(",");
     // A hundred chains of forty frames, of which each is the end of some samples.
     let stacks = 4_000_usize;
-    let prefix = |row: usize| if row % 40 == 0 { "null".to_owned() } else { (row - 1).to_string() };
+    let prefix = |row: usize| if row.is_multiple_of(40) { "null".to_owned() } else { (row - 1).to_string() };
     let frame = |row: usize| ((row % 40) * 31 + (row / 40) * 7 * (row % 40)).rem_euclid(functions).to_string();
     let late = |row: usize| format!("1.{:06}", row.wrapping_mul(2_654_435_761) % 1_000);
     let json = format!(
