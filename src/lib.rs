@@ -19,9 +19,11 @@ pub use address::{CodePoint, TextOffset, WasmOffset};
 pub use error::{Error, ImageProblem, Result, SignalProblem};
 pub use import::read_firefox;
 pub use profile::{
-    Change, Comparison, Crossing, Dimension, Frame, FrameIndex, FunctionIndex, LibraryIndex, NO_INTERFACE, Part,
-    Profile, ProfileFunction, ProfileLibrary, Report, ReportRow, Sample, SamplerKind, Stack, StackIndex, Thread,
+    Change, Comparison, Crossing, Dimension, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, NO_INTERFACE,
+    Part, Profile, ProfileFunction, ProfileLibrary, Report, ReportRow, Sample, SamplerKind, Stack, StackIndex, Thread,
 };
-pub use sampler::{Activation, EpochProbe, Instrumented, Recorder, RecorderBuilder, SamplerChoice, SamplingClock};
+pub use sampler::{
+    Activation, EpochProbe, Instrumented, Labels, Recorder, RecorderBuilder, SamplerChoice, SamplingClock,
+};
 pub use samples::{HandlerCost, LossReason, SampleCounts};
 pub use symbols::{Direction, Function, FunctionKind, Layer, Library, NamedBy, SymbolMap, SymbolMapBuilder};

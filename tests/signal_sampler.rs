@@ -362,9 +362,58 @@ fn an_import_that_yields_is_charged_with_the_turns_of_others() {
     };
     runtime.block_on(async { tokio::join!(guest, other) });
     let waits = |stack: &[String]| stack.ends_with(&["note".to_owned(), "suspended".to_owned()]);
-    let waited =
-        stacks(&check(recorder.finish())).iter().filter(|(stack, _)| waits(stack)).map(|(_, wall)| *wall).sum();
-    assert!(Duration::from_millis(30) < waited, "{waited:?}");
+    let profile = check(recorder.finish());
+    let waited = stacks(&profile).iter().filter(|(stack, _)| waits(stack)).map(|(_, wall)| *wall).sum();
+    assert!(Duration::from_millis(30) < waited, "{waited:?} {:?}", stacks(&profile));
+    assert_eq!(profile.counts().truncated, 0);
+}
+
+#[test]
+fn labels_tell_requests_apart() {
+    let component = component("boundary");
+    let recorder = builder(&component, INTERVAL).start().expect("a recorder");
+    let mut guest = Guest::new(&component, Host::default());
+    let [light, heavy] = ["/light", "/heavy"].map(|route| recorder.labels([("route", route), ("tenant", "t")]));
+    // Labels of another recorder mean nothing here.
+    let other = builder(&component, INTERVAL).signal(libc::SIGPWR).start().expect("a recorder");
+    let foreign = other.labels([("route", "/foreign")]);
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(600) {
+        for (labels, count) in [(&light, 100_000), (&heavy, 300_000), (&foreign, 100_000)] {
+            let active = recorder.enter_labeled(labels);
+            guest.call("cpu", &[count]);
+            // Without labels of its own, it has those around it; and afterwards these are back.
+            let inner = recorder.enter();
+            guest.call("cpu", &[count]);
+            drop((inner, recorder.enter_labeled(&light)));
+            drop(active);
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
+    let waiting = recorder.labels([("route", "/waiting")]);
+    runtime.block_on(recorder.instrument(call_async(&component, "host-calls", 20)).labeled(&waiting));
+    let profile = check(recorder.finish());
+    let rows = profile.report_by_label("route").rows;
+    let share = |name: &str| {
+        let row = rows.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("no {name} in {rows:?}"));
+        row.attributed().as_secs_f64() / profile.wall_time().as_secs_f64()
+    };
+    assert!((share("/heavy") / share("/light") - 3.0).abs() < 0.6, "{rows:#?}");
+    assert!((share("(no label)") / share("/light") - 1.0).abs() < 0.4, "{rows:#?}");
+    let waited = rows.iter().find(|row| row.name == "/waiting").expect("the async request");
+    assert!(waited.blocked >= Duration::from_millis(80), "{waited:?}");
+    assert!(rows.iter().all(|row| row.name != "/foreign"));
+    let tenants = profile.report_by_label("tenant").rows;
+    assert_eq!(tenants.iter().map(|row| row.attributed()).sum::<Duration>(), profile.wall_time());
+    // In the file: markers for a reader, and labels for a report.
+    let mut file = Vec::new();
+    write_firefox(&profile, &mut file).expect("writing to memory");
+    assert!(String::from_utf8_lossy(&file).contains("route=/heavy tenant=t"));
+    let read = witprof::read_firefox(&mut &file[..]).expect("a profile");
+    let names = |profile: &Profile| {
+        profile.report_by_label("route").rows.into_iter().map(|row| (row.name, row.own)).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&read), names(&profile));
 }
 
 #[test]

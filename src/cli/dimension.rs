@@ -37,6 +37,28 @@ impl From<By> for Dimension {
     }
 }
 
+/// What rows of a report are: a dimension, or `label:KEY`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RowsBy {
+    Dimension(Dimension),
+    Label(String),
+}
+
+impl RowsBy {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        if let Some(key) = text.strip_prefix("label:") {
+            return Ok(Self::Label(key.to_owned()));
+        }
+        match <By as ValueEnum>::from_str(text, false) {
+            Ok(by) => Ok(Self::Dimension(by.into())),
+            Err(_) => {
+                let names = Dimension::ALL.map(Dimension::name).join(", ");
+                Err(format!("possible values are {names}, and label:KEY"))
+            }
+        }
+    }
+}
+
 /// What stacks and pictures are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum StacksBy {

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use witprof::export::{escape_name, write_report_json, write_report_table, write_summary};
 
-use super::dimension::By;
+use super::dimension::RowsBy;
 use super::input::read_profile;
 use super::terminal::{Stream, print, table_style};
 
@@ -17,9 +17,9 @@ use super::terminal::{Stream, print, table_style};
 /// CPU, and `total` includes everything called.
 #[derive(Parser)]
 pub(super) struct ReportArguments {
-    /// What rows are
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
-    by: By,
+    /// What rows are: interface, interface-function, component, library, function, layer, thread, or label:KEY
+    #[arg(long, value_name = "WHAT", default_value = "interface", value_parser = RowsBy::parse)]
+    by: RowsBy,
 
     /// Show who calls this interface or interface function, and what it costs them. `wasi:io/streams`, with or without
     /// the version, or `wasi:io/streams#output-stream.write`
@@ -41,10 +41,11 @@ pub(super) struct ReportArguments {
 
 pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
     let profile = read_profile(&arguments.profile)?;
-    let by = arguments.by.into();
-    let report = match &arguments.callers {
-        None => profile.report(by),
-        Some(name) => match profile.callers(name, by) {
+    let report = match (&arguments.callers, &arguments.by) {
+        (None, RowsBy::Dimension(by)) => profile.report(*by),
+        (None, RowsBy::Label(key)) => profile.report_by_label(key),
+        (Some(_), RowsBy::Label(_)) => bail!("--callers and --by label do not go together"),
+        (Some(name), RowsBy::Dimension(by)) => match profile.callers(name, *by) {
             Some(report) => report,
             None => bail!(
                 "no sample is inside of an interface called `{name}`; `witprof report` lists those that there are"

@@ -9,12 +9,12 @@ use rustc_hash::FxBuildHasher;
 
 use crate::address::CodePoint;
 use crate::error::{Error, Result};
-use crate::profile::{Attribution, Dimension, Frame, Label, Part, Profile, StackIndex, Tree};
+use crate::profile::{Attribution, Dimension, Frame, Label, LabelsIndex, Part, Profile, StackIndex, Tree};
 
 /// Writes `profile` for `go tool pprof`, uncompressed; the tool reads it compressed with gzip as well.
 ///
 /// There is one mapping for each library, and each sample has the values `samples`, `wall` and `cpu` and the labels
-/// `interface`, `interface_function`, `part` (`own` or `boundary`), `layer` and `thread`. With [`Dimension::Interface`],
+/// `interface`, `interface_function`, `part` (`own` or `boundary`), `layer` and `thread`, and those of its activation. With [`Dimension::Interface`],
 /// locations are interface functions; otherwise they are functions. Names are as the guest wrote them.
 ///
 /// # Errors
@@ -37,6 +37,7 @@ struct Document<'p> {
 struct SampleKey {
     thread: usize,
     stack: StackIndex,
+    labels: LabelsIndex,
 }
 
 impl<'p> Document<'p> {
@@ -153,14 +154,15 @@ impl<'p> Document<'p> {
         let mut sums: indexmap::IndexMap<SampleKey, [i64; 3], FxBuildHasher> = indexmap::IndexMap::default();
         for (thread, of_thread) in profile.threads().iter().enumerate() {
             for sample in &of_thread.samples {
-                let sum = sums.entry(SampleKey { thread, stack: sample.stack }).or_default();
+                let key = SampleKey { thread, stack: sample.stack, labels: sample.labels };
+                let sum = sums.entry(key).or_default();
                 let values = [i64::try_from(sample.count).unwrap_or(i64::MAX), nanos(sample.wall), nanos(sample.cpu)];
                 for (sum, value) in sum.iter_mut().zip(values) {
                     *sum = sum.saturating_add(value);
                 }
             }
         }
-        for (SampleKey { thread, stack }, value) in sums {
+        for (SampleKey { thread, stack, labels }, value) in sums {
             let leaf = &profile.functions()[profile.leaf(stack).index()];
             let crossing = self.attribution.crossing(stack).map(|crossing| self.attribution.get(crossing).clone());
             let part = match self.attribution.part(stack) {
@@ -176,6 +178,7 @@ impl<'p> Document<'p> {
                 label.push(self.label("interface", &crossing.interface_name()));
                 label.push(self.label("interface_function", &crossing.to_string()));
             }
+            label.extend(profile.labels(labels).iter().map(|(key, value)| self.label(key, value)));
             let location_id = locations[stack.index()].clone();
             self.out.sample.push(proto::Sample { location_id, value: value.to_vec(), label });
         }

@@ -15,10 +15,10 @@ use crate::address::{CodePoint, TextOffset};
 use crate::error::{Error, Result};
 use crate::export::firefox::{META_VERSION, Meta, joined};
 use crate::profile::{
-    Frame, FrameIndex, FunctionIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample, SamplerKind,
-    Stack, StackIndex, Thread,
+    Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
+    SamplerKind, Stack, StackIndex, Thread,
 };
-use crate::samples::{HandlerCost, LossReason, SampleCounts};
+use crate::samples::{HandlerCost, LabelSet, LossReason, SampleCounts};
 use crate::symbols::{Direction, FunctionKind, Layer};
 
 /// Reads a profile in the Firefox Profiler's format, uncompressed.
@@ -251,7 +251,9 @@ impl<'d> Reader<'d> {
             if let Some(name) = own.and_then(|own| meta?.threads.get(own)) {
                 read.name.clone_from(name);
             }
-            if meta.is_some() {
+            if let Some(meta) = meta {
+                let runs = own.and_then(|own| meta.sample_labels.get(own));
+                label(&mut read.samples, runs.map_or(&[][..], Vec::as_slice), meta.labels.len());
                 read.samples = joined(read.samples, interval);
             }
             threads.push((own.filter(|_| meta.is_some()), read));
@@ -290,6 +292,10 @@ impl<'d> Reader<'d> {
             frames: self.frames.into_iter().collect(),
             stacks: self.stacks.into_iter().collect(),
             threads,
+            labels: match meta {
+                Some(meta) if !meta.labels.is_empty() => meta.labels.iter().map(|set| set.clone().into()).collect(),
+                _ => vec![LabelSet::default()],
+            },
         })
     }
 
@@ -338,7 +344,7 @@ impl<'d> Reader<'d> {
             let wall = wall.ok_or_else(|| problem("an impossible weight"))?;
             let cpu = samples.cpu.as_ref().and_then(|cpu| cpu[row]).unwrap_or(0.0);
             let cpu = time(cpu, cpu_unit).ok_or_else(|| problem("an impossible CPU time"))?.min(wall);
-            out.push(Sample { time: now, stack: *stack, count, wall, cpu });
+            out.push(Sample { time: now, stack: *stack, labels: LabelsIndex(0), count, wall, cpu });
         }
         let name = match (thread.name.is_empty(), self.document.meta.witprof.is_some(), thread.process_name.as_str()) {
             (true, _, "") => format!("thread {}", index + 1),
@@ -460,6 +466,19 @@ impl<'d> Reader<'d> {
     }
 }
 
+/// Gives rows the labels that runs of them have, out of so many sets.
+fn label(samples: &mut [Sample], runs: &[(u64, u32)], sets: usize) {
+    let mut samples = samples.iter_mut();
+    for (count, labels) in runs {
+        let count = usize::try_from(*count).unwrap_or(usize::MAX);
+        for sample in samples.by_ref().take(count) {
+            if (*labels as usize) < sets {
+                sample.labels = LabelsIndex(*labels);
+            }
+        }
+    }
+}
+
 fn counts(meta: &Meta) -> SampleCounts {
     let lost = meta.lost.iter().filter_map(|(name, count)| {
         LossReason::ALL.into_iter().find(|reason| reason.name() == name).map(|reason| (reason, *count))
@@ -506,6 +525,13 @@ mod tests {
                 };
                 prop_assert_eq!(sorted(&read), sorted(&profile));
             }
+            let by_label = |profile: &Profile| {
+                let mut rows = profile.report_by_label("request").rows;
+                rows.iter_mut().for_each(|row| row.variance = 0.0);
+                rows.retain(|row| !row.total.is_zero());
+                rows
+            };
+            prop_assert_eq!(by_label(&read), by_label(&profile));
             prop_assert_eq!(read.name(), profile.name());
             prop_assert_eq!(read.counts(), profile.counts());
             prop_assert_eq!((read.sampler(), read.interval()), (profile.sampler(), profile.interval()));

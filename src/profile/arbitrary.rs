@@ -7,8 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::tables::{
-    Frame, FrameIndex, FunctionIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample, SamplerKind,
-    Stack, StackIndex, Thread,
+    Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
+    SamplerKind, Stack, StackIndex, Thread,
 };
 use crate::address::{CodePoint, TextOffset};
 use crate::samples::{LossReason, SampleCounts};
@@ -78,7 +78,9 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
         let samples = samples.iter().map(|(stack, wall, cpu)| {
             let wall = Duration::from_nanos(*wall);
             time += wall;
-            Sample { time, stack: ends[stack.index(ends.len())], count: 1, wall, cpu: wall * u32::from(*cpu) / 100 }
+            let labels = LabelsIndex(u32::from(*cpu) % 3);
+            let cpu = wall * u32::from(*cpu) / 100;
+            Sample { time, stack: ends[stack.index(ends.len())], labels, count: 1, wall, cpu }
         });
         Thread { name: format!("thread {number}"), samples: samples.collect() }
     });
@@ -97,5 +99,8 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
         frames: frames.collect(),
         stacks: stacks.into_iter().collect(),
         threads,
+        labels: [None, Some("1"), Some("<2>")]
+            .map(|value| value.map(|value| ("request".to_owned(), value.to_owned())).into_iter().collect())
+            .to_vec(),
     }
 }

@@ -22,7 +22,7 @@ pub(crate) use host_symbols::HostPlace;
 pub use report::{Dimension, NO_INTERFACE, Report, ReportRow};
 pub(crate) use symbolize::{Recording, Target, symbolize};
 pub use tables::{
-    Frame, FrameIndex, FunctionIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample, SamplerKind,
-    Stack, StackIndex, Thread,
+    Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
+    SamplerKind, Stack, StackIndex, Thread,
 };
 pub(crate) use tree::{Label, Tree};

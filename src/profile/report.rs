@@ -27,10 +27,12 @@ pub enum Dimension {
     Layer,
     /// A thread.
     Thread,
+    /// The value of a label; see [`Profile::report_by_label`]. Where no label is named, all labels of an activation.
+    Label,
 }
 
 impl Dimension {
-    /// All dimensions.
+    /// All dimensions but labels, which not every profile has.
     pub const ALL: [Self; 7] = [
         Self::Interface,
         Self::InterfaceFunction,
@@ -42,7 +44,7 @@ impl Dimension {
     ];
 
     /// The name used in every output: `interface`, `interface-function`, `component`, `library`, `function`, `layer`,
-    /// `thread`.
+    /// `thread`, `label`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -53,6 +55,7 @@ impl Dimension {
             Self::Function => "function",
             Self::Layer => "layer",
             Self::Thread => "thread",
+            Self::Label => "label",
         }
     }
 }
@@ -120,10 +123,21 @@ enum Key<'p> {
     Named(&'p str),
     Function(u32),
     Thread(usize),
+    Labels(u32),
     Nothing,
 }
 
-/// Samples of one stack on one thread.
+/// Where time without a label goes.
+const NO_LABEL: &str = "(no label)";
+
+/// What samples are kept apart by, beside their stacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Place {
+    thread: usize,
+    labels: u32,
+}
+
+/// Samples of one stack in one place.
 #[derive(Clone, Copy, Default)]
 struct Sum {
     wall: Duration,
@@ -139,14 +153,53 @@ impl Profile {
         let functions = functions_by_name(self);
         let view = View { profile: self, attribution: &attribution, functions: &functions };
         let mut rows = Rows::new(view, dimension);
-        for (thread, sums) in self.sums_by_stack() {
+        for (place, sums) in self.sums_by_stack(dimension) {
             for (stack, sum) in sums {
                 rows.next_turn();
-                rows.add_own(view.key(dimension, thread, stack), stack, &sum);
-                view.inclusive(dimension, thread, stack, |key| rows.add_total(key, sum.wall));
+                rows.add_own(view.key(dimension, place, stack), stack, &sum);
+                view.inclusive(dimension, place, stack, |key| rows.add_total(key, sum.wall));
             }
         }
         self.finish_report(dimension, rows)
+    }
+
+    /// Time by the value of the label `key`: `route`, for instance, if activations were given
+    /// [labels](crate::Recorder::labels) with that key.
+    #[must_use]
+    pub fn report_by_label(&self, key: &str) -> Report {
+        let mut rows: IndexMap<String, ReportRow, FxBuildHasher> = IndexMap::default();
+        for (set, row) in self.rows_by_labels() {
+            let value = self.labels[set as usize].iter().find(|(known, _)| known == key).map(|(_, value)| value);
+            let name = value.map_or(NO_LABEL, String::as_str);
+            let sum = rows.entry(name.to_owned()).or_default();
+            sum.name = name.to_owned();
+            sum.detail = value.map(|_| key.to_owned());
+            sum.own += row.own;
+            sum.host += row.host;
+            sum.blocked += row.blocked;
+            sum.boundary += row.boundary;
+            sum.cpu += row.cpu;
+            sum.total += row.total;
+            sum.variance += row.variance;
+        }
+        self.sorted_report(Dimension::Label, rows.into_values().collect())
+    }
+
+    /// The row of each set of labels.
+    fn rows_by_labels(&self) -> Vec<(u32, ReportRow)> {
+        let attribution = Attribution::new(self);
+        let functions = functions_by_name(self);
+        let view = View { profile: self, attribution: &attribution, functions: &functions };
+        let mut rows = Rows::new(view, Dimension::Label);
+        for (place, sums) in self.sums_by_stack(Dimension::Label) {
+            for (stack, sum) in sums {
+                rows.next_turn();
+                rows.add_own(Key::Labels(place.labels), stack, &sum);
+                rows.add_total(Key::Labels(place.labels), sum.wall);
+            }
+        }
+        let set = |key: &Key<'_>| if let Key::Labels(set) = key { *set } else { 0 };
+        rows.rows.iter().map(|(key, row)| (set(key), row.clone())).collect()
     }
 
     /// Who calls the interface or interface function `name` (see [`Crossing::is_meant_by`]), and what it costs them: rows
@@ -159,7 +212,7 @@ impl Profile {
         let view = View { profile: self, attribution: &attribution, functions: &functions };
         let mut rows = Rows::new(view, dimension);
         let mut is_found = false;
-        for (thread, sums) in self.sums_by_stack() {
+        for (place, sums) in self.sums_by_stack(dimension) {
             for (stack, sum) in sums {
                 let is_meant = |(crossing, _): &(u32, StackIndex)| attribution.get(*crossing).is_meant_by(name);
                 // The outermost, so that a recursion is counted once.
@@ -167,7 +220,7 @@ impl Profile {
                 is_found = true;
                 rows.next_turn();
                 let caller = self.stacks[at.index()].caller;
-                let key = caller.map_or(Key::Nothing, |caller| view.caller_key(dimension, thread, caller));
+                let key = caller.map_or(Key::Nothing, |caller| view.caller_key(dimension, place, caller));
                 let innermost = attribution.path(stack).next();
                 if innermost.is_some_and(|innermost| is_meant(&innermost)) {
                     rows.add_own(key, stack, &sum);
@@ -179,35 +232,44 @@ impl Profile {
     }
 
     fn finish_report(&self, dimension: Dimension, rows: Rows<'_>) -> Report {
-        let mut rows: Vec<ReportRow> = rows.rows.into_values().collect();
+        self.sorted_report(dimension, rows.rows.into_values().collect())
+    }
+
+    fn sorted_report(&self, dimension: Dimension, mut rows: Vec<ReportRow>) -> Report {
         rows.sort_by(|a, b| {
             b.attributed().cmp(&a.attributed()).then(b.total.cmp(&a.total)).then_with(|| a.name.cmp(&b.name))
         });
         Report { dimension, rows, wall: self.wall_time(), cpu: self.cpu_time() }
     }
 
-    /// The samples of each thread, summed up by stack.
-    fn sums_by_stack(&self) -> impl Iterator<Item = (usize, Vec<(StackIndex, Sum)>)> {
-        let mut sums: Vec<Sum> = Vec::new();
-        let mut touched: Vec<StackIndex> = Vec::new();
-        self.threads.iter().enumerate().map(move |(thread, of_thread)| {
-            sums.resize(self.stacks.len(), Sum::default());
-            touched.clear();
+    /// All samples, summed up by stack; apart for each thread or set of labels, if that is what `dimension` needs.
+    fn sums_by_stack(&self, dimension: Dimension) -> Vec<(Place, Vec<(StackIndex, Sum)>)> {
+        let mut sums: IndexMap<(Place, StackIndex), Sum, FxBuildHasher> = IndexMap::default();
+        for (thread, of_thread) in self.threads.iter().enumerate() {
             for sample in &of_thread.samples {
-                let sum = &mut sums[sample.stack.index()];
-                if sum.squares == 0.0 {
-                    touched.push(sample.stack);
-                }
+                let place = match dimension {
+                    Dimension::Thread => Place { thread, ..Place::default() },
+                    Dimension::Label => Place { labels: sample.labels.0, ..Place::default() },
+                    _ => Place::default(),
+                };
+                let sum = sums.entry((place, sample.stack)).or_default();
                 sum.wall += sample.wall;
                 sum.cpu += sample.cpu;
                 // Samples that were summed up are as many independent ones.
                 #[allow(clippy::cast_precision_loss, reason = "a number of samples")]
-                let square = sample.wall.as_secs_f64().powi(2) / sample.count.max(1) as f64;
-                sum.squares += square.max(f64::MIN_POSITIVE);
+                let samples = sample.count.max(1) as f64;
+                sum.squares += sample.wall.as_secs_f64().powi(2) / samples;
             }
-            touched.sort_unstable();
-            (thread, touched.iter().map(|stack| (*stack, std::mem::take(&mut sums[stack.index()]))).collect())
-        })
+        }
+        sums.sort_unstable_keys();
+        let mut places: Vec<(Place, Vec<(StackIndex, Sum)>)> = Vec::new();
+        for ((place, stack), sum) in sums {
+            match places.last_mut() {
+                Some((last, sums)) if *last == place => sums.push((stack, sum)),
+                _ => places.push((place, vec![(stack, sum)])),
+            }
+        }
+        places
     }
 }
 
@@ -229,7 +291,7 @@ fn functions_by_name(profile: &Profile) -> Vec<u32> {
 
 impl<'p> View<'p> {
     /// Whose own or boundary time a sample with this stack is.
-    fn key(self, dimension: Dimension, thread: usize, stack: StackIndex) -> Key<'p> {
+    fn key(self, dimension: Dimension, place: Place, stack: StackIndex) -> Key<'p> {
         let crossing = || self.attribution.crossing(stack).map(|crossing| self.attribution.get(crossing));
         match dimension {
             Dimension::Interface => crossing().map_or(Key::Nothing, interface_key),
@@ -240,7 +302,8 @@ impl<'p> View<'p> {
                 .and_then(|guest| self.component(guest))
                 .map_or(Key::Nothing, Key::Named),
             Dimension::Library | Dimension::Function | Dimension::Layer => self.frame_key(dimension, stack),
-            Dimension::Thread => Key::Thread(thread),
+            Dimension::Thread => Key::Thread(place.thread),
+            Dimension::Label => Key::Labels(place.labels),
         }
     }
 
@@ -262,7 +325,7 @@ impl<'p> View<'p> {
     }
 
     /// The row of a caller whose stack ends with `stack`.
-    fn caller_key(self, dimension: Dimension, thread: usize, stack: StackIndex) -> Key<'p> {
+    fn caller_key(self, dimension: Dimension, place: Place, stack: StackIndex) -> Key<'p> {
         match dimension {
             // Trampolines and shims in between do not ask for anything.
             Dimension::Function | Dimension::Library => {
@@ -274,12 +337,12 @@ impl<'p> View<'p> {
                 };
                 callers.find(asks).map_or(Key::Nothing, |stack| self.frame_key(dimension, stack))
             }
-            _ => self.key(dimension, thread, stack),
+            _ => self.key(dimension, place, stack),
         }
     }
 
     /// All rows that a sample with this stack is inside of; some of them more than once.
-    fn inclusive(self, dimension: Dimension, thread: usize, stack: StackIndex, mut each: impl FnMut(Key<'p>)) {
+    fn inclusive(self, dimension: Dimension, place: Place, stack: StackIndex, mut each: impl FnMut(Key<'p>)) {
         match dimension {
             Dimension::Interface | Dimension::InterfaceFunction => {
                 let mut is_inside = false;
@@ -293,9 +356,10 @@ impl<'p> View<'p> {
                     each(Key::Nothing);
                 }
             }
-            Dimension::Thread => each(Key::Thread(thread)),
+            Dimension::Thread => each(Key::Thread(place.thread)),
+            Dimension::Label => each(Key::Labels(place.labels)),
             Dimension::Component | Dimension::Library | Dimension::Function | Dimension::Layer => {
-                each(self.key(dimension, thread, stack));
+                each(self.key(dimension, place, stack));
                 let mut at = Some(stack);
                 while let Some(stack) = at {
                     match self.frame_key(dimension, stack) {
@@ -318,6 +382,11 @@ impl<'p> View<'p> {
                 (function.name.clone(), Some(self.profile.libraries[function.library.index()].name.clone()))
             }
             Key::Thread(thread) => (self.profile.threads[thread].name.clone(), None),
+            Key::Labels(0) => (NO_LABEL.to_owned(), None),
+            Key::Labels(set) => {
+                let labels = self.profile.labels[set as usize].iter().map(|(key, value)| format!("{key}={value}"));
+                (labels.collect::<Vec<_>>().join(" "), None)
+            }
             Key::Nothing if dimension == Dimension::Component => (NO_COMPONENT.to_owned(), None),
             Key::Nothing => (NO_INTERFACE.to_owned(), None),
         }

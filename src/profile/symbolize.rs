@@ -8,8 +8,8 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::host_symbols::{HostPlace, HostSymbols};
 use super::tables::{
-    Frame, FrameIndex, FunctionIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample, SamplerKind,
-    Stack, StackIndex, Thread,
+    Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
+    SamplerKind, Stack, StackIndex, Thread,
 };
 use crate::address::{CodePoint, InstructionRanges, TextOffset, WasmOffset};
 use crate::component::CompiledCode;
@@ -43,9 +43,9 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> Profile {
     for (index, thread) in log.threads.values().enumerate() {
         let name = thread.name.clone().unwrap_or_else(|| format!("thread {}", index + 1));
         let mut samples = Vec::with_capacity(thread.timeline.entries().len());
-        for Entry { time, stack, count, wall, cpu } in thread.timeline.entries().iter().copied() {
+        for Entry { time, stack, labels, count, wall, cpu } in thread.timeline.entries().iter().copied() {
             match stacks[stack.0 as usize] {
-                Some(stack) => samples.push(Sample { time, stack, count, wall, cpu }),
+                Some(stack) => samples.push(Sample { time, stack, labels: LabelsIndex(labels.0), count, wall, cpu }),
                 // None of its functions is in the map, so nothing of it may be shown.
                 None => counts.lose_kept(LossReason::NoVisibleFrame, count),
             }
@@ -61,6 +61,7 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> Profile {
         handler_cost: log.handler_cost,
         counts,
         threads,
+        labels: log.labels.sets().cloned().collect(),
         libraries: tables.libraries.into_values().collect(),
         functions: tables.functions.into_values().collect(),
         frames: tables.frames.into_iter().collect(),

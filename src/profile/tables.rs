@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use crate::address::{CodePoint, WasmOffset};
-use crate::samples::{HandlerCost, SampleCounts};
+use crate::samples::{HandlerCost, LabelSet, SampleCounts};
 use crate::symbols::{Direction, FunctionKind, Layer};
 
 macro_rules! index {
@@ -38,6 +38,11 @@ index! {
 index! {
     /// A stack of a [`Profile`]; valid for the profile it came from.
     StackIndex
+}
+
+index! {
+    /// A set of labels of a [`Profile`]; valid for the profile it came from.
+    LabelsIndex
 }
 
 /// An artifact that samples were seen in.
@@ -111,6 +116,8 @@ pub struct Sample {
     pub time: Duration,
     /// What was running.
     pub stack: StackIndex,
+    /// What it was running for.
+    pub labels: LabelsIndex,
     /// How many there are.
     pub count: u64,
     /// Wall-clock time that they stand for.
@@ -171,6 +178,8 @@ pub struct Profile {
     pub(crate) frames: Vec<Frame>,
     pub(crate) stacks: Vec<Stack>,
     pub(crate) threads: Vec<Thread>,
+    /// The first is empty.
+    pub(crate) labels: Vec<LabelSet>,
 }
 
 impl Profile {
@@ -244,6 +253,13 @@ impl Profile {
     #[must_use]
     pub fn threads(&self) -> &[Thread] {
         &self.threads
+    }
+
+    /// A set of labels: keys and values, in order of the keys. Chosen by the host, perhaps from what its clients sent: escape
+    /// them.
+    #[must_use]
+    pub fn labels(&self, labels: LabelsIndex) -> &[(String, String)] {
+        &self.labels[labels.index()]
     }
 
     /// Wall-clock time that all samples stand for.

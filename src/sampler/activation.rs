@@ -6,8 +6,10 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use super::labels::Labels;
 use super::recorder::Shared;
 use super::signal::{Entered, Instrumentation, SignalSampler};
+use crate::samples::LabelsId;
 
 /// A guest is active on this thread while this exists. Made by [`Recorder::enter`](crate::Recorder::enter).
 ///
@@ -20,8 +22,8 @@ pub struct Activation {
 }
 
 impl Activation {
-    pub(super) fn new(sampler: Option<&SignalSampler>) -> Self {
-        Self { _entered: sampler.and_then(SignalSampler::enter) }
+    pub(super) fn new(sampler: Option<&SignalSampler>, labels: LabelsId) -> Self {
+        Self { _entered: sampler.and_then(|sampler| sampler.enter(labels)) }
     }
 }
 
@@ -49,6 +51,13 @@ pin_project! {
 impl<F> Instrumented<F> {
     pub(super) fn new(future: F, shared: Arc<Shared>) -> Self {
         Self { future, instrumentation: Instrumentation::default(), shared }
+    }
+
+    /// Labels what is recorded of the future; see [`Recorder::labels`](crate::Recorder::labels). Labels of another recorder
+    /// are none.
+    pub fn labeled(mut self, labels: &Labels) -> Self {
+        self.instrumentation.labels = labels.of(&self.shared);
+        self
     }
 }
 

@@ -8,6 +8,7 @@ mod activation;
 mod builder;
 mod clock;
 mod epoch;
+mod labels;
 mod lock;
 mod recorder;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -19,4 +20,5 @@ mod signal;
 pub use activation::{Activation, Instrumented};
 pub use builder::{RecorderBuilder, SamplerChoice, SamplingClock};
 pub use epoch::EpochProbe;
+pub use labels::Labels;
 pub use recorder::Recorder;

@@ -13,11 +13,12 @@ use super::builder::RecorderBuilder;
 use super::clock::thread_cpu_time;
 use super::epoch::EpochProbe;
 use super::epoch::ticker::Ticker;
+use super::labels::Labels;
 use super::lock::lock;
 use super::signal::{self, SignalSampler};
 use crate::error::SignalProblem;
 use crate::profile::{Profile, Recording, SamplerKind, Target, symbolize};
-use crate::samples::{RawFrame, RawSample, SampleLog};
+use crate::samples::{LabelsId, RawFrame, RawSample, SampleLog};
 
 /// Records where guests spend their time.
 ///
@@ -129,7 +130,36 @@ impl Recorder {
     /// # }
     /// ```
     pub fn enter(&self) -> Activation {
-        Activation::new(self.shared.signal.as_ref())
+        Activation::new(self.shared.signal.as_ref(), LabelsId::default())
+    }
+
+    /// The same with labels, which all samples of the activation bear: those of [`labels`](Self::labels).
+    ///
+    /// ```
+    /// # use witprof::Recorder;
+    /// # fn call_guest() {}
+    /// # fn example(recorder: &Recorder) {
+    /// let labels = recorder.labels([("route", "/cart"), ("tenant", "t-17")]);
+    /// let active = recorder.enter_labeled(&labels);
+    /// call_guest();
+    /// drop(active);
+    /// # }
+    /// ```
+    pub fn enter_labeled(&self, labels: &Labels) -> Activation {
+        Activation::new(self.shared.signal.as_ref(), labels.of(&self.shared))
+    }
+
+    /// Labels for activations: keys and values of the host's own, such as the route, the tenant or the number of a
+    /// request. They are a dimension of reports ([`Profile::report_by_label`]), labels in pprof, and markers in the
+    /// Firefox Profiler. An activation without labels inside of another has that one's.
+    ///
+    /// Of each combination of keys, values beyond the first 65,536 sets of labels are recorded as `(other)`. Labels take
+    /// a lock to make: keep those that come again.
+    #[must_use]
+    pub fn labels<K: Into<String>, V: Into<String>>(&self, labels: impl IntoIterator<Item = (K, V)>) -> Labels {
+        let labels = labels.into_iter().map(|(key, value)| (key.into(), value.into()));
+        let id = lock(&self.shared.log).labels.intern(labels);
+        Labels::new(&self.shared, id)
     }
 
     /// Makes a guest active whenever `future` is polled, and records as waiting the time in between: in the import that

@@ -8,7 +8,7 @@ use super::SamplingClock;
 use crate::component::CompiledCode;
 use crate::error::SignalProblem;
 use crate::profile::HostPlace;
-use crate::samples::SampleLog;
+use crate::samples::{LabelsId, SampleLog};
 
 pub(super) const IS_SUPPORTED: bool = false;
 
@@ -36,7 +36,7 @@ impl SignalSampler {
         Err(SignalProblem::Platform)
     }
 
-    pub(super) fn enter(&self) -> Option<Entered> {
+    pub(super) fn enter(&self, _: LabelsId) -> Option<Entered> {
         match *self {}
     }
 
@@ -55,7 +55,9 @@ pub(super) enum Entered {}
 
 /// What is known of one task: nothing.
 #[derive(Debug, Default)]
-pub(super) struct Instrumentation;
+pub(super) struct Instrumentation {
+    pub(super) labels: LabelsId,
+}
 
 impl Instrumentation {
     pub(super) fn poll<R>(

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
+use super::labels::{LabelTable, LabelsId};
 use super::stack_table::{RawFrame, StackId, StackTable};
 use super::timeline::{Entry, Timeline};
 
@@ -125,6 +126,7 @@ pub(crate) struct RawSample {
     pub(crate) cpu: Duration,
     /// Whether the outermost frames of its stack are missing.
     pub(crate) truncated: bool,
+    pub(crate) labels: LabelsId,
 }
 
 /// Which thread a sample is of.
@@ -164,6 +166,7 @@ pub(crate) struct ThreadLog {
 pub(crate) struct SampleLog {
     interval: Duration,
     pub(crate) stacks: StackTable,
+    pub(crate) labels: LabelTable,
     /// In order of their first sample.
     pub(crate) threads: IndexMap<Track, ThreadLog>,
     pub(crate) counts: SampleCounts,
@@ -184,6 +187,7 @@ impl SampleLog {
         Self {
             interval,
             stacks: StackTable::default(),
+            labels: LabelTable::default(),
             threads: IndexMap::new(),
             counts: SampleCounts::default(),
             handler_cost: None,
@@ -238,7 +242,7 @@ impl SampleLog {
     }
 
     fn keep_in(&mut self, track: Track, thread: &ThreadIdentity, sample: RawSample, stack: StackId) {
-        let RawSample { time, wall, cpu, truncated } = sample;
+        let RawSample { time, wall, cpu, truncated, labels } = sample;
         self.counts.kept += 1;
         self.counts.truncated += u64::from(truncated);
         let log = self.threads.entry(track).or_insert_with(|| ThreadLog {
@@ -249,6 +253,6 @@ impl SampleLog {
             },
             timeline: Timeline::new(self.interval),
         });
-        log.timeline.push(Entry { time, stack, count: 1, wall, cpu });
+        log.timeline.push(Entry { time, stack, labels, count: 1, wall, cpu });
     }
 }

@@ -5,10 +5,12 @@
 //! of any length needs memory for its distinct stacks and a bounded timeline, not for its samples. What could not be
 //! kept is counted by [`LossReason`]: `taken == kept + lost`, always.
 
+mod labels;
 mod log;
 mod stack_table;
 mod timeline;
 
+pub(crate) use labels::{LabelSet, LabelsId};
 pub use log::{HandlerCost, LossReason, SampleCounts};
 pub(crate) use log::{RawSample, SampleLog, ThreadIdentity};
 pub(crate) use stack_table::{RawFrame, StackId};

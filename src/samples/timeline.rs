@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 use std::time::Duration;
 
+use super::labels::LabelsId;
 use super::stack_table::StackId;
 
 /// One or more samples of the same stack that are close together in time.
@@ -11,6 +12,7 @@ pub(crate) struct Entry {
     /// When the last of them was taken, since the recording began.
     pub(crate) time: Duration,
     pub(crate) stack: StackId,
+    pub(crate) labels: LabelsId,
     /// How many there are.
     pub(crate) count: u64,
     /// Wall-clock time that they stand for.
@@ -49,7 +51,7 @@ impl Timeline {
             sample.time = sample.time.max(last.time);
         }
         if let Some(last) = self.entries.last_mut()
-            && last.stack == sample.stack
+            && (last.stack, last.labels) == (sample.stack, sample.labels)
             && slot_of(last.time, self.slot) == slot_of(sample.time, self.slot)
         {
             merge(last, &sample);
@@ -85,7 +87,7 @@ impl Timeline {
         let entries = std::mem::take(&mut self.entries);
         let mut slot_start = 0;
         let mut slot = None;
-        let mut position: FxHashMap<StackId, usize> = FxHashMap::default();
+        let mut position: FxHashMap<(StackId, LabelsId), usize> = FxHashMap::default();
         for entry in entries {
             let this = slot_of(entry.time, self.slot);
             if slot != Some(this) {
@@ -94,10 +96,10 @@ impl Timeline {
                 self.entries[slot_start..].sort_by_key(|entry| entry.time);
                 slot_start = self.entries.len();
             }
-            match position.get(&entry.stack) {
+            match position.get(&(entry.stack, entry.labels)) {
                 Some(at) => merge(&mut self.entries[*at], &entry),
                 None => {
-                    position.insert(entry.stack, self.entries.len());
+                    position.insert((entry.stack, entry.labels), self.entries.len());
                     self.entries.push(entry);
                 }
             }
@@ -126,6 +128,7 @@ mod tests {
         Entry {
             time: Duration::from_micros(micros),
             stack: StackId(stack),
+            labels: LabelsId(0),
             count: 1,
             wall: Duration::from_micros(7),
             cpu: Duration::from_micros(3),

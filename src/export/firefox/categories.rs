@@ -61,6 +61,10 @@ impl Categories {
         Self { handles, subcategories: HashMap::new() }
     }
 
+    pub(super) fn handle(&self, category: Category) -> fxprof::CategoryHandle {
+        self.handles[&category]
+    }
+
     pub(super) fn get(
         &mut self,
         out: &mut fxprof::Profile,

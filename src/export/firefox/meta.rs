@@ -1,11 +1,13 @@
 //! What the Firefox format has no place for: an object of our own in its `meta`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::rows::rows;
 use super::{INTERFACES_PROCESS, library_id};
-use crate::profile::Profile;
+use crate::profile::{Profile, Sample};
 
 /// The number of this form of the object. A reader refuses others.
 pub(crate) const VERSION: u32 = 1;
@@ -27,6 +29,12 @@ pub(crate) struct Meta {
     pub(crate) interfaces_pid: String,
     /// By `tid`, which counts from 1: fxprof calls the first thread of a process by the name of the process.
     pub(crate) threads: Vec<String>,
+    /// Sets of labels: keys and values. The first is empty.
+    #[serde(default)]
+    pub(crate) labels: Vec<Vec<(String, String)>>,
+    /// By thread: how many rows after each other have which set of labels; those after these have none.
+    #[serde(default)]
+    pub(crate) sample_labels: Vec<Vec<(u64, u32)>>,
     pub(crate) strings: Vec<String>,
     pub(crate) libraries: Vec<MetaLibrary>,
     pub(crate) functions: Vec<MetaFunction>,
@@ -77,7 +85,7 @@ impl Meta {
             )
         });
         let functions = functions.collect();
-        let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Self {
             version: VERSION,
             sampler: profile.sampler().name().to_owned(),
@@ -90,9 +98,33 @@ impl Meta {
             handler: profile.handler_cost().map(|cost| (cost.median_ticks, cost.p99_ticks, cost.ticks_per_second)),
             interfaces_pid: INTERFACES_PROCESS.to_string(),
             threads: profile.threads().iter().map(|thread| thread.name.clone()).collect(),
+            labels: profile.labels.iter().map(|set| set.to_vec()).collect(),
+            sample_labels: profile.threads().iter().map(|thread| runs(&thread.samples, profile.interval())).collect(),
             strings: strings.into_iter().collect(),
             libraries: libraries.collect(),
             functions,
         }
     }
+}
+
+/// Runs of rows with the same labels; empty if none has any.
+fn runs(samples: &[Sample], interval: Duration) -> Vec<(u64, u32)> {
+    if samples.iter().all(|sample| sample.labels.0 == 0) {
+        return Vec::new();
+    }
+    let mut runs: Vec<(u64, u32)> = Vec::new();
+    let mut last = Duration::ZERO;
+    for sample in samples {
+        for row in rows(sample, interval, last) {
+            last = row.time;
+            match runs.last_mut() {
+                Some((count, labels)) if *labels == sample.labels.0 => *count += 1,
+                _ => runs.push((1, sample.labels.0)),
+            }
+        }
+    }
+    if let [.., (_, 0)] = runs.as_slice() {
+        runs.pop();
+    }
+    runs
 }

@@ -15,6 +15,7 @@
 //! front-end's flame graph is the breakdown by interface.
 
 mod categories;
+mod markers;
 mod meta;
 mod patch;
 mod rows;
@@ -79,10 +80,15 @@ impl<'p> Document<'p> {
 
     fn build(mut self) -> fxprof::Profile {
         let process = self.process(&self.process_name(""), 0);
+        let mut markers_left = markers::budget();
         for (index, thread) in self.profile.threads().iter().enumerate() {
             let handle = self.thread(process, index, Some(&self.thread_name(thread)));
             let mut stacks = vec![None; self.profile.stacks().len()];
             self.samples(handle, thread, |document, stack| document.stack(handle, stack, &mut stacks));
+            let category = self.categories.handle(Category::Layer(Layer::Guest));
+            for stretch in markers::stretches(self.profile, thread, &mut markers_left) {
+                stretch.add(&mut self.out, handle, category);
+            }
         }
         // A file without threads does not open.
         if self.profile.threads().is_empty() {

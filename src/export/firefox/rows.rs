@@ -43,9 +43,10 @@ pub(crate) fn joined(rows: Vec<Sample>, interval: Duration) -> Vec<Sample> {
     // The last piece of a long sample follows others of the greatest weight, and stands for the end of its time; its
     // first row is right where that begins.
     let mut is_piece = false;
+    let is_same = |a: &Sample, b: &Sample| (a.stack, a.labels) == (b.stack, b.labels);
     for row in rows {
         match samples.last_mut() {
-            Some(last) if is_piece && last.time == row.time && last.stack == row.stack => {
+            Some(last) if is_piece && last.time == row.time && is_same(last, &row) => {
                 last.wall += row.wall;
                 last.cpu += row.cpu;
             }
@@ -56,7 +57,7 @@ pub(crate) fn joined(rows: Vec<Sample>, interval: Duration) -> Vec<Sample> {
             continue;
         }
         if let [.., first, rest] = samples.as_mut_slice()
-            && first.stack == rest.stack
+            && is_same(first, rest)
             && first.wall == interval
             && rest.time.saturating_sub(rest.wall) == first.time
         {
@@ -72,14 +73,14 @@ pub(crate) fn joined(rows: Vec<Sample>, interval: Duration) -> Vec<Sample> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::StackIndex;
+    use crate::profile::{LabelsIndex, StackIndex};
 
     fn ms(time: u64) -> Duration {
         Duration::from_millis(time)
     }
 
     fn sample(time: u64, wall: u64, cpu: u64) -> Sample {
-        Sample { time: ms(time), stack: StackIndex(0), count: 1, wall: ms(wall), cpu: ms(cpu) }
+        Sample { time: ms(time), stack: StackIndex(0), labels: LabelsIndex(0), count: 1, wall: ms(wall), cpu: ms(cpu) }
     }
 
     #[test]

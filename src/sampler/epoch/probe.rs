@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use wasmtime::{AsContext, FrameInfo, WasmBacktrace};
 
+use super::super::labels::Labels;
 use super::super::recorder::Shared;
 use crate::address::WasmOffset;
-use crate::samples::{RawFrame, RawSample};
+use crate::samples::{LabelsId, RawFrame, RawSample};
 
 /// The recorder's end inside one store: call [`sample`](Self::sample) from the store's epoch callback.
 ///
@@ -19,12 +20,21 @@ pub struct EpochProbe {
     shared: Arc<Shared>,
     /// When this store was sampled last, since the recording began.
     last: Duration,
+    labels: LabelsId,
 }
 
 impl EpochProbe {
     pub(in super::super) fn new(shared: Arc<Shared>) -> Self {
         let last = shared.begin_clocks();
-        Self { shared, last }
+        Self { shared, last, labels: LabelsId::default() }
+    }
+
+    /// Labels all samples of the store; see [`Recorder::labels`](crate::Recorder::labels). Labels of another recorder are
+    /// none.
+    #[must_use]
+    pub fn labeled(mut self, labels: &Labels) -> Self {
+        self.labels = labels.of(&self.shared);
+        self
     }
 
     /// Takes a sample of the store that is running on this thread, and charges it with the time since the sample
@@ -65,6 +75,7 @@ impl EpochProbe {
         let hidden = truncated || outermost_first.peek().is_some_and(Option::is_none);
         let visible: Vec<RawFrame> = outermost_first.flatten().collect();
         let unknown = (hidden && !visible.is_empty()).then_some(RawFrame::UnknownCallers);
-        self.shared.record(RawSample { time, wall, cpu, truncated }, unknown.into_iter().chain(visible));
+        self.shared
+            .record(RawSample { time, wall, cpu, truncated, labels: self.labels }, unknown.into_iter().chain(visible));
     }
 }

@@ -13,7 +13,7 @@ use super::thread::{HANDLER_LOSSES, ThreadState};
 use super::walk::{FrameWord, Place};
 use crate::address::TextOffset;
 use crate::sampler::lock::lock;
-use crate::samples::{RawFrame, RawSample, SampleLog};
+use crate::samples::{LabelsId, RawFrame, RawSample, SampleLog};
 
 /// Time between two rounds. A ring holds the samples of several at any useful rate.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -79,7 +79,7 @@ fn close(thread: &ThreadState, log: &mut SampleLog) {
 pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) {
     let mut reader = lock(&thread.reader);
     thread.ring.drain(|header, new| {
-        let SampleHeader { time, wall, cpu, shared, new: _, cut } = header;
+        let SampleHeader { time, wall, cpu, labels, shared, new: _, cut } = header;
         reader.path.truncate(shared);
         for frame in new {
             let caller = reader.path.last().copied();
@@ -90,6 +90,7 @@ pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) {
             wall: Duration::from_nanos(wall),
             cpu: Duration::from_nanos(cpu),
             truncated: cut,
+            labels: LabelsId(labels),
         };
         // A stack has at least one frame.
         if let Some(stack) = reader.path.last() {

@@ -106,6 +106,7 @@ fn sample(
         time: core.since_start(time),
         wall,
         cpu: share.cpu,
+        labels: state.labels.load(Ordering::Relaxed),
         shared: shared.len(),
         new: new.len(),
         cut: extent == Extent::Cut,

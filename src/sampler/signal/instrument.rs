@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use super::collector::collect_thread;
@@ -16,13 +17,14 @@ use super::thread::ThreadState;
 use super::walk::{FrameWord, Place, Registers};
 use super::{SignalSampler, clocks};
 use crate::sampler::lock::lock;
-use crate::samples::SampleLog;
+use crate::samples::{LabelsId, SampleLog};
 
 /// One task, as the recorder sees it.
 #[derive(Debug, Default)]
 pub(in super::super) struct Instrumentation {
     /// Made when the task is polled for the first time.
     task: Option<(u64, SharedTask)>,
+    pub(in super::super) labels: LabelsId,
 }
 
 impl Instrumentation {
@@ -37,7 +39,7 @@ impl Instrumentation {
         let core = &sampler.core;
         // Before the task becomes active: no time may count twice.
         let now = clocks::monotonic();
-        let Some(entered) = sampler.enter() else {
+        let Some(entered) = sampler.enter(self.labels) else {
             // Not sampled here, so what it does from now on is unknown.
             if let Some((_, task)) = &self.task {
                 lock(task).suspended = None;
@@ -50,6 +52,7 @@ impl Instrumentation {
             return poll(context);
         }
         let (_, task) = self.task.get_or_insert_with(|| core.tasks.add());
+        lock(task).labels = LabelsId(state.labels.load(Ordering::Relaxed));
         end_wait(now, task, state, log);
         let stack = std::mem::take(&mut lock(task).stack);
         let hook = Hook { waker: context.waker(), state, stack: RefCell::new(stack), walked: Cell::new(false) };
@@ -75,7 +78,7 @@ impl Instrumentation {
         sampler.core.tasks.remove(number);
         let now = clocks::monotonic();
         let is_suspended = lock(&task).suspended.is_some();
-        if is_suspended && let Some(entered) = sampler.enter() {
+        if is_suspended && let Some(entered) = sampler.enter(self.labels) {
             end_wait(now, &task, &entered.state, log);
         }
     }

@@ -61,7 +61,7 @@ use crate::component::CompiledCode;
 use crate::error::SignalProblem;
 use crate::profile::HostPlace;
 use crate::sampler::lock::lock;
-use crate::samples::{HandlerCost, LossReason, SampleLog};
+use crate::samples::{HandlerCost, LabelsId, LossReason, SampleLog};
 
 /// There is a signal sampler on this platform.
 pub(super) const IS_SUPPORTED: bool = true;
@@ -113,7 +113,7 @@ impl SignalSampler {
     }
 
     /// A guest is active on this thread until the result is dropped.
-    pub(super) fn enter(&self) -> Option<Entered> {
+    pub(super) fn enter(&self, labels: LabelsId) -> Option<Entered> {
         if self.core.is_stopped() || !self.core.is_here() {
             return None;
         }
@@ -121,8 +121,8 @@ impl SignalSampler {
             self.without_timer.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        match thread::activate(&self.core) {
-            Ok(state) => Some(Entered { state, _on_this_thread: PhantomData }),
+        match thread::activate(&self.core, labels) {
+            Ok((state, before)) => Some(Entered { state, before, _on_this_thread: PhantomData }),
             Err(_) => {
                 // Trying again would cost every activation a try.
                 self.core.has_no_timers.store(true, Ordering::Relaxed);
@@ -196,12 +196,14 @@ impl std::fmt::Debug for Entered {
 /// A guest is active on this thread while this exists.
 pub(super) struct Entered {
     state: Arc<ThreadState>,
+    /// The labels around it.
+    before: LabelsId,
     /// Must be dropped by the thread that made it.
     _on_this_thread: PhantomData<*const ()>,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.state.leave();
+        self.state.leave(self.before);
     }
 }

@@ -9,7 +9,7 @@ use super::walk::{FrameWord, MAX_WORDS};
 const WORDS: usize = 1 << 15;
 
 /// Words in front of the frames of a sample.
-const HEADER_WORDS: usize = 4;
+const HEADER_WORDS: usize = 5;
 
 /// A sample on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(super) struct SampleHeader {
     pub(super) wall: u64,
     /// Nanoseconds of CPU time, at most `wall`.
     pub(super) cpu: u64,
+    /// The labels of the activation.
+    pub(super) labels: u32,
     /// How many of its outermost frames are those of the sample before.
     pub(super) shared: usize,
     /// How many frames follow.
@@ -53,7 +55,7 @@ impl Ring {
             return false;
         }
         let lengths = (sample.shared as u64) << 32 | (sample.new as u64) << 1 | u64::from(sample.cut);
-        let header = [sample.time, sample.wall, sample.cpu, lengths];
+        let header = [sample.time, sample.wall, sample.cpu, lengths, sample.labels.into()];
         let words = header.into_iter().chain(new_frames.iter().map(|frame| frame.bits()));
         for (index, word) in words.enumerate() {
             self.words[head.wrapping_add(index) % WORDS].store(word, Ordering::Relaxed);
@@ -72,8 +74,8 @@ impl Ring {
             let (shared, new) = (lengths >> 32, lengths >> 1 & 0x7fff_ffff);
             // Both were made from a `usize` by `push`.
             let (shared, new) = (usize::try_from(shared).unwrap_or(0), usize::try_from(new).unwrap_or(0));
-            let header =
-                SampleHeader { time: word(0), wall: word(1), cpu: word(2), shared, new, cut: lengths & 1 != 0 };
+            let (cut, labels) = (lengths & 1 != 0, u32::try_from(word(4)).unwrap_or(0));
+            let header = SampleHeader { time: word(0), wall: word(1), cpu: word(2), labels, shared, new, cut };
             each(header, &mut (0..new).map(|index| FrameWord::from_bits(word(HEADER_WORDS + index))));
             tail = tail.wrapping_add(HEADER_WORDS + new);
             self.tail.store(tail, Ordering::Release);
@@ -86,7 +88,15 @@ mod tests {
     use super::*;
 
     fn header(time: u64, shared: usize, new: usize) -> SampleHeader {
-        SampleHeader { time, wall: u64::MAX, cpu: 1 << 40, shared, new, cut: time.is_multiple_of(2) }
+        SampleHeader {
+            time,
+            wall: u64::MAX,
+            cpu: 1 << 40,
+            labels: u32::MAX - 7,
+            shared,
+            new,
+            cut: time.is_multiple_of(2),
+        }
     }
 
     #[test]

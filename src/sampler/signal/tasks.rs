@@ -10,7 +10,7 @@ use super::collector::raw_frame;
 use super::core::Core;
 use super::walk::FrameWord;
 use crate::sampler::lock::lock;
-use crate::samples::{RawSample, SampleLog, ThreadIdentity};
+use crate::samples::{LabelsId, RawSample, SampleLog, ThreadIdentity};
 
 /// What is known of one task.
 #[derive(Debug, Default)]
@@ -20,6 +20,7 @@ pub(super) struct Task {
     pub(super) suspended: Option<(u64, ThreadIdentity)>,
     /// The stack that the task was suspended with, outermost frame first.
     pub(super) stack: Vec<FrameWord>,
+    pub(super) labels: LabelsId,
 }
 
 /// A task that its owner and the recorder share.
@@ -85,6 +86,7 @@ impl Task {
             wall: Duration::from_nanos(wait.due),
             cpu: Duration::ZERO,
             truncated: self.stack.first() == Some(&FrameWord::UNKNOWN_CALLERS),
+            labels: self.labels,
         };
         let begin = Duration::from_nanos(core.since_start(wait.begin));
         let frames = self.stack.iter().copied().chain([FrameWord::SUSPENDED]);

@@ -15,7 +15,7 @@ use super::ring::Ring;
 use super::signal_cell::SignalCell;
 use super::timer::Timer;
 use super::walk::{FrameWord, Registers, Walker};
-use crate::samples::{LossReason, StackId, ThreadIdentity};
+use crate::samples::{LabelsId, LossReason, StackId, ThreadIdentity};
 
 /// Signals on an idle thread before its timer is stopped. Guests that come and go quickly should not start it anew each
 /// time, and a thread that is idle for longer should not be woken.
@@ -58,6 +58,8 @@ pub(super) struct ThreadState {
     /// How many activations there are on the thread, inside of each other.
     depth: AtomicU32,
     idle_signals: AtomicU32,
+    /// The labels of the innermost activation that has any.
+    pub(super) labels: AtomicU32,
     /// The thread has ended: what is in the ring is all there will be.
     pub(super) has_ended: AtomicBool,
     /// Whether the handler is at work, for who waits for it to finish.
@@ -117,6 +119,7 @@ impl ThreadState {
                 is_armed: AtomicBool::new(false),
                 depth: AtomicU32::new(0),
                 idle_signals: AtomicU32::new(0),
+                labels: AtomicU32::new(0),
                 has_ended: AtomicBool::new(false),
                 in_handler: AtomicBool::new(false),
                 shared: SignalCell::new(shared),
@@ -153,8 +156,9 @@ impl ThreadState {
         }
     }
 
-    /// A guest becomes active on the current thread, whose state this is.
-    fn enter(&self) {
+    /// A guest becomes active on the current thread, whose state this is. Returns the labels until now, which
+    /// [`leave`](Self::leave) wants back.
+    fn enter(&self, labels: LabelsId) -> LabelsId {
         if self.depth.load(Ordering::Relaxed) == 0 {
             let enter = |shared: &mut HandlerState| {
                 shared.room = 0..0;
@@ -163,12 +167,17 @@ impl ThreadState {
             // SAFETY: on the thread of the state, outside of handlers.
             unsafe { self.shared.use_in_thread(enter) };
         }
+        let before = self.labels.load(Ordering::Relaxed);
+        if labels != LabelsId::default() {
+            self.labels.store(labels.0, Ordering::Relaxed);
+        }
         self.depth.fetch_add(1, Ordering::Relaxed);
         // From here on the handler leaves the timer alone.
         compiler_fence(Ordering::SeqCst);
         if !self.is_armed.load(Ordering::Relaxed) {
             self.arm();
         }
+        LabelsId(before)
     }
 
     #[cold]
@@ -183,7 +192,7 @@ impl ThreadState {
     }
 
     /// The guest is no longer active.
-    pub(super) fn leave(&self) {
+    pub(super) fn leave(&self, labels: LabelsId) {
         // On another thread only if a stack was moved there, as no executor does: the time since is not counted.
         if self.depth.load(Ordering::Relaxed) == 1 && self.is_current() {
             // SAFETY: on the thread of the state, outside of handlers.
@@ -191,6 +200,7 @@ impl ThreadState {
                 self.shared.use_in_thread(|shared| shared.accounts.leave(clocks::monotonic(), clocks::thread_cpu));
             }
         }
+        self.labels.store(labels.0, Ordering::Relaxed);
         self.depth.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -285,8 +295,9 @@ pub(super) unsafe fn find_state<'h>(address: usize) -> Option<&'h ThreadState> {
     None
 }
 
-/// Makes a guest active on the current thread: finds the thread's state, or makes it.
-pub(super) fn activate(core: &Arc<Core>) -> io::Result<Arc<ThreadState>> {
+/// Makes a guest active on the current thread: finds the thread's state, or makes it. Returns the labels of the activation
+/// around it, too.
+pub(super) fn activate(core: &Arc<Core>, labels: LabelsId) -> io::Result<(Arc<ThreadState>, LabelsId)> {
     let mut finished = Vec::new();
     let state = STATES.try_with(|states| {
         let mut states = states.borrow_mut();
@@ -309,8 +320,8 @@ pub(super) fn activate(core: &Arc<Core>) -> io::Result<Arc<ThreadState>> {
     drop(finished);
     // The thread is ending.
     let state = state.unwrap_or_else(|_| Err(io::Error::other("the thread is ending")))?;
-    state.enter();
-    Ok(state)
+    let before = state.enter(labels);
+    Ok((state, before))
 }
 
 /// Further down than this, a thread's own stack is not believed to go.

@@ -94,6 +94,7 @@ impl LastWalk {
             return None;
         }
         let (words, reads) = (step.words, step.reads);
+        let here = memory.place();
         let mut is_same = |(address, value): &(u64, u64)| {
             if address & MOVE != 0 {
                 memory.move_to(address - MOVE);
@@ -104,6 +105,8 @@ impl LastWalk {
         let Some(different) = self.reads[..reads].iter().rev().position(|read| !is_same(read)) else {
             return Some(words);
         };
+        // The walk goes on from where it was, which may be another stack than that of the word.
+        memory.go_back_to(here);
         // Nothing that depends on this word can be met.
         let unchanged = reads - different - 1;
         while self.next().is_some_and(|step| step.reads > unchanged) {

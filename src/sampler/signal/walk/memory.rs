@@ -40,6 +40,16 @@ impl StackMemory {
         self.other = page..page;
     }
 
+    /// What may be read now, for [`go_back_to`](Self::go_back_to).
+    pub(crate) fn place(&self) -> Range<u64> {
+        self.other.clone()
+    }
+
+    /// Goes back to a stack that was left during this walk.
+    pub(crate) fn go_back_to(&mut self, place: Range<u64>) {
+        self.other = place;
+    }
+
     /// Whether `address` is on the stack the thread was started with.
     pub(crate) fn is_on_thread_stack(&self, address: u64) -> bool {
         self.thread.contains(&address)
