@@ -14,8 +14,8 @@ use wasmtime::component::{Component, Linker, Val};
 use wasmtime::{Engine, Store, StoreContextMut};
 use witprof::export::write_firefox;
 use witprof::{
-    Error, FunctionKind, Layer, Profile, Recorder, RecorderBuilder, SamplerChoice, SamplerKind, SamplingClock,
-    SignalProblem, SymbolMap,
+    Dimension, Error, FunctionKind, Layer, Profile, Recorder, RecorderBuilder, SamplerChoice, SamplerKind,
+    SamplingClock, SignalProblem, SymbolMap,
 };
 
 const INTERVAL: Duration = Duration::from_micros(250);
@@ -414,6 +414,53 @@ fn labels_tell_requests_apart() {
         profile.report_by_label("route").rows.into_iter().map(|row| (row.name, row.own)).collect::<Vec<_>>()
     };
     assert_eq!(names(&read), names(&profile));
+}
+
+#[test]
+fn a_running_recorder_can_be_looked_at() {
+    let component = component("boundary");
+    let recorder = builder(&component, INTERVAL).start().expect("a recorder");
+    let mut guest = Guest::new(&component, Host::default());
+    let active = recorder.enter();
+    guest.call("cpu", &[20_000_000]);
+    let first = check(recorder.snapshot());
+    let begin = recorder.elapsed();
+    guest.call("crossings", &[2_000_000]);
+    let period = check(recorder.snapshot_of(begin..recorder.elapsed()));
+    let second = check(recorder.snapshot());
+    drop(active);
+    let all = check(recorder.finish());
+    let kept = |profile: &Profile| profile.counts().kept;
+    assert!(0 < kept(&first) && kept(&first) < kept(&second) && kept(&second) <= kept(&all));
+    assert!(computing(&first) > 0.5, "{}", computing(&first));
+    // Making a profile of the first part took time as well.
+    assert!(kept(&period) > 0 && kept(&period) <= kept(&second) - kept(&first) + 1, "{:?}", period.counts());
+    assert!(computing(&period) < 0.2, "{:#?}", period.report(Dimension::Function).rows);
+    assert!(period.wall_time() < second.wall_time());
+    // And after the end it is what it was at the end.
+    assert_eq!(kept(&recorder.snapshot()), kept(&all));
+}
+
+#[test]
+fn a_recording_without_end_keeps_the_last_part() {
+    let component = component("boundary");
+    let kept_time = Duration::from_millis(160);
+    let recorder = builder(&component, INTERVAL).keep_last(kept_time).start().expect("a recorder");
+    let mut guest = Guest::new(&component, Host::default());
+    let start = Instant::now();
+    let active = recorder.enter();
+    while start.elapsed() < Duration::from_millis(600) {
+        guest.call("cpu", &[1_000_000]);
+        // Whatever is seen of it is whole.
+        let snapshot = check(recorder.snapshot());
+        assert!(snapshot.counts().truncated == 0 && snapshot.wall_time() <= 2 * kept_time, "{:?}", snapshot.counts());
+    }
+    drop(active);
+    let profile = check(recorder.finish());
+    let dropped = profile.counts().lost[&witprof::LossReason::WindowDropped];
+    assert!(dropped > profile.counts().kept / 2, "{:?}", profile.counts());
+    let begin = profile.threads()[0].samples[0].time;
+    assert!(begin > Duration::from_millis(200) && computing(&profile) > 0.5, "{begin:?}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub use attribution::{Crossing, Part};
 pub use comparison::{Change, Comparison};
 pub(crate) use host_symbols::HostPlace;
 pub use report::{Dimension, NO_INTERFACE, Report, ReportRow};
-pub(crate) use symbolize::{Recording, Target, symbolize};
+pub(crate) use symbolize::{EVERYTHING, Recording, Target, symbolize};
 pub use tables::{
     Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
     SamplerKind, Stack, StackIndex, Thread,

@@ -1,5 +1,6 @@
 //! Joins samples to names: the only place where a raw frame becomes a function.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +14,7 @@ use super::tables::{
 };
 use crate::address::{CodePoint, InstructionRanges, TextOffset, WasmOffset};
 use crate::component::CompiledCode;
-use crate::samples::{Entry, LossReason, RawFrame, SampleLog};
+use crate::samples::{Entry, LossReason, RawFrame, SampleCounts, SampleLog, Track, Window};
 use crate::symbols::{FunctionId, FunctionKind, Layer, LibraryId, SymbolMap};
 
 /// A component or module that may be seen, with its names.
@@ -30,27 +31,49 @@ pub(crate) struct Recording<'r> {
     pub(crate) interval: Duration,
     pub(crate) started_at: SystemTime,
     pub(crate) elapsed: Duration,
+    /// Samples of this time are wanted, since the recording began.
+    pub(crate) period: Range<Duration>,
     /// Where in the process an address is.
     pub(crate) host_place: &'r dyn Fn(u64) -> Option<HostPlace>,
 }
 
+/// The period of a whole recording.
+pub(crate) const EVERYTHING: Range<Duration> = Duration::ZERO..Duration::MAX;
+
 /// Makes a profile of what a log holds.
 pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> Profile {
     let mut tables = Tables::new(recording);
-    let stacks = tables.stacks(log);
     let mut counts = log.counts.clone();
-    let mut threads = Vec::with_capacity(log.threads.len());
-    for (index, thread) in log.threads.values().enumerate() {
-        let name = thread.name.clone().unwrap_or_else(|| format!("thread {}", index + 1));
-        let mut samples = Vec::with_capacity(thread.timeline.entries().len());
-        for Entry { time, stack, labels, count, wall, cpu } in thread.timeline.entries().iter().copied() {
-            match stacks[stack.0 as usize] {
-                Some(stack) => samples.push(Sample { time, stack, labels: LabelsIndex(labels.0), count, wall, cpu }),
-                // None of its functions is in the map, so nothing of it may be shown.
-                None => counts.lose_kept(LossReason::NoVisibleFrame, count),
+    let mut threads: IndexMap<Track, Thread> = IndexMap::new();
+    for window in log.windows() {
+        let stacks = tables.stacks(window);
+        for (track, thread) in &window.threads {
+            let number = threads.len() + 1;
+            let out = threads.entry(*track).or_insert_with(|| {
+                let name = thread.name.clone().unwrap_or_else(|| format!("thread {number}"));
+                Thread { name, samples: Vec::with_capacity(thread.timeline.entries().len()) }
+            });
+            for Entry { time, stack, labels, count, wall, cpu } in thread.timeline.entries().iter().copied() {
+                if !recording.period.contains(&time) {
+                    continue;
+                }
+                // Windows may overlap a little: threads are collected one after the other.
+                let time = out.samples.last().map_or(time, |last| time.max(last.time));
+                match stacks[stack.0 as usize] {
+                    Some(stack) => {
+                        out.samples.push(Sample { time, stack, labels: LabelsIndex(labels.0), count, wall, cpu });
+                    }
+                    // None of its functions is in the map, so nothing of it may be shown.
+                    None => counts.lose_kept(LossReason::NoVisibleFrame, count),
+                }
             }
         }
-        threads.push(Thread { name, samples });
+    }
+    let threads: Vec<Thread> = threads.into_values().collect();
+    if recording.period != EVERYTHING {
+        // What was lost when is not known.
+        let kept = threads.iter().flat_map(|thread| &thread.samples).map(|sample| sample.count).sum();
+        counts = SampleCounts { taken: kept, kept, ..SampleCounts::default() };
     }
     Profile {
         name: recording.targets.first().map_or_else(String::new, |target| target.map.component().to_owned()),
@@ -146,7 +169,7 @@ impl<'r> Tables<'r> {
     ///
     /// A stack may be the whole of one sample and the callers in another. The two differ in how the address of the
     /// last frame is read, so they are two stacks of the profile; only those that are needed are made.
-    fn stacks(&mut self, log: &SampleLog) -> Vec<Option<StackIndex>> {
+    fn stacks(&mut self, log: &Window) -> Vec<Option<StackIndex>> {
         let raw: Vec<&RawFrame> = log.stacks.frames().collect();
         let count = log.stacks.stacks().len();
         let entries = log.threads.values().flat_map(|thread| thread.timeline.entries());

@@ -12,7 +12,7 @@ use super::signal::{self, SignalOptions, SignalSampler};
 use crate::component::CompiledCode;
 use crate::error::{Error, Result, SignalProblem};
 use crate::profile::Target;
-use crate::samples::SampleLog;
+use crate::samples::{Retention, SampleLog};
 use crate::symbols::SymbolMap;
 
 /// How samples are to be taken.
@@ -51,7 +51,14 @@ pub struct RecorderBuilder {
     clock: SamplingClock,
     signal: i32,
     show_host: bool,
+    retention: Retention,
 }
+
+/// Bytes that a recording may take, unless [`RecorderBuilder::memory_limit`] says otherwise.
+const MEMORY: usize = 512 << 20;
+
+/// Windows that are kept of a recording without an end.
+const WINDOWS: u32 = 8;
 
 impl RecorderBuilder {
     pub(super) fn new(interval: Duration) -> Self {
@@ -62,6 +69,7 @@ impl RecorderBuilder {
             clock: SamplingClock::Wall,
             signal: signal::DEFAULT_SIGNAL,
             show_host: false,
+            retention: Retention::all(MEMORY),
         }
     }
 
@@ -112,6 +120,25 @@ impl RecorderBuilder {
         self
     }
 
+    /// Keeps about the last `time` of the recording, for a service that never ends: the recording is cut into windows of an
+    /// eighth of that, and while there are more than eight of them, the oldest is dropped. Its samples are counted as
+    /// lost ([`LossReason::WindowDropped`](crate::LossReason::WindowDropped)).
+    #[must_use]
+    pub fn keep_last(mut self, time: Duration) -> Self {
+        self.retention.window = (time / WINDOWS).max(self.interval);
+        self.retention.windows = WINDOWS as usize;
+        self
+    }
+
+    /// Chooses how much memory the recording may take, in bytes, about; the default is 512 MiB. When it takes more, its
+    /// oldest part is dropped and counted, as above. (A recording grows with its distinct stacks, and with its length
+    /// up to a million samples for each thread.) In addition each thread has half a megabyte.
+    #[must_use]
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.retention.bytes = bytes;
+        self
+    }
+
     /// Starts recording.
     ///
     /// # Errors
@@ -129,7 +156,7 @@ impl RecorderBuilder {
                 return Err(Error::GuestDebug { name: target.map.component().to_owned() });
             }
         }
-        let log = Arc::new(Mutex::new(SampleLog::new(interval)));
+        let log = Arc::new(Mutex::new(SampleLog::new(interval, self.retention)));
         let fallback = match self.choice {
             SamplerChoice::Epoch => None,
             SamplerChoice::Signal | SamplerChoice::Auto => match self.start_signal(&log) {

@@ -1,5 +1,6 @@
 //! The recorder: what may be seen, and what has been seen.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
@@ -17,7 +18,7 @@ use super::labels::Labels;
 use super::lock::lock;
 use super::signal::{self, SignalSampler};
 use crate::error::SignalProblem;
-use crate::profile::{Profile, Recording, SamplerKind, Target, symbolize};
+use crate::profile::{EVERYTHING, Profile, Recording, SamplerKind, Target, symbolize};
 use crate::samples::{LabelsId, RawFrame, RawSample, SampleLog};
 
 /// Records where guests spend their time.
@@ -229,15 +230,56 @@ impl Recorder {
         let mut log = lock(&shared.log);
         let elapsed = *log.end.get_or_insert_with(|| shared.elapsed());
         shared.finished.store(true, Ordering::Release);
-        let recording = Recording {
-            targets: &shared.targets,
-            sampler: shared.kind(),
-            interval: shared.interval,
-            started_at: shared.started_at,
-            elapsed,
-            host_place: &|address| shared.signal.as_ref().and_then(|signal| signal.host_place(address)),
-        };
-        symbolize(&log, &recording)
+        shared.profile(&log, elapsed, EVERYTHING)
+    }
+
+    /// What has been recorded until now, while recording goes on. Takes the time that it takes to name what was seen, during
+    /// which samples wait in their threads' buffers, not the guests.
+    ///
+    /// ```
+    /// # use witprof::{Recorder, export::write_firefox};
+    /// # fn example(recorder: &Recorder) -> witprof::Result<()> {
+    /// write_firefox(&recorder.snapshot(), &mut std::io::stdout())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn snapshot(&self) -> Profile {
+        self.snapshot_of(EVERYTHING)
+    }
+
+    /// The same for a period, in time [since the recording began](Self::elapsed): what a service was doing in the last ten
+    /// seconds, for instance. Samples that were taken in the period are in it, but of losses nothing is known.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use witprof::Recorder;
+    /// # async fn sleep(_: Duration) {}
+    /// # async fn example(recorder: &Recorder) {
+    /// let begin = recorder.elapsed();
+    /// sleep(Duration::from_secs(10)).await;
+    /// let profile = recorder.snapshot_of(begin..recorder.elapsed());
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn snapshot_of(&self, period: Range<Duration>) -> Profile {
+        let shared = &self.shared;
+        if let Some(signal) = &shared.signal {
+            signal.collect(&shared.log);
+        }
+        let log = lock(&shared.log);
+        let elapsed = log.end.unwrap_or_else(|| shared.elapsed());
+        let mut profile = shared.profile(&log, elapsed, period);
+        // While recording goes on, threads add what they have taken and lost when they end.
+        let lost: u64 = profile.counts.lost.values().sum();
+        profile.counts.taken = profile.counts.kept + lost;
+        profile
+    }
+
+    /// How long the recording has lasted.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        lock(&self.shared.log).end.unwrap_or_else(|| self.shared.elapsed())
     }
 }
 
@@ -291,6 +333,20 @@ impl Shared {
             log,
             signal,
         }
+    }
+
+    /// What `log`, which is this recorder's, holds of `period`.
+    fn profile(&self, log: &SampleLog, elapsed: Duration, period: Range<Duration>) -> Profile {
+        let recording = Recording {
+            targets: &self.targets,
+            sampler: self.kind(),
+            interval: self.interval,
+            started_at: self.started_at,
+            elapsed,
+            period,
+            host_place: &|address| self.signal.as_ref().and_then(|signal| signal.host_place(address)),
+        };
+        symbolize(log, &recording)
     }
 
     pub(super) fn kind(&self) -> SamplerKind {

@@ -1,6 +1,6 @@
 //! Everything one recorder has seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -29,19 +29,22 @@ pub enum LossReason {
     Overload,
     /// Signal sampler: the stack could not be walked as far as to any code that the recorder may show.
     UnreadableStack,
+    /// It was kept at first, and dropped with the oldest window of the recording to make room for newer ones.
+    WindowDropped,
     /// Signal sampler: the system refused a timer to a thread; counts the times that a guest became active on it.
     NoTimer,
 }
 
 impl LossReason {
     /// All reasons.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NoVisibleFrame,
         Self::BufferFull,
         Self::NoRoomOnStack,
         Self::Interrupted,
         Self::Overload,
         Self::UnreadableStack,
+        Self::WindowDropped,
         Self::NoTimer,
     ];
 
@@ -55,6 +58,7 @@ impl LossReason {
             Self::Interrupted => "interrupted",
             Self::Overload => "overload",
             Self::UnreadableStack => "unreadable-stack",
+            Self::WindowDropped => "window-dropped",
             Self::NoTimer => "no-timer",
         }
     }
@@ -161,14 +165,60 @@ pub(crate) struct ThreadLog {
     pub(crate) timeline: Timeline,
 }
 
-/// Everything one recorder has seen.
+/// How much of a recording is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retention {
+    /// Windows are this long.
+    pub(crate) window: Duration,
+    /// This many of them are kept, the current one included.
+    pub(crate) windows: usize,
+    /// Bytes, about, that they may take together.
+    pub(crate) bytes: usize,
+}
+
+impl Retention {
+    /// Everything, as far as it fits into `bytes`.
+    pub(crate) fn all(bytes: usize) -> Self {
+        Self { window: Duration::MAX, windows: usize::MAX, bytes }
+    }
+}
+
+/// A stretch of a recording, with tables of its own, so that it can be dropped.
+#[derive(Debug)]
+pub(crate) struct Window {
+    /// Since the recording began.
+    begin: Duration,
+    pub(crate) stacks: StackTable,
+    /// In order of their first sample.
+    pub(crate) threads: IndexMap<Track, ThreadLog>,
+    kept: u64,
+    truncated: u64,
+}
+
+impl Window {
+    fn new(begin: Duration) -> Self {
+        Self { begin, stacks: StackTable::default(), threads: IndexMap::new(), kept: 0, truncated: 0 }
+    }
+
+    fn bytes(&self) -> usize {
+        let entries = self.threads.values().map(|thread| thread.timeline.entries().len()).sum::<usize>();
+        // Vectors and hash tables have room to grow.
+        2 * (entries * size_of::<Entry>() + self.stacks.bytes())
+    }
+}
+
+/// Everything one recorder has seen, as far as it is kept.
 #[derive(Debug)]
 pub(crate) struct SampleLog {
     interval: Duration,
-    pub(crate) stacks: StackTable,
+    retention: Retention,
+    /// In order of time; there is always one, the current one.
+    windows: VecDeque<Window>,
+    /// How many windows there have been; a [`StackId`] is valid for one of them.
+    generation: u64,
+    /// Samples until memory is looked at again.
+    unchecked: u32,
     pub(crate) labels: LabelTable,
-    /// In order of their first sample.
-    pub(crate) threads: IndexMap<Track, ThreadLog>,
     pub(crate) counts: SampleCounts,
     pub(crate) handler_cost: Option<HandlerCost>,
     /// When recording ended, since it began; nothing is recorded after that.
@@ -182,17 +232,68 @@ const MAX_TIMELINES: usize = 256;
 /// Samples that may come between the end of a wait and its record.
 const MAX_AFTER_WAIT: usize = 8;
 
+/// Samples from one look at the memory to the next.
+const CHECK_EVERY: u32 = 4096;
+
 impl SampleLog {
-    pub(crate) fn new(interval: Duration) -> Self {
+    pub(crate) fn new(interval: Duration, retention: Retention) -> Self {
         Self {
             interval,
-            stacks: StackTable::default(),
+            retention,
+            windows: VecDeque::from([Window::new(Duration::ZERO)]),
+            generation: 0,
+            unchecked: 0,
             labels: LabelTable::default(),
-            threads: IndexMap::new(),
             counts: SampleCounts::default(),
             handler_cost: None,
             end: None,
         }
+    }
+
+    /// All windows that are kept, the oldest first.
+    pub(crate) fn windows(&self) -> impl Iterator<Item = &Window> {
+        self.windows.iter()
+    }
+
+    /// Makes room for a sample at `time`: begins a window if it is time, and drops what may not be kept. Stacks are interned
+    /// after this. Returns the number of the current window, for which they are valid.
+    pub(crate) fn make_room(&mut self, time: Duration) -> u64 {
+        let Retention { window, windows, bytes } = self.retention;
+        let current = self.current();
+        let mut is_over = time.saturating_sub(current.begin) >= window && current.kept > 0;
+        self.unchecked += 1;
+        if self.unchecked >= CHECK_EVERY {
+            self.unchecked = 0;
+            // A quarter of the memory for each, so that the oldest is not all there is.
+            is_over |= self.current().bytes() > bytes / 4;
+        }
+        if is_over {
+            self.windows.push_back(Window::new(time));
+            self.generation += 1;
+        }
+        while self.windows.len() > 1
+            && (self.windows.len() > windows
+                || is_over && self.windows.iter().map(Window::bytes).sum::<usize>() > bytes)
+        {
+            let Some(oldest) = self.windows.pop_front() else { break };
+            self.counts.lose_kept(LossReason::WindowDropped, oldest.kept);
+            self.counts.truncated = self.counts.truncated.saturating_sub(oldest.truncated);
+        }
+        self.generation
+    }
+
+    fn current(&mut self) -> &mut Window {
+        // There is always one.
+        if self.windows.is_empty() {
+            self.windows.push_back(Window::new(Duration::ZERO));
+        }
+        let last = self.windows.len() - 1;
+        &mut self.windows[last]
+    }
+
+    /// The stacks of the current window.
+    pub(crate) fn stacks(&mut self) -> &mut StackTable {
+        &mut self.current().stacks
     }
 
     /// Records a sample that the current thread took. Without frames, it is counted as lost.
@@ -201,7 +302,8 @@ impl SampleLog {
             return;
         }
         self.counts.taken += 1;
-        match self.stacks.intern(outermost_first) {
+        self.make_room(sample.time);
+        match self.stacks().intern(outermost_first) {
             Some(stack) => self.keep(&ThreadIdentity::current(), sample, stack),
             None => self.count_lost(LossReason::NoVisibleFrame, 1),
         }
@@ -210,7 +312,8 @@ impl SampleLog {
     /// Keeps a sample that has been counted as taken, or will be.
     pub(crate) fn keep(&mut self, thread: &ThreadIdentity, sample: RawSample, stack: StackId) {
         let own = Track::Thread(thread.id);
-        let has_room = self.threads.len() < MAX_TIMELINES || self.threads.contains_key(&own);
+        let threads = &self.current().threads;
+        let has_room = threads.len() < MAX_TIMELINES || threads.contains_key(&own);
         self.keep_in(if has_room { own } else { Track::OtherThreads }, thread, sample, stack);
     }
 
@@ -221,12 +324,13 @@ impl SampleLog {
             return;
         }
         self.counts.taken += 1;
-        let own = self.threads.get(&Track::Thread(thread.id));
+        let interval = self.interval;
+        let own = self.current().threads.get(&Track::Thread(thread.id));
         let entries = own.map_or(&[][..], |own| own.timeline.entries());
         // What runs since the task was resumed may be there already.
         let meanwhile = entries.iter().rev().take(MAX_AFTER_WAIT).take_while(|entry| entry.time > begin);
         if meanwhile.clone().count() < MAX_AFTER_WAIT
-            && meanwhile.clone().all(|entry| entry.time.saturating_sub(entry.wall) + self.interval >= wait.time)
+            && meanwhile.clone().all(|entry| entry.time.saturating_sub(entry.wall) + interval >= wait.time)
         {
             self.keep(thread, wait, stack);
         } else {
@@ -245,14 +349,64 @@ impl SampleLog {
         let RawSample { time, wall, cpu, truncated, labels } = sample;
         self.counts.kept += 1;
         self.counts.truncated += u64::from(truncated);
-        let log = self.threads.entry(track).or_insert_with(|| ThreadLog {
+        let interval = self.interval;
+        let window = self.current();
+        window.kept += 1;
+        window.truncated += u64::from(truncated);
+        let log = window.threads.entry(track).or_insert_with(|| ThreadLog {
             name: match track {
                 Track::Thread(_) => thread.name.as_deref().map(str::to_owned),
                 Track::OtherThreads => Some("other threads".to_owned()),
                 Track::Suspended => Some("suspended".to_owned()),
             },
-            timeline: Timeline::new(self.interval),
+            timeline: Timeline::new(interval),
         });
         log.timeline.push(Entry { time, stack, labels, count: 1, wall, cpu });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(seconds: u64) -> RawSample {
+        let (time, wall) = (Duration::from_secs(seconds), Duration::from_secs(1));
+        RawSample { time, wall, cpu: wall, truncated: seconds.is_multiple_of(2), labels: LabelsId::default() }
+    }
+
+    fn frame(function: u32) -> RawFrame {
+        RawFrame::Wasm { target: 0, module: 0, function, instruction: None }
+    }
+
+    fn kept(log: &SampleLog) -> u64 {
+        let timelines = log.windows().flat_map(|window| window.threads.values());
+        timelines.flat_map(|thread| thread.timeline.entries()).map(|entry| entry.count).sum()
+    }
+
+    #[test]
+    fn the_oldest_window_is_dropped_and_counted() {
+        let retention = Retention { window: Duration::from_secs(10), windows: 3, bytes: usize::MAX };
+        let mut log = SampleLog::new(Duration::from_millis(1), retention);
+        for second in 1..=100 {
+            log.record(sample(second), [frame(1), frame(2)].into_iter());
+            assert_eq!(log.counts.taken, log.counts.kept + log.counts.lost.values().sum::<u64>());
+            assert_eq!(log.counts.kept, kept(&log));
+            assert!(log.counts.kept <= 30);
+        }
+        assert!(log.counts.kept > 20 && log.counts.truncated <= log.counts.kept / 2 + 1, "{:?}", log.counts);
+        assert_eq!(log.counts.lost[&LossReason::WindowDropped], 100 - log.counts.kept);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let bytes = 8 << 20;
+        let mut log = SampleLog::new(Duration::from_millis(1), Retention::all(bytes));
+        for number in 0..300_000_u32 {
+            // All of them distinct: the worst case.
+            log.record(sample(number.into()), [frame(number), frame(number + 1)].into_iter());
+        }
+        assert!(log.windows().map(Window::bytes).sum::<usize>() <= bytes + bytes / 2);
+        assert!(kept(&log) > 10_000 && log.counts.lost[&LossReason::WindowDropped] > 0, "{:?}", log.counts);
+        assert_eq!(log.counts.taken, log.counts.kept + log.counts.lost.values().sum::<u64>());
     }
 }

@@ -12,6 +12,6 @@ mod timeline;
 
 pub(crate) use labels::{LabelSet, LabelsId};
 pub use log::{HandlerCost, LossReason, SampleCounts};
-pub(crate) use log::{RawSample, SampleLog, ThreadIdentity};
+pub(crate) use log::{RawSample, Retention, SampleLog, ThreadIdentity, Track, Window};
 pub(crate) use stack_table::{RawFrame, StackId};
 pub(crate) use timeline::Entry;

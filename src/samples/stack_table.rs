@@ -71,6 +71,12 @@ impl StackTable {
         StackId(handle(stack))
     }
 
+    /// Bytes of what is in the tables, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.frames.len() * size_of::<(u64, RawFrame)>()
+            + self.stacks.len() * size_of::<(u64, Option<StackId>, FrameId)>()
+    }
+
     /// All frames; the position is the handle.
     pub(crate) fn frames(&self) -> impl ExactSizeIterator<Item = &RawFrame> {
         self.frames.iter()

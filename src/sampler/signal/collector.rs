@@ -44,7 +44,8 @@ impl Collector {
     }
 }
 
-fn collect(core: &Core, log: &Mutex<SampleLog>) {
+/// Takes all samples out of all rings.
+pub(super) fn collect(core: &Core, log: &Mutex<SampleLog>) {
     // Not under the lock of the list: entering a thread must not wait for a round.
     let threads = core.threads().clone();
     for thread in threads {
@@ -80,20 +81,32 @@ pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) {
     let mut reader = lock(&thread.reader);
     thread.ring.drain(|header, new| {
         let SampleHeader { time, wall, cpu, labels, shared, new: _, cut } = header;
+        let time = Duration::from_nanos(time);
+        let window = log.make_room(time);
         reader.path.truncate(shared);
+        if reader.window != window {
+            // Handles are those of another window.
+            reader.window = window;
+            let mut caller = None;
+            for (frame, stack) in &mut reader.path {
+                *stack = log.stacks().push(caller, *frame);
+                caller = Some(*stack);
+            }
+        }
         for frame in new {
-            let caller = reader.path.last().copied();
-            reader.path.push(log.stacks.push(caller, raw_frame(frame)));
+            let (caller, frame) = (reader.path.last().map(|(_, stack)| *stack), raw_frame(frame));
+            let stack = log.stacks().push(caller, frame);
+            reader.path.push((frame, stack));
         }
         let sample = RawSample {
-            time: Duration::from_nanos(time),
+            time,
             wall: Duration::from_nanos(wall),
             cpu: Duration::from_nanos(cpu),
             truncated: cut,
             labels: LabelsId(labels),
         };
         // A stack has at least one frame.
-        if let Some(stack) = reader.path.last() {
+        if let Some((_, stack)) = reader.path.last() {
             log.keep(&thread.identity, sample, *stack);
         }
     });

@@ -159,6 +159,13 @@ impl SignalSampler {
         });
     }
 
+    /// Puts into `log` what the threads have sampled until now.
+    pub(super) fn collect(&self, log: &Mutex<SampleLog>) {
+        if self.core.is_here() && !self.core.is_stopped() {
+            collector::collect(&self.core, log);
+        }
+    }
+
     /// Where in the process `address` is.
     pub(super) fn host_place(&self, address: u64) -> Option<HostPlace> {
         let library = self.core.host.find(address)?;

@@ -90,7 +90,8 @@ impl Task {
         };
         let begin = Duration::from_nanos(core.since_start(wait.begin));
         let frames = self.stack.iter().copied().chain([FrameWord::SUSPENDED]);
-        if let Some(stack) = log.stacks.intern(frames.map(raw_frame)) {
+        log.make_room(sample.time);
+        if let Some(stack) = log.stacks().intern(frames.map(raw_frame)) {
             log.keep_wait(&wait.thread, begin, sample, stack);
         }
     }

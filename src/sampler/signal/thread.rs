@@ -15,7 +15,7 @@ use super::ring::Ring;
 use super::signal_cell::SignalCell;
 use super::timer::Timer;
 use super::walk::{FrameWord, Registers, Walker};
-use crate::samples::{LabelsId, LossReason, StackId, ThreadIdentity};
+use crate::samples::{LabelsId, LossReason, RawFrame, StackId, ThreadIdentity};
 
 /// Signals on an idle thread before its timer is stopped. Guests that come and go quickly should not start it anew each
 /// time, and a thread that is idle for longer should not be woken.
@@ -87,10 +87,13 @@ pub(super) struct HandlerState {
     pub(super) walker: Walker,
 }
 
-/// Where the reader of a ring is: the handle of each frame of the last stack, outermost first.
+/// Where the reader of a ring is.
 #[derive(Default)]
 pub(super) struct StackReader {
-    pub(super) path: Vec<StackId>,
+    /// The frames of the last stack, outermost first, and the handle of the stack that ends with each.
+    pub(super) path: Vec<(RawFrame, StackId)>,
+    /// The number of the log's window that the handles are valid for.
+    pub(super) window: u64,
 }
 
 impl ThreadState {
