@@ -464,6 +464,49 @@ fn a_recording_without_end_keeps_the_last_part() {
 }
 
 #[test]
+fn a_pause_is_not_recorded() {
+    let component = component("boundary");
+    let recorder = builder(&component, INTERVAL).start().expect("a recorder");
+    let mut guest = Guest::new(&component, Host::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
+    let start = Instant::now();
+    let active = recorder.enter();
+    while start.elapsed() < Duration::from_millis(100) {
+        guest.call("cpu", &[100_000]);
+    }
+    recorder.pause();
+    recorder.pause();
+    let paused = Instant::now();
+    while paused.elapsed() < Duration::from_millis(200) {
+        // Only what runs in the pause calls this.
+        guest.call("crossings", &[100_000]);
+        drop(recorder.enter());
+    }
+    // Nor is waiting.
+    let mut waiting = Box::pin(recorder.instrument(call_async(&component, "host-calls", 1000)));
+    std::thread::scope(|scope| {
+        let wait = || {
+            let timed = async { tokio::time::timeout(Duration::from_millis(50), &mut waiting).await };
+            runtime.block_on(timed).expect_err("it waits for seconds");
+        };
+        scope.spawn(wait).join().expect("a thread");
+    });
+    recorder.resume();
+    let resumed = Instant::now();
+    // The guest has been active all along.
+    while resumed.elapsed() < Duration::from_millis(100) {
+        guest.call("cpu", &[100_000]);
+    }
+    drop(active);
+    drop(waiting);
+    let profile = check(recorder.finish());
+    assert!(computing(&profile) > 0.5, "{:#?}", profile.report(Dimension::Function).rows);
+    let wall = profile.wall_time();
+    assert!((Duration::from_millis(190)..Duration::from_millis(240)).contains(&wall), "{wall:?}");
+    assert!(profile.functions().iter().all(|function| function.name != "crossings"));
+}
+
+#[test]
 fn a_thread_that_blocks_the_signal_is_sampled() {
     let component = component("boundary");
     let recorder = builder(&component, INTERVAL).start().expect("a recorder");

@@ -233,6 +233,35 @@ impl Recorder {
         shared.profile(&log, elapsed, EVERYTHING)
     }
 
+    /// Stops recording for a while: nothing is sampled, and time does not count, until [`resume`](Self::resume). Threads are
+    /// woken no more. In a profile the time in between is empty.
+    ///
+    /// ```
+    /// # use witprof::Recorder;
+    /// # fn warm_up() {}
+    /// # fn example(recorder: &Recorder) {
+    /// recorder.pause();
+    /// warm_up();
+    /// recorder.resume();
+    /// # }
+    /// ```
+    pub fn pause(&self) {
+        self.shared.is_paused.store(true, Ordering::Release);
+        if let Some(signal) = &self.shared.signal {
+            signal.pause();
+        }
+    }
+
+    /// Goes on recording after [`pause`](Self::pause), guests that have been active all along included.
+    pub fn resume(&self) {
+        if let Some(signal) = &self.shared.signal {
+            signal.resume();
+        }
+        // No store is charged with the time in between.
+        lock(&self.shared.clock_readings).clear();
+        self.shared.is_paused.store(false, Ordering::Release);
+    }
+
     /// What has been recorded until now, while recording goes on. Takes the time that it takes to name what was seen, during
     /// which samples wait in their threads' buffers, not the guests.
     ///
@@ -307,6 +336,7 @@ pub(super) struct Shared {
     start: Instant,
     started_at: SystemTime,
     finished: AtomicBool,
+    is_paused: AtomicBool,
     /// Wall-clock and CPU time of each thread when they were read last.
     clock_readings: Mutex<FxHashMap<ThreadId, (Duration, Option<Duration>)>>,
     pub(super) log: Arc<Mutex<SampleLog>>,
@@ -329,6 +359,7 @@ impl Shared {
             start: Instant::now(),
             started_at: SystemTime::now(),
             finished: AtomicBool::new(false),
+            is_paused: AtomicBool::new(false),
             clock_readings: Mutex::default(),
             log,
             signal,
@@ -359,7 +390,7 @@ impl Shared {
 
     /// Whether an epoch callback has nothing to record.
     pub(super) fn ignores_epochs(&self) -> bool {
-        self.signal.is_some() || self.finished.load(Ordering::Acquire)
+        self.signal.is_some() || self.finished.load(Ordering::Acquire) || self.is_paused.load(Ordering::Acquire)
     }
 
     /// Which target this text section belongs to, if its code may be seen.

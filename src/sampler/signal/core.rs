@@ -1,7 +1,7 @@
 //! What the threads of one recorder have in common.
 
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(super) struct Core {
     _owners: Vec<CompiledCode>,
     pub(super) host: HostCode,
     is_stopped: AtomicBool,
+    /// How often the recording has been paused and resumed: odd while it is paused.
+    pauses: AtomicU32,
     random: AtomicU64,
     threads: Mutex<Vec<Arc<ThreadState>>>,
     /// What the handlers of threads that have ended have cost.
@@ -94,6 +96,7 @@ impl Core {
             _owners: code,
             host: HostCode::now(),
             is_stopped: AtomicBool::new(false),
+            pauses: AtomicU32::new(0),
             random: AtomicU64::new(tick.start()),
             tick,
             threads: Mutex::default(),
@@ -124,6 +127,35 @@ impl Core {
 
     pub(super) fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::SeqCst)
+    }
+
+    /// Changes with each pause and each resumption.
+    pub(super) fn pauses(&self) -> u32 {
+        self.pauses.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        !self.pauses().is_multiple_of(2)
+    }
+
+    /// From now on no time counts.
+    pub(super) fn pause(&self) {
+        let pause = |pauses: u32| pauses.is_multiple_of(2).then(|| pauses.wrapping_add(1));
+        // Already paused: nothing to do.
+        let _ = self.pauses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pause);
+    }
+
+    /// Time counts again.
+    pub(super) fn resume(&self) {
+        let resume = |pauses: u32| (!pauses.is_multiple_of(2)).then(|| pauses.wrapping_add(1));
+        if self.pauses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, resume).is_err() {
+            return;
+        }
+        // The timers of guests that have been active all along have stopped meanwhile.
+        let threads = self.threads().clone();
+        for thread in threads.iter().filter(|thread| thread.is_active()) {
+            thread.arm();
+        }
     }
 
     /// Whether this process is the one that the recorder was started in.

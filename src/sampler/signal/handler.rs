@@ -40,7 +40,7 @@ pub(super) extern "C" fn on_signal(_: c_int, info: *mut libc::siginfo_t, context
 }
 
 fn signal(state: &ThreadState, context: &libc::ucontext_t, begin: u64) {
-    if !state.is_active() {
+    if !state.is_active() || state.core.is_paused() {
         state.idle_signal();
         return;
     }
@@ -87,7 +87,7 @@ fn sample(
     begin: u64,
 ) -> Result<(), LossReason> {
     let core = &state.core;
-    let HandlerState { accounts, clock, room: _, walker } = shared;
+    let HandlerState { accounts, pauses, clock, room: _, walker } = shared;
     let extent = walker.walk(&core.scene(state), Registers::interrupted(context));
     if extent == Extent::Nothing {
         return Err(LossReason::UnreadableStack);
@@ -96,6 +96,11 @@ fn sample(
     let is_guest = matches!(leaf.place(), Place::Text { .. });
 
     let time = clock.read(begin, &core.tick);
+    if *pauses != core.pauses() {
+        // What has passed since then was not to be recorded.
+        *pauses = core.pauses();
+        accounts.enter(time, clocks::thread_cpu);
+    }
     // In the host a thread may wait, and a signal that is late may have waited with it.
     let may_have_waited = !is_guest || accounts.since(time) > core.late || core.counts_cpu();
     let share = accounts.sample(time, may_have_waited, clocks::thread_cpu);

@@ -68,6 +68,7 @@ impl Instrumentation {
         task.stack = stack;
         if result.is_pending() {
             task.suspended = Some((clocks::monotonic(), thread));
+            task.pauses = core.pauses();
         }
         result
     }

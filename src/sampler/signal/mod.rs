@@ -159,6 +159,16 @@ impl SignalSampler {
         });
     }
 
+    /// From now on, or until [`resume`](Self::resume), nothing is sampled and no time counts.
+    pub(super) fn pause(&self) {
+        self.core.pause();
+    }
+
+    /// Ends a pause.
+    pub(super) fn resume(&self) {
+        self.core.resume();
+    }
+
     /// Puts into `log` what the threads have sampled until now.
     pub(super) fn collect(&self, log: &Mutex<SampleLog>) {
         if self.core.is_here() && !self.core.is_stopped() {

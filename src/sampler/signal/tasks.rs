@@ -18,6 +18,8 @@ pub(super) struct Task {
     /// Since when the task has been suspended, as the monotonic clock tells, and on which thread it ran last; `None`
     /// while it runs.
     pub(super) suspended: Option<(u64, ThreadIdentity)>,
+    /// The recorder's [`pauses`](Core::pauses) then.
+    pub(super) pauses: u32,
     /// The stack that the task was suspended with, outermost frame first.
     pub(super) stack: Vec<FrameWord>,
     pub(super) labels: LabelsId,
@@ -75,6 +77,9 @@ impl Task {
     /// The task waits no more since `now`. Returns the wait if a sample of it is due.
     pub(super) fn end_wait(&mut self, now: u64, core: &Core) -> Option<Wait> {
         let (begin, thread) = self.suspended.take()?;
+        if self.pauses != core.pauses() || core.is_paused() {
+            return None;
+        }
         let due = core.wait_due(now.saturating_sub(begin))?;
         Some(Wait { begin, end: now, due, thread })
     }

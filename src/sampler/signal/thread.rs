@@ -80,6 +80,8 @@ pub(super) struct ThreadState {
 /// What the handler changes.
 pub(super) struct HandlerState {
     pub(super) accounts: Accounts,
+    /// The recorder's [`pauses`](Core::pauses) that the accounts know of.
+    pub(super) pauses: u32,
     pub(super) clock: SampleClock,
     /// Memory that was seen to be there in this activation: room on a stack that is not the thread's.
     pub(super) room: Range<u64>,
@@ -103,7 +105,8 @@ impl ThreadState {
         unblock(core.signal)?;
         let mut accounts = Accounts::default();
         accounts.give_back(core.take_leftover());
-        let shared = HandlerState { accounts, clock: SampleClock::default(), room: 0..0, walker: Walker::new() };
+        let shared =
+            HandlerState { accounts, pauses: 0, clock: SampleClock::default(), room: 0..0, walker: Walker::new() };
         // The address of the state is what its timer's signals carry.
         let mut problem = None;
         let state = Arc::new_cyclic(|this: &Weak<Self>| {
@@ -165,6 +168,7 @@ impl ThreadState {
         if self.depth.load(Ordering::Relaxed) == 0 {
             let enter = |shared: &mut HandlerState| {
                 shared.room = 0..0;
+                shared.pauses = self.core.pauses();
                 shared.accounts.enter(clocks::monotonic(), clocks::thread_cpu);
             };
             // SAFETY: on the thread of the state, outside of handlers.
@@ -177,14 +181,15 @@ impl ThreadState {
         self.depth.fetch_add(1, Ordering::Relaxed);
         // From here on the handler leaves the timer alone.
         compiler_fence(Ordering::SeqCst);
-        if !self.is_armed.load(Ordering::Relaxed) {
+        if !self.is_armed.load(Ordering::Relaxed) && !self.core.is_paused() {
             self.arm();
         }
         LabelsId(before)
     }
 
+    /// Starts the timer.
     #[cold]
-    fn arm(&self) {
+    pub(super) fn arm(&self) {
         // The first signal comes after a random part of the interval: activations shorter than the interval are hit as
         // often as their length says.
         let interval = u64::try_from(self.core.interval.as_nanos()).unwrap_or(u64::MAX);
@@ -200,7 +205,12 @@ impl ThreadState {
         if self.depth.load(Ordering::Relaxed) == 1 && self.is_current() {
             // SAFETY: on the thread of the state, outside of handlers.
             unsafe {
-                self.shared.use_in_thread(|shared| shared.accounts.leave(clocks::monotonic(), clocks::thread_cpu));
+                self.shared.use_in_thread(|shared| {
+                    // What was paused meanwhile does not count.
+                    if shared.pauses == self.core.pauses() && !self.core.is_paused() {
+                        shared.accounts.leave(clocks::monotonic(), clocks::thread_cpu);
+                    }
+                });
             }
         }
         self.labels.store(labels.0, Ordering::Relaxed);
