@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::accounts::Share;
 use super::clocks::{self, TickLength};
 use super::cost::HandlerTicks;
+use super::forks::Process;
 use super::tasks::Tasks;
 use super::thread::ThreadState;
 use super::walk::{CodeTable, HostCode, Scene};
@@ -27,7 +28,7 @@ pub(super) struct Core {
     show_host: bool,
     pub(super) tick: TickLength,
     /// A copy of this in another process, made by `fork`, has no threads and no timers.
-    process: u32,
+    process: Process,
     /// Threads have been refused a timer.
     pub(super) has_no_timers: AtomicBool,
     /// Nanoseconds that tasks have waited, and that are in no sample yet. Short waits are sampled as short runs are: once
@@ -87,7 +88,7 @@ impl Core {
             late: nanos.saturating_add(nanos / 8),
             ticks_per_microsecond: ticks_per_microsecond(),
             show_host,
-            process: std::process::id(),
+            process: Process::current(),
             has_no_timers: AtomicBool::new(false),
             wait_due: AtomicU64::new(0),
             leftover: Mutex::default(),
@@ -160,7 +161,7 @@ impl Core {
 
     /// Whether this process is the one that the recorder was started in.
     pub(super) fn is_here(&self) -> bool {
-        self.process == std::process::id()
+        self.process.is_current()
     }
 
     /// Adds up waits; returns what a sample of this one has to stand for, once it is enough.

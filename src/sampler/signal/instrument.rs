@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use super::collector::collect_thread;
-use super::tasks::SharedTask;
+use super::tasks::{SharedTask, Task};
 use super::thread::ThreadState;
 use super::walk::{FrameWord, Place, Registers};
 use super::{SignalSampler, clocks};
@@ -22,7 +22,7 @@ use crate::samples::{LabelsId, SampleLog};
 /// One task, as the recorder sees it.
 #[derive(Debug, Default)]
 pub(in super::super) struct Instrumentation {
-    /// Made when the task is polled for the first time.
+    /// Made when the task has to wait for the first time.
     task: Option<(u64, SharedTask)>,
     pub(in super::super) labels: LabelsId,
 }
@@ -51,10 +51,13 @@ impl Instrumentation {
         if core.counts_cpu() || state.is_nested() {
             return poll(context);
         }
-        let (_, task) = self.task.get_or_insert_with(|| core.tasks.add());
-        lock(task).labels = LabelsId(state.labels.load(Ordering::Relaxed));
-        end_wait(now, task, state, log);
-        let stack = std::mem::take(&mut lock(task).stack);
+        let stack = match &self.task {
+            Some((_, task)) => {
+                end_wait(now, task, state, log);
+                std::mem::take(&mut lock(task).stack)
+            }
+            None => Vec::new(),
+        };
         let hook = Hook { waker: context.waker(), state, stack: RefCell::new(stack), walked: Cell::new(false) };
         // SAFETY: the functions of `VTABLE` take a pointer to a `Hook`, which lives until the end of this function, and
         // the waker is only lent out, for `poll`.
@@ -62,13 +65,13 @@ impl Instrumentation {
         let mut hooked = Context::from_waker(&waker);
         let result = poll(&mut hooked);
         let stack = hook.stack.into_inner();
-        let thread = state.identity.clone();
-        drop(entered);
-        let mut task = lock(task);
-        task.stack = stack;
         if result.is_pending() {
-            task.suspended = Some((clocks::monotonic(), thread));
-            task.pauses = core.pauses();
+            let (thread, labels) = (state.identity.clone(), LabelsId(state.labels.load(Ordering::Relaxed)));
+            drop(entered);
+            // A task that never waits is never known.
+            let (_, task) = self.task.get_or_insert_with(|| core.tasks.add());
+            let suspended = Some((clocks::monotonic(), thread));
+            *lock(task) = Task { suspended, stack, labels, pauses: core.pauses() };
         }
         result
     }

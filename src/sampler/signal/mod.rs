@@ -36,6 +36,7 @@ mod collector;
 mod core;
 mod cost;
 mod disposition;
+mod forks;
 mod handler;
 mod instrument;
 mod ring;
