@@ -57,6 +57,14 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The code is of another engine than the one that is profiled.
+    #[error(
+        "profiling `{name}`: it was compiled by another engine than the one that is profiled; give the profiler its own"
+    )]
+    OtherEngine {
+        /// The component or module that was to be profiled.
+        name: String,
+    },
     /// A profile could not be read.
     #[error("{problem}")]
     Read {

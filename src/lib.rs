@@ -9,6 +9,7 @@ mod address;
 mod component;
 mod error;
 pub mod export;
+mod guest_profiler;
 mod import;
 mod profile;
 mod sampler;
@@ -17,6 +18,7 @@ mod symbols;
 
 pub use address::{CodePoint, TextOffset, WasmOffset};
 pub use error::{Error, ImageProblem, Result, SignalProblem};
+pub use guest_profiler::GuestProfiler;
 pub use import::read_firefox;
 pub use profile::{
     Change, Comparison, Crossing, Dimension, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, NO_INTERFACE,

@@ -20,5 +20,6 @@ mod signal;
 pub use activation::{Activation, Instrumented};
 pub use builder::{RecorderBuilder, SamplerChoice, SamplingClock};
 pub use epoch::EpochProbe;
+pub(crate) use epoch::capture;
 pub use labels::Labels;
 pub use recorder::Recorder;

@@ -145,6 +145,11 @@ impl ThreadIdentity {
         let thread = std::thread::current();
         Self { id: thread.id(), name: thread.name().map(Arc::from) }
     }
+
+    /// The current thread, under a name that is not its own.
+    pub(crate) fn named(name: &str) -> Self {
+        Self { id: std::thread::current().id(), name: Some(Arc::from(name)) }
+    }
 }
 
 /// Whose timeline it is.
@@ -298,13 +303,23 @@ impl SampleLog {
 
     /// Records a sample that the current thread took. Without frames, it is counted as lost.
     pub(crate) fn record(&mut self, sample: RawSample, outermost_first: impl Iterator<Item = RawFrame>) {
+        self.record_for(&ThreadIdentity::current(), sample, outermost_first);
+    }
+
+    /// The same for a sample that belongs to `thread`, whichever thread took it.
+    pub(crate) fn record_for(
+        &mut self,
+        thread: &ThreadIdentity,
+        sample: RawSample,
+        outermost_first: impl Iterator<Item = RawFrame>,
+    ) {
         if self.end.is_some() {
             return;
         }
         self.counts.taken += 1;
         self.make_room(sample.time);
         match self.stacks().intern(outermost_first) {
-            Some(stack) => self.keep(&ThreadIdentity::current(), sample, stack),
+            Some(stack) => self.keep(thread, sample, stack),
             None => self.count_lost(LossReason::NoVisibleFrame, 1),
         }
     }

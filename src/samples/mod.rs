@@ -5,11 +5,13 @@
 //! of any length needs memory for its distinct stacks and a bounded timeline, not for its samples. What could not be
 //! kept is counted by [`LossReason`]: `taken == kept + lost`, always.
 
+mod host_calls;
 mod labels;
 mod log;
 mod stack_table;
 mod timeline;
 
+pub(crate) use host_calls::HostCalls;
 pub(crate) use labels::{LabelSet, LabelsId};
 pub use log::{HandlerCost, LossReason, SampleCounts};
 pub(crate) use log::{RawSample, Retention, SampleLog, ThreadIdentity, Track, Window};

@@ -1,6 +1,7 @@
 //! A library of the map: one artifact of a component.
 
 use super::function::{Direction, Layer};
+use super::map::SymbolMap;
 
 /// A set of functions that belong together: a core module, a fused adapter, an imported or an exported interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,4 +21,21 @@ pub struct Library {
     pub bytes: u64,
     /// Number of functions.
     pub functions: u32,
+}
+
+impl SymbolMap {
+    /// Calls a core module that stands alone by another name. In the map of a component only the component's name changes.
+    pub(crate) fn rename_module(&mut self, name: &str) {
+        let old = std::mem::replace(&mut self.component, name.to_owned());
+        for library in &mut self.libraries {
+            // `program`, `program (entry)`, `program (start-up)`.
+            if let Some(rest) = library.name.strip_prefix(&old).filter(|rest| rest.is_empty() || rest.starts_with(" ("))
+            {
+                library.name = format!("{name}{rest}");
+            }
+            if library.component.as_deref() == Some(&old) {
+                library.component = Some(name.to_owned());
+            }
+        }
+    }
 }

@@ -15,6 +15,7 @@
 //! front-end's flame graph is the breakdown by interface.
 
 mod categories;
+mod host_calls;
 mod markers;
 mod meta;
 mod patch;
@@ -37,6 +38,7 @@ use self::rows::rows;
 use crate::address::CodePoint;
 use crate::error::{Error, Result};
 use crate::profile::{Dimension, Frame, Label, LibraryIndex, NO_INTERFACE, Profile, StackIndex, Thread, Tree};
+use crate::samples::HostCalls;
 use crate::symbols::Layer;
 
 /// Writes `profile` as JSON that <https://profiler.firefox.com> opens.
@@ -44,9 +46,21 @@ use crate::symbols::Layer;
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_firefox(profile: &Profile, out: &mut dyn Write) -> Result<()> {
-    let document = Document::new(profile).build();
-    let mut serializer = serde_json::Serializer::with_formatter(out, Patch::new(profile));
-    let written = document.serialize(&mut serializer);
+    write(Document::new(profile), out)
+}
+
+/// The same with markers for calls of the host, on the first thread.
+///
+/// # Errors
+/// As for [`write_firefox`].
+pub(crate) fn write_with_host_calls(profile: &Profile, host_calls: &HostCalls, out: &mut dyn Write) -> Result<()> {
+    write(Document { host_calls: Some(host_calls), ..Document::new(profile) }, out)
+}
+
+fn write(document: Document<'_>, out: &mut dyn Write) -> Result<()> {
+    let patch = Patch::new(document.profile);
+    let mut serializer = serde_json::Serializer::with_formatter(out, patch);
+    let written = document.build().serialize(&mut serializer);
     written.map_err(|source| Error::Write { format: "Firefox", source: source.into() })
 }
 
@@ -59,6 +73,7 @@ const MAX_COMPONENTS: usize = 3;
 /// A document being built from a profile.
 struct Document<'p> {
     profile: &'p Profile,
+    host_calls: Option<&'p HostCalls>,
     out: fxprof::Profile,
     categories: Categories,
     libraries: Vec<fxprof::LibraryHandle>,
@@ -75,7 +90,7 @@ impl<'p> Document<'p> {
         let libraries = (0..u32::try_from(profile.libraries().len()).unwrap_or(u32::MAX))
             .map(|index| out.add_lib(library(profile, LibraryIndex(index))))
             .collect();
-        Self { profile, out, categories, libraries }
+        Self { profile, host_calls: None, out, categories, libraries }
     }
 
     fn build(mut self) -> fxprof::Profile {
@@ -83,6 +98,9 @@ impl<'p> Document<'p> {
         let mut markers_left = markers::budget();
         for (index, thread) in self.profile.threads().iter().enumerate() {
             let handle = self.thread(process, index, Some(&self.thread_name(thread)));
+            if index == 0 {
+                self.host_calls(handle);
+            }
             let mut stacks = vec![None; self.profile.stacks().len()];
             self.samples(handle, thread, |document, stack| document.stack(handle, stack, &mut stacks));
             let category = self.categories.handle(Category::Layer(Layer::Guest));
@@ -92,11 +110,20 @@ impl<'p> Document<'p> {
         }
         // A file without threads does not open.
         if self.profile.threads().is_empty() {
-            self.thread(process, 0, None);
+            let handle = self.thread(process, 0, None);
+            self.host_calls(handle);
             return self.out;
         }
         self.interfaces();
         self.out
+    }
+
+    /// Markers for calls of the host, which are one guest's.
+    fn host_calls(&mut self, thread: fxprof::ThreadHandle) {
+        if let Some(calls) = self.host_calls {
+            let category = self.categories.handle(Category::Layer(Layer::Host));
+            host_calls::add(calls, self.profile.elapsed(), &mut self.out, thread, category);
+        }
     }
 
     /// The same samples, stacked by interface function alone.

@@ -11,7 +11,9 @@
 //! What must not be done here: taking a backtrace in a call hook. At Wasmtime 48 hooks also fire inside library calls,
 //! where the unwinder asserts; a backtrace in the epoch callback never did.
 
+mod backtrace;
 mod probe;
 pub(super) mod ticker;
 
+pub(crate) use backtrace::capture;
 pub use probe::EpochProbe;

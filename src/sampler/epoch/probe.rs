@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::{AsContext, FrameInfo, WasmBacktrace};
+use wasmtime::AsContext;
 
 use super::super::labels::Labels;
 use super::super::recorder::Shared;
-use crate::address::WasmOffset;
-use crate::samples::{LabelsId, RawFrame, RawSample};
+use super::backtrace::capture;
+use crate::samples::{LabelsId, RawSample};
 
 /// The recorder's end inside one store: call [`sample`](Self::sample) from the store's epoch callback.
 ///
@@ -51,31 +51,9 @@ impl EpochProbe {
         let cpu = clocks.cpu.min(wall);
         self.last = time;
 
-        let store = store.as_context();
-        let backtrace = WasmBacktrace::force_capture(&store);
-        let frames = backtrace.frames();
-        let limit = store.engine().get_wasm_backtrace_max_frames();
-        let raw = |frame: &FrameInfo| {
-            let module = frame.module();
-            // All modules of a component share its text section, which says whose they are.
-            let target = self.shared.target_of(module.text())?;
-            // The first function of a module knows its static index. A module on the stack has at least one.
-            let module_index = module.functions().next()?.module.as_u32();
-            let instruction = frame.module_offset().and_then(|offset| u32::try_from(offset).ok());
-            Some(RawFrame::Wasm {
-                target,
-                module: module_index,
-                function: frame.func_index(),
-                instruction: instruction.map(WasmOffset::new),
-            })
-        };
-        let truncated = frames.len() >= limit;
-        let mut outermost_first = frames.iter().rev().map(raw).peekable();
-        // A stack whose beginning is unknown must not be taken for one that begins where it can be seen.
-        let hidden = truncated || outermost_first.peek().is_some_and(Option::is_none);
-        let visible: Vec<RawFrame> = outermost_first.flatten().collect();
-        let unknown = (hidden && !visible.is_empty()).then_some(RawFrame::UnknownCallers);
-        self.shared
-            .record(RawSample { time, wall, cpu, truncated, labels: self.labels }, unknown.into_iter().chain(visible));
+        // All modules of a component share its text section, which says whose they are.
+        let stack = capture(store, |module, _| self.shared.target_of(module.text()));
+        let sample = RawSample { time, wall, cpu, truncated: stack.truncated, labels: self.labels };
+        self.shared.record(sample, stack.outermost_first.into_iter());
     }
 }
