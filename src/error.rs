@@ -65,6 +65,12 @@ pub enum Error {
         /// The component or module that was to be profiled.
         name: String,
     },
+    /// A request for a profile asks for what cannot be.
+    #[error("{problem}")]
+    Query {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A profile could not be read.
     #[error("{problem}")]
     Read {

@@ -11,6 +11,8 @@ mod error;
 pub mod export;
 mod guest_profiler;
 mod import;
+#[cfg(feature = "pprof")]
+mod live;
 mod profile;
 mod sampler;
 mod samples;
@@ -20,6 +22,8 @@ pub use address::{CodePoint, TextOffset, WasmOffset};
 pub use error::{Error, ImageProblem, Result, SignalProblem};
 pub use guest_profiler::GuestProfiler;
 pub use import::read_firefox;
+#[cfg(feature = "pprof")]
+pub use live::{PPROF_INDEX, PPROF_PATH, Scrape};
 pub use profile::{
     Change, Comparison, Crossing, Dimension, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, NO_INTERFACE,
     Part, Profile, ProfileFunction, ProfileLibrary, Report, ReportRow, Sample, SamplerKind, Stack, StackIndex, Thread,

@@ -1,0 +1,110 @@
+//! The examples do what they say. `cargo test` has built them.
+#![allow(missing_docs, reason = "tests")]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use witprof::{Dimension, read_firefox};
+
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the path of this test");
+    let target = test.parent().and_then(Path::parent).expect("the folder of the profile");
+    let path = target.join("examples").join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: `cargo build --examples` builds it, and so does `cargo test` without a choice of tests",
+        path.display()
+    );
+    path
+}
+
+#[test]
+fn a_host_that_embeds_the_recorder() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = Command::new(example("embed")).arg(support::kitchen()).current_dir(folder.path()).output();
+    let output = output.expect("running the example");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{message}");
+    assert!(message.contains("demo:math/ops@0.1.0 (internal)"), "{message}");
+}
+
+#[test]
+fn moving_over_from_wasmtime() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = Command::new(example("guest_profiler"))
+        .args([support::kitchen(), "300".into()])
+        .current_dir(folder.path())
+        .output();
+    let output = output.expect("running the example");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let profile = read_firefox(&mut &support::read(&folder.path().join("guest.json"))[..]).expect("a profile");
+    assert!(profile.report(Dimension::Interface).rows.iter().any(|row| row.name == "demo:math/ops@0.1.0 (internal)"));
+}
+
+/// Status and body of the answer to a request.
+fn get(address: &str, path: &str) -> (u16, Vec<u8>) {
+    let mut connection = TcpStream::connect(address).expect("a connection");
+    write!(connection, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("sending");
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).expect("an answer");
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("the end of the head");
+    let status = String::from_utf8_lossy(&answer[9..12]).parse().expect("a status");
+    (status, answer[end + 4..].to_vec())
+}
+
+#[test]
+fn a_server_that_is_profiled_and_scraped() {
+    const REQUESTS: usize = 400;
+    let guest = support::root().join("tests/guests/http.wat");
+    let mut server = Command::new(example("server"))
+        .args([guest, REQUESTS.to_string().into()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("running the example");
+    let mut lines = BufReader::new(server.stdout.take().expect("its stdout")).lines();
+    let first = lines.next().expect("its first line").expect("UTF-8");
+    let address = first.strip_prefix("http://").expect("an address").to_owned();
+
+    for bad in ["seconds=0", "seconds=x", "by=colour"] {
+        assert_eq!(get(&address, &format!("/debug/pprof/profile?{bad}")).0, 400, "{bad}");
+    }
+    assert_eq!(get(&address, "/debug/pprof/").0, 200);
+    let address = address.as_str();
+    std::thread::scope(|scope| {
+        // Two at once, while requests come in.
+        let scrapes = ["seconds=1", "seconds=1&by=interface"]
+            .map(|query| (query, scope.spawn(move || get(address, &format!("/debug/pprof/profile?{query}")))));
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(move || {
+                    for number in 0..REQUESTS / 4 - 1 {
+                        let route = if number % 4 == 0 { "/busy" } else { "/light" };
+                        let (status, body) = get(address, route);
+                        assert_eq!((status, body.is_empty()), (200, false), "{route}");
+                    }
+                })
+            })
+            .collect();
+        clients.into_iter().for_each(|client| client.join().expect("all requests are answered"));
+        for (query, scrape) in scrapes {
+            let (status, profile) = scrape.join().expect("a profile");
+            assert_eq!(status, 200);
+            let has = |name: &str| profile.windows(name.len()).any(|bytes| bytes == name.as_bytes());
+            assert!(has("wasi:http/incoming-handler@0.2.0"), "{query}");
+            assert!(has("/b") && has("route"), "{query}");
+        }
+    });
+    // The last ones.
+    (0..4).for_each(|_| assert_eq!(get(address, "/light").0, 200));
+    let rest: Vec<String> = lines.map(|line| line.expect("UTF-8")).collect();
+    assert!(server.wait().expect("its end").success());
+    let report = rest.join("\n");
+    assert!(report.contains(&format!("{REQUESTS} requests")), "{report}");
+    for row in ["/b", "/l", "wasi:http/incoming-handler@0.2.0 (export)"] {
+        assert!(rest.iter().any(|line| line.trim_end().ends_with(row)), "no {row} in {report}");
+    }
+}
