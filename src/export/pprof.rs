@@ -32,6 +32,9 @@ struct Document<'p> {
     strings: HashMap<String, i64, FxBuildHasher>,
 }
 
+/// The locations of a stack, innermost first.
+type Locations<'p> = Box<dyn Fn(StackIndex) -> Vec<u64> + 'p>;
+
 /// What one sample of the document stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct SampleKey {
@@ -66,8 +69,8 @@ impl<'p> Document<'p> {
         self.out
     }
 
-    /// The locations of each stack, innermost first, by function.
-    fn function_locations(&mut self) -> Vec<Vec<u64>> {
+    /// Makes the locations, and tells which a stack consists of, innermost first; by function.
+    fn function_locations(&mut self) -> Locations<'p> {
         let profile = self.profile;
         for (library, id) in profile.libraries().iter().zip(1..) {
             let filename = self.string(&library.name);
@@ -95,10 +98,10 @@ impl<'p> Document<'p> {
             let location = self.location(frame, id);
             self.out.location.push(location);
         }
-        let frame = |stack: StackIndex| profile.stacks()[stack.index()].frame.index() as u64 + 1;
-        let outwards =
-            |stack| std::iter::successors(Some(stack), |at: &StackIndex| profile.stacks()[at.index()].caller);
-        self.stacks().map(|stack| outwards(stack).map(frame).collect()).collect()
+        Box::new(|stack: StackIndex| {
+            let outwards = std::iter::successors(Some(stack), |at| profile.stacks()[at.index()].caller);
+            outwards.map(|stack| profile.stacks()[stack.index()].frame.index() as u64 + 1).collect()
+        })
     }
 
     fn location(&self, frame: &Frame, id: u64) -> proto::Location {
@@ -113,8 +116,8 @@ impl<'p> Document<'p> {
         proto::Location { id, mapping_id: mapping, address: mapping_start(mapping) + u64::from(offset), line }
     }
 
-    /// The locations of each stack, innermost first, by interface function.
-    fn interface_locations(&mut self) -> Vec<Vec<u64>> {
+    /// The same by interface function.
+    fn interface_locations(&mut self) -> Locations<'p> {
         let mut tree = Tree::without_samples(self.profile, Dimension::Interface);
         let nodes: Vec<u32> = self.stacks().map(|stack| tree.node_of(stack)).collect();
         let mut of_label = HashMap::<Label, u64, FxBuildHasher>::default();
@@ -136,20 +139,19 @@ impl<'p> Document<'p> {
             })
             .collect();
         let parents: Vec<u32> = std::iter::once(0).chain(tree.nodes().map(|(parent, _, _)| parent)).collect();
-        let path = |node: u32| {
+        Box::new(move |stack: StackIndex| {
+            let node = nodes[stack.index()];
             // The root is shown only where there is nothing else.
             let outwards = std::iter::successors(Some(node), |at| Some(parents[*at as usize]).filter(|_| *at != 0));
-            let path: Vec<u64> = outwards.filter(|at| *at != 0 || node == 0).map(|at| locations[at as usize]).collect();
-            path
-        };
-        nodes.into_iter().map(path).collect()
+            outwards.filter(|at| *at != 0 || node == 0).map(|at| locations[at as usize]).collect()
+        })
     }
 
     fn stacks(&self) -> impl Iterator<Item = StackIndex> + use<> {
         (0..u32::try_from(self.profile.stacks().len()).unwrap_or(u32::MAX)).map(StackIndex)
     }
 
-    fn samples(&mut self, locations: &[Vec<u64>]) {
+    fn samples(&mut self, locations: &Locations<'p>) {
         let profile = self.profile;
         let mut sums: indexmap::IndexMap<SampleKey, [i64; 3], FxBuildHasher> = indexmap::IndexMap::default();
         for (thread, of_thread) in profile.threads().iter().enumerate() {
@@ -179,7 +181,7 @@ impl<'p> Document<'p> {
                 label.push(self.label("interface_function", &crossing.to_string()));
             }
             label.extend(profile.labels(labels).iter().map(|(key, value)| self.label(key, value)));
-            let location_id = locations[stack.index()].clone();
+            let location_id = locations(stack);
             self.out.sample.push(proto::Sample { location_id, value: value.to_vec(), label });
         }
     }

@@ -19,7 +19,7 @@ pub fn write_summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) 
 fn summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) -> io::Result<()> {
     let functions = style.rows;
     let counts = profile.counts();
-    let lost: u64 = counts.lost.values().sum();
+    let lost = counts.lost.values().fold(0_u64, |sum, lost| sum.saturating_add(*lost));
     write!(out, "{} samples taken, {} kept, {lost} lost", counts.taken, counts.kept)?;
     let reasons: Vec<String> = counts.lost.iter().map(|(reason, count)| format!("{count} {}", reason.name())).collect();
     if !reasons.is_empty() {

@@ -177,6 +177,8 @@ struct Reader<'d> {
     document: &'d Document,
     /// What is known of functions, by position in `meta.libraries` and address.
     known: FxHashMap<(u32, u32), usize>,
+    /// The library of frames that have none, once there is one.
+    labels: Option<LibraryIndex>,
     /// By position in `libs`.
     libraries: Vec<LibraryIndex>,
     /// By position in `libs`: the position in `meta.libraries`.
@@ -190,11 +192,15 @@ struct Reader<'d> {
 /// No sample stands for more time than this, and no recording began later: sums cannot overflow.
 const MAX_SECONDS: f64 = 366.0 * 86_400.0;
 
+/// Nor all samples together for more than this: written again, a sample takes a row for every two seconds.
+const MAX_TOTAL: Duration = Duration::from_secs(100 * 86_400);
+
 impl<'d> Reader<'d> {
     fn new(document: &'d Document) -> Self {
         let mut reader = Self {
             document,
             known: FxHashMap::default(),
+            labels: None,
             libraries: Vec::new(),
             own: Vec::new(),
             library_rows: Vec::new(),
@@ -206,8 +212,10 @@ impl<'d> Reader<'d> {
         for (row, function) in meta.iter().flat_map(|meta| meta.functions.iter().enumerate()) {
             reader.known.insert((function.0, function.1), row);
         }
+        let known = meta.iter().flat_map(|meta| meta.libraries.iter().enumerate());
+        let by_id: FxHashMap<&str, usize> = known.map(|(index, known)| (known.id.as_str(), index)).collect();
         for library in &document.libs {
-            let own = meta.and_then(|meta| meta.libraries.iter().position(|known| known.id == library.id));
+            let own = by_id.get(library.id.as_str()).copied();
             let row = match meta.zip(own).map(|(meta, own)| &meta.libraries[own]) {
                 Some(known) => ProfileLibrary {
                     name: library.name.clone(),
@@ -252,8 +260,12 @@ impl<'d> Reader<'d> {
                 read.name.clone_from(name);
             }
             if let Some(meta) = meta {
-                let runs = own.and_then(|own| meta.sample_labels.get(own));
-                label(&mut read.samples, runs.map_or(&[][..], Vec::as_slice), meta.labels.len());
+                let labels = own.and_then(|own| meta.sample_labels.get(own));
+                for (sample, labels) in each_row(&mut read.samples, labels) {
+                    sample.labels = LabelsIndex(if (labels as usize) < meta.labels.len() { labels } else { 0 });
+                }
+                let counts = own.and_then(|own| meta.sample_counts.get(own));
+                each_row(&mut read.samples, counts).for_each(|(sample, count)| sample.count = count.max(1));
                 read.samples = joined(read.samples, interval);
             }
             threads.push((own.filter(|_| meta.is_some()), read));
@@ -269,8 +281,13 @@ impl<'d> Reader<'d> {
             // Wasmtime's guest profiler does not know, which is not to say that all was waiting.
             threads.iter_mut().flat_map(|thread| &mut thread.samples).for_each(|sample| sample.cpu = sample.wall);
         }
+        let walls = threads.iter().flat_map(|thread| &thread.samples).map(|sample| sample.wall);
+        if walls.fold(Duration::ZERO, Duration::saturating_add) > MAX_TOTAL {
+            return Err("its samples stand for more than a hundred days".to_owned());
+        }
         let last = threads.iter().filter_map(|thread| thread.samples.last()).map(|sample| sample.time).max();
-        let rows: u64 = threads.iter().flat_map(|thread| &thread.samples).map(|sample| sample.count).sum();
+        let rows = threads.iter().flat_map(|thread| &thread.samples).map(|sample| sample.count);
+        let rows: u64 = rows.fold(0, u64::saturating_add);
         let started = time(document.meta.start_time, 1e3 * 100.0).map_or(Duration::ZERO, |time| time * 100);
         let product = &document.meta.product;
         Ok(Profile {
@@ -458,25 +475,26 @@ impl<'d> Reader<'d> {
     /// The library of frames that have none.
     fn library_of_labels(&mut self) -> LibraryIndex {
         const NAME: &str = "(no library)";
-        let known = self.library_rows.iter().position(|library| library.name == NAME);
-        let known = known.and_then(|index| u32::try_from(index).ok()).map(LibraryIndex);
-        known.unwrap_or_else(|| {
-            self.add_library(ProfileLibrary { name: NAME.to_owned(), layer: Layer::Host, component: None })
-        })
+        if let Some(known) = self.labels {
+            return known;
+        }
+        let row = ProfileLibrary { name: NAME.to_owned(), layer: Layer::Host, component: None };
+        let library = self.add_library(row);
+        self.labels = Some(library);
+        library
     }
 }
 
-/// Gives rows the labels that runs of them have, out of so many sets.
-fn label(samples: &mut [Sample], runs: &[(u64, u32)], sets: usize) {
-    let mut samples = samples.iter_mut();
-    for (count, labels) in runs {
-        let count = usize::try_from(*count).unwrap_or(usize::MAX);
-        for sample in samples.by_ref().take(count) {
-            if (*labels as usize) < sets {
-                sample.labels = LabelsIndex(*labels);
-            }
-        }
-    }
+/// The rows that runs say something about, each with what they say.
+fn each_row<'s, V: Copy>(
+    rows: &'s mut [Sample],
+    runs: Option<&'s Vec<(u64, V)>>,
+) -> impl Iterator<Item = (&'s mut Sample, V)> {
+    let values = runs
+        .into_iter()
+        .flatten()
+        .flat_map(|(count, value)| std::iter::repeat_n(*value, usize::try_from(*count).unwrap_or(usize::MAX)));
+    rows.iter_mut().zip(values)
 }
 
 fn counts(meta: &Meta) -> SampleCounts {
@@ -517,8 +535,8 @@ mod tests {
             for dimension in Dimension::ALL {
                 let sorted = |profile: &Profile| {
                     let mut rows = profile.report(dimension).rows;
-                    // Long samples have become several.
-                    rows.iter_mut().for_each(|row| row.variance = 0.0);
+                    // Long samples have become several, and in another order.
+                    rows.iter_mut().for_each(|row| row.variance = (row.variance * 1e6).round());
                     rows.retain(|row| !row.total.is_zero());
                     rows.sort_by(|a, b| (&a.name, &a.detail, a.own, a.total).cmp(&(&b.name, &b.detail, b.own, b.total)));
                     rows
@@ -527,7 +545,7 @@ mod tests {
             }
             let by_label = |profile: &Profile| {
                 let mut rows = profile.report_by_label("request").rows;
-                rows.iter_mut().for_each(|row| row.variance = 0.0);
+                rows.iter_mut().for_each(|row| row.variance = (row.variance * 1e6).round());
                 rows.retain(|row| !row.total.is_zero());
                 rows
             };

@@ -79,13 +79,14 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
             let wall = Duration::from_nanos(*wall);
             time += wall;
             let labels = LabelsIndex(u32::from(*cpu) % 3);
+            let count = 1 + u64::from(*cpu % 4);
             let cpu = wall * u32::from(*cpu) / 100;
-            Sample { time, stack: ends[stack.index(ends.len())], labels, count: 1, wall, cpu }
+            Sample { time, stack: ends[stack.index(ends.len())], labels, count, wall, cpu }
         });
         Thread { name: format!("thread {number}"), samples: samples.collect() }
     });
     let threads: Vec<Thread> = threads.filter(|thread| !thread.samples.is_empty()).collect();
-    let kept = threads.iter().map(|thread| thread.samples.len() as u64).sum();
+    let kept = threads.iter().flat_map(|thread| &thread.samples).map(|sample| sample.count).sum();
     Profile {
         name: "a <profile>".to_owned(),
         sampler: SamplerKind::Signal,

@@ -234,7 +234,8 @@ impl Recorder {
     }
 
     /// Stops recording for a while: nothing is sampled, and time does not count, until [`resume`](Self::resume). Threads are
-    /// woken no more. In a profile the time in between is empty.
+    /// woken no more. In a profile the time in between is empty; of the time before and after, what no sample has taken
+    /// is left out, up to an interval each, and so is a wait that the pause falls into.
     ///
     /// ```
     /// # use witprof::Recorder;
@@ -262,8 +263,9 @@ impl Recorder {
         self.shared.is_paused.store(false, Ordering::Release);
     }
 
-    /// What has been recorded until now, while recording goes on. Takes the time that it takes to name what was seen, during
-    /// which samples wait in their threads' buffers, not the guests.
+    /// What has been recorded until now, while recording goes on. Takes the time that it takes to name what was seen:
+    /// milliseconds, or tens of them for a host with many stacks. Meanwhile samples wait in their threads' buffers; running
+    /// guests do not, but a task that is resumed after it has waited, and who makes [labels](Self::labels), do.
     ///
     /// ```
     /// # use witprof::{Recorder, export::write_firefox};

@@ -35,6 +35,9 @@ pub(crate) struct Meta {
     /// By thread: how many rows after each other have which set of labels; those after these have none.
     #[serde(default)]
     pub(crate) sample_labels: Vec<Vec<(u64, u32)>>,
+    /// The same for how many samples a row stands for, if not one.
+    #[serde(default)]
+    pub(crate) sample_counts: Vec<Vec<(u64, u64)>>,
     pub(crate) strings: Vec<String>,
     pub(crate) libraries: Vec<MetaLibrary>,
     pub(crate) functions: Vec<MetaFunction>,
@@ -99,7 +102,10 @@ impl Meta {
             interfaces_pid: INTERFACES_PROCESS.to_string(),
             threads: profile.threads().iter().map(|thread| thread.name.clone()).collect(),
             labels: profile.labels.iter().map(|set| set.to_vec()).collect(),
-            sample_labels: profile.threads().iter().map(|thread| runs(&thread.samples, profile.interval())).collect(),
+            sample_labels: of_threads(profile, |samples| {
+                runs(samples, profile.interval(), 0, |sample| sample.labels.0)
+            }),
+            sample_counts: of_threads(profile, |samples| runs(samples, profile.interval(), 1, |sample| sample.count)),
             strings: strings.into_iter().collect(),
             libraries: libraries.collect(),
             functions,
@@ -107,23 +113,33 @@ impl Meta {
     }
 }
 
-/// Runs of rows with the same labels; empty if none has any.
-fn runs(samples: &[Sample], interval: Duration) -> Vec<(u64, u32)> {
-    if samples.iter().all(|sample| sample.labels.0 == 0) {
+fn of_threads<R>(profile: &Profile, runs: impl Fn(&[Sample]) -> R) -> Vec<R> {
+    profile.threads().iter().map(|thread| runs(&thread.samples)).collect()
+}
+
+/// Runs of rows of which samples have the same `value`; without those at the end that have the `usual` one.
+fn runs<V: Copy + PartialEq>(
+    samples: &[Sample],
+    interval: Duration,
+    usual: V,
+    value: impl Fn(&Sample) -> V,
+) -> Vec<(u64, V)> {
+    if samples.iter().all(|sample| value(sample) == usual) {
         return Vec::new();
     }
-    let mut runs: Vec<(u64, u32)> = Vec::new();
+    let mut runs: Vec<(u64, V)> = Vec::new();
     let mut last = Duration::ZERO;
     for sample in samples {
+        let value = value(sample);
         for row in rows(sample, interval, last) {
             last = row.time;
             match runs.last_mut() {
-                Some((count, labels)) if *labels == sample.labels.0 => *count += 1,
-                _ => runs.push((1, sample.labels.0)),
+                Some((count, known)) if *known == value => *count += 1,
+                _ => runs.push((1, value)),
             }
         }
     }
-    if let [.., (_, 0)] = runs.as_slice() {
+    if runs.last().is_some_and(|(_, value)| *value == usual) {
         runs.pop();
     }
     runs

@@ -52,8 +52,15 @@ pub(super) fn collect(core: &Core, log: &Mutex<SampleLog>) {
         let has_ended = thread.has_ended.load(Ordering::Acquire);
         collect_thread(&thread, &mut lock(log));
         if has_ended {
-            core.threads().retain(|known| !Arc::ptr_eq(known, &thread));
-            close(&thread, &mut lock(log));
+            // Whoever takes it from the list closes it, and nobody else does.
+            let mut threads = core.threads();
+            let before = threads.len();
+            threads.retain(|known| !Arc::ptr_eq(known, &thread));
+            let is_taken = threads.len() < before;
+            drop(threads);
+            if is_taken {
+                close(&thread, &mut lock(log));
+            }
         }
     }
 }

@@ -123,7 +123,7 @@ impl SignalSampler {
             return None;
         }
         match thread::activate(&self.core, labels) {
-            Ok((state, before)) => Some(Entered { state, before, _on_this_thread: PhantomData }),
+            Ok(entered) => entered.map(|(state, before)| Entered { state, before, _on_this_thread: PhantomData }),
             Err(_) => {
                 // Trying again would cost every activation a try.
                 self.core.has_no_timers.store(true, Ordering::Relaxed);

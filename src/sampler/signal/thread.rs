@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -174,8 +174,9 @@ impl ThreadState {
             // SAFETY: on the thread of the state, outside of handlers.
             unsafe { self.shared.use_in_thread(enter) };
         }
-        let before = self.labels.load(Ordering::Relaxed);
-        if labels != LabelsId::default() {
+        let is_outermost = self.depth.load(Ordering::Relaxed) == 0;
+        let before = if is_outermost { 0 } else { self.labels.load(Ordering::Relaxed) };
+        if is_outermost || labels != LabelsId::default() {
             self.labels.store(labels.0, Ordering::Relaxed);
         }
         self.depth.fetch_add(1, Ordering::Relaxed);
@@ -222,8 +223,14 @@ impl ThreadState {
         let idle = self.idle_signals.load(Ordering::Relaxed) + 1;
         self.idle_signals.store(idle, Ordering::Relaxed);
         if idle >= IDLE_SIGNALS && !self.core.is_stopped() {
-            self.timer.stop();
             self.is_armed.store(false, Ordering::Relaxed);
+            self.timer.stop();
+            fence(Ordering::SeqCst);
+            // The recording may have been resumed by another thread just now, with this guest active all along.
+            if self.is_active() && !self.core.is_paused() && !self.core.is_stopped() {
+                self.is_armed.store(true, Ordering::Relaxed);
+                self.timer.start(self.core.interval);
+            }
         }
     }
 
@@ -309,10 +316,13 @@ pub(super) unsafe fn find_state<'h>(address: usize) -> Option<&'h ThreadState> {
 }
 
 /// Makes a guest active on the current thread: finds the thread's state, or makes it. Returns the labels of the activation
-/// around it, too.
-pub(super) fn activate(core: &Arc<Core>, labels: LabelsId) -> io::Result<(Arc<ThreadState>, LabelsId)> {
+/// around it, too; nothing on a thread that is ending.
+///
+/// # Errors
+/// The system refuses the thread a timer.
+pub(super) fn activate(core: &Arc<Core>, labels: LabelsId) -> io::Result<Option<(Arc<ThreadState>, LabelsId)>> {
     let mut finished = Vec::new();
-    let state = STATES.try_with(|states| {
+    let state = STATES.try_with(|states| -> io::Result<Arc<ThreadState>> {
         let mut states = states.borrow_mut();
         if let Some(state) = states.0.iter().find(|state| Arc::ptr_eq(&state.core, core)) {
             return Ok(Arc::clone(state));
@@ -331,10 +341,11 @@ pub(super) fn activate(core: &Arc<Core>, labels: LabelsId) -> io::Result<(Arc<Th
     });
     // With them may go the last of a recorder and of a component, and whatever their destructors do.
     drop(finished);
-    // The thread is ending.
-    let state = state.unwrap_or_else(|_| Err(io::Error::other("the thread is ending")))?;
+    // The thread is ending, and its states are gone: what it still does is not recorded.
+    let Ok(state) = state else { return Ok(None) };
+    let state = state?;
     let before = state.enter(labels);
-    Ok((state, before))
+    Ok(Some((state, before)))
 }
 
 /// Further down than this, a thread's own stack is not believed to go.

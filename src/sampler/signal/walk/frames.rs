@@ -134,6 +134,11 @@ impl Frames {
         count <= 2 * HALF
     }
 
+    /// How many more are shown whole after so many.
+    pub(super) fn room_after(count: usize) -> usize {
+        (2 * HALF).saturating_sub(count)
+    }
+
     /// What of the frames so far has a say in how those after them are shown. Zero after a frame of registered code.
     pub(super) fn context(&self) -> u8 {
         u8::from(self.host_pending)

@@ -80,9 +80,10 @@ impl LastWalk {
         (self.is_recording, self.has_stopped, self.moved) = (false, false, false);
     }
 
-    /// Whether the walk goes on from `at` as the last one did; if so, how many words of the stack that is.
+    /// Whether the walk goes on from `at` as the last one did; if so, how many words of the stack that is. Nothing is joined
+    /// that has more than `room` words.
     #[inline]
-    pub(super) fn joins(&mut self, at: Registers, context: u8, memory: &mut StackMemory) -> Option<usize> {
+    pub(super) fn joins(&mut self, at: Registers, context: u8, room: usize, memory: &mut StackMemory) -> Option<usize> {
         // Callers are above those that they called.
         while let Some(step) = self.next()
             && step.at.sp < at.sp
@@ -94,6 +95,11 @@ impl LastWalk {
             return None;
         }
         let (words, reads) = (step.words, step.reads);
+        if words > room {
+            // Further out there is less room still: every frame in between takes some.
+            self.ahead = 0;
+            return None;
+        }
         let here = memory.place();
         let mut is_same = |(address, value): &(u64, u64)| {
             if address & MOVE != 0 {

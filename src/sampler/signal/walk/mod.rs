@@ -106,6 +106,7 @@ impl Walker {
         self.frames.clear();
         self.last.begin();
         let (end, found_registered) = self.walk_all(scene, innermost);
+        let has_joined = matches!(end, End::Joined(_));
         let (kept, extent) = match end {
             End::Joined(kept) => (kept, Extent::Complete),
             End::Root => (0, Extent::Complete),
@@ -116,7 +117,7 @@ impl Walker {
         };
         let words = kept + self.frames.count();
         if extent == Extent::Complete && Frames::are_all_kept(words) {
-            self.last.end(kept > 0, words);
+            self.last.end(has_joined, words);
         } else {
             self.last.forget();
         }
@@ -179,7 +180,7 @@ impl Walker {
     #[inline]
     fn come_to(&mut self, at: Registers, memory: &mut StackMemory) -> Option<usize> {
         let (context, count) = (self.frames.context(), self.frames.count());
-        let words = self.last.joins(at, context, memory).filter(|words| Frames::are_all_kept(count + words));
+        let words = self.last.joins(at, context, Frames::room_after(count), memory);
         if words.is_none() {
             self.last.step(at, context, count);
         }
@@ -280,9 +281,12 @@ impl Walker {
                 // Perhaps it ends here only because the fiber's first frame pointer is zero.
                 let Some(sp) = Native::first_stack_pointer(at.fp) else { return Ok(None) };
                 let behind = at.fp.wrapping_add(8);
-                let Some(pc) = memory.read(behind) else { return Ok(None) };
+                let pc = memory.read(behind).ok_or(())?;
                 self.last.read(behind, pc);
-                Ok(if is_fiber_entry(scene, registers::strip(pc)) { self.resumer(sp, memory) } else { None })
+                if !is_fiber_entry(scene, registers::strip(pc)) {
+                    return Ok(None);
+                }
+                self.resumer(sp, memory).map(Some).ok_or(())
             }
             Ok(None) => Ok(None),
             Err(_) => Err(()),
