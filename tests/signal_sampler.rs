@@ -607,8 +607,8 @@ fn a_child_process_is_not_sampled() {
     check(recorder.finish());
 }
 
-#[test]
-fn a_deep_recursion_on_a_fiber_is_walked_to_its_end() {
+/// Records calls of `descend` on a fiber: how deep, and how long to spin there.
+fn descend(calls: impl Iterator<Item = (u32, u32)>) -> Profile {
     let component = component("deep");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
     let recorder = builder(&component, INTERVAL).start().expect("a recorder");
@@ -616,12 +616,18 @@ fn a_deep_recursion_on_a_fiber_is_walked_to_its_end() {
         let mut store = Store::new(component.engine(), ());
         let instance = Linker::new(component.engine()).instantiate_async(&mut store, &component).await.expect("deep");
         let function = instance.get_func(&mut store, "descend").expect("the function");
-        let mut results = [Val::U64(0)];
-        // Most of the 512 KiB that a guest may use.
-        let arguments = [Val::U32(10_000), Val::U32(100_000_000)];
-        function.call_async(&mut store, &arguments, &mut results).await.expect("a call");
+        for (depth, spin) in calls {
+            let arguments = [Val::U32(depth), Val::U32(spin)];
+            function.call_async(&mut store, &arguments, &mut [Val::U64(0)]).await.expect("a call");
+        }
     }));
-    let profile = check(recorder.finish());
+    check(recorder.finish())
+}
+
+#[test]
+fn a_deep_recursion_on_a_fiber_is_walked_to_its_end() {
+    // Most of the 512 KiB that a guest may use.
+    let profile = descend([(10_000, 100_000_000)].into_iter());
     let counts = profile.counts();
     assert!(counts.kept > 100 && counts.truncated == 0, "{counts:?}");
     // What the host did before may have taken longer, on a machine that has other things to do.
@@ -633,20 +639,9 @@ fn a_deep_recursion_on_a_fiber_is_walked_to_its_end() {
 
 #[test]
 fn stacks_that_grow_past_what_is_shown_are_walked_to_their_end() {
-    let component = component("deep");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
-    let recorder = builder(&component, INTERVAL).start().expect("a recorder");
-    runtime.block_on(recorder.instrument(async {
-        let mut store = Store::new(component.engine(), ());
-        let instance = Linker::new(component.engine()).instantiate_async(&mut store, &component).await.expect("deep");
-        let function = instance.get_func(&mut store, "descend").expect("the function");
-        // Around the 512 frames that are shown whole, so that most of a stack is as it was a sample ago.
-        for depth in (500..520).chain((490..530).rev().step_by(3)).chain(500..520) {
-            let arguments = [Val::U32(depth), Val::U32(3_000_000)];
-            function.call_async(&mut store, &arguments, &mut [Val::U64(0)]).await.expect("a call");
-        }
-    }));
-    let profile = check(recorder.finish());
+    // Around the 512 frames that are shown whole, so that most of a stack is as it was a sample ago.
+    let depths = (500..520).chain((490..530).rev().step_by(3)).chain(500..520);
+    let profile = descend(depths.map(|depth| (depth, 3_000_000)));
     assert!(profile.counts().kept > 50 && profile.counts().truncated == 0, "{:?}", profile.counts());
     let spinning = stacks(&profile).into_iter().filter(|(stack, _)| stack.ends_with(&["spin".to_owned()]));
     let lengths: BTreeSet<usize> =

@@ -1,9 +1,9 @@
 //! Folded stacks: the text format of Brendan Gregg's `flamegraph.pl`, which most flame graph tools read.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
 use super::escape::escape_name;
+use super::microseconds;
 use crate::error::{Error, Result};
 use crate::profile::{Dimension, Profile, Tree};
 
@@ -22,38 +22,16 @@ pub fn write_folded(profile: &Profile, by: Dimension, out: &mut dyn Write) -> Re
 pub(super) fn each_line(
     profile: &Profile,
     by: Dimension,
-    each: &mut dyn FnMut(&str, u128) -> io::Result<()>,
+    each: &mut dyn FnMut(&str, u64) -> io::Result<()>,
 ) -> io::Result<()> {
     let tree = Tree::new(profile, by);
-    if !tree.root_time().is_zero() {
-        let name = crate::profile::NO_INTERFACE;
-        each(name, rounded(tree.root_time()))?;
-    }
     let names: Vec<String> = tree.nodes().map(|(_, label, _)| frame_name(&tree.name(label))).collect();
-    let parents: Vec<u32> = tree.nodes().map(|(parent, _, _)| parent).collect();
-    let mut path = Vec::new();
-    for ((_, _, own), index) in tree.nodes().zip(1_u32..) {
-        if own.is_zero() {
-            continue;
-        }
-        path.clear();
-        let mut at = index;
-        // Nodes are numbered from 1; 0 is the root.
-        while let Some(position) = at.checked_sub(1) {
-            path.push(names[position as usize].as_str());
-            at = parents[position as usize];
-        }
-        if path.len() == 1 && path[0].starts_with('(') {
-            path.push(crate::profile::NO_INTERFACE);
-        }
+    for ((_, _, own), node) in tree.nodes().zip(0..).filter(|((_, _, own), _)| !own.is_zero()) {
+        let mut path: Vec<&str> = tree.path(node).map(|node| names[node as usize].as_str()).collect();
         path.reverse();
-        each(&path.join(";"), rounded(own))?;
+        each(&path.join(";"), microseconds(own))?;
     }
     Ok(())
-}
-
-fn rounded(time: Duration) -> u128 {
-    (time.as_nanos() + 500) / 1000
 }
 
 /// The name of a frame, as it can be told from the next one.

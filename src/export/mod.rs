@@ -33,3 +33,8 @@ pub use report_table::{TableStyle, write_comparison_table, write_report_table};
 pub use summary::write_summary;
 #[cfg(feature = "svg")]
 pub use svg::{write_svg, write_svg_comparison};
+
+/// Whole microseconds, rounded.
+fn microseconds(time: std::time::Duration) -> u64 {
+    u64::try_from((time.as_nanos() + 500) / 1000).unwrap_or(u64::MAX)
+}

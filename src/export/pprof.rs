@@ -121,16 +121,12 @@ impl<'p> Document<'p> {
         let mut tree = Tree::without_samples(self.profile, Dimension::Interface);
         let nodes: Vec<u32> = self.stacks().map(|stack| tree.node_of(stack)).collect();
         let mut of_label = HashMap::<Label, u64, FxBuildHasher>::default();
-        let labels = std::iter::once(Label::All).chain(tree.nodes().map(|(_, label, _)| label));
-        let locations: Vec<u64> = labels
-            .map(|label| {
+        let locations: Vec<u64> = tree
+            .nodes()
+            .map(|(_, label, _)| {
                 *of_label.entry(label).or_insert_with(|| {
                     let id = self.out.function.len() as u64 + 1;
-                    let name = match label {
-                        Label::All => crate::profile::NO_INTERFACE.to_owned(),
-                        label => tree.name(label),
-                    };
-                    let name = self.string(&name);
+                    let name = self.string(&tree.name(label));
                     self.out.function.push(proto::Function { id, name, ..Default::default() });
                     let line = vec![proto::Line { function_id: id, line: 0 }];
                     self.out.location.push(proto::Location { id, line, ..Default::default() });
@@ -138,12 +134,8 @@ impl<'p> Document<'p> {
                 })
             })
             .collect();
-        let parents: Vec<u32> = std::iter::once(0).chain(tree.nodes().map(|(parent, _, _)| parent)).collect();
         Box::new(move |stack: StackIndex| {
-            let node = nodes[stack.index()];
-            // The root is shown only where there is nothing else.
-            let outwards = std::iter::successors(Some(node), |at| Some(parents[*at as usize]).filter(|_| *at != 0));
-            outwards.filter(|at| *at != 0 || node == 0).map(|at| locations[at as usize]).collect()
+            tree.path(nodes[stack.index()]).map(|node| locations[node as usize]).collect()
         })
     }
 

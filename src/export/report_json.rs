@@ -74,12 +74,8 @@ pub fn write_comparison_json(comparison: &Comparison, out: &mut dyn Write) -> Re
 }
 
 fn write(document: &impl Serialize, format: &'static str, out: &mut dyn Write) -> Result<()> {
-    let write = || -> std::io::Result<()> {
-        serde_json::to_writer_pretty(&mut *out, document)?;
-        writeln!(out)
-    };
-    let mut write = write;
-    write().map_err(|source| Error::Write { format, source })
+    let written = serde_json::to_writer_pretty(&mut *out, document).map_err(std::io::Error::from);
+    written.and_then(|()| writeln!(out)).map_err(|source| Error::Write { format, source })
 }
 
 /// With the precision of the samples: nanoseconds.

@@ -17,15 +17,15 @@ use crate::symbols::Layer;
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_svg(profile: &Profile, by: Dimension, out: &mut dyn Write) -> Result<()> {
-    let draw = || {
-        let lines = lines(profile, by)?;
-        let mut colors = colors(profile, by);
-        let mut options = options(&format!("{} by {}", title(profile), by.name().replace('-', " ")));
-        options.palette_map = Some(&mut colors);
-        draw(&mut options, &lines, out)
-    };
-    let mut draw = draw;
-    draw().map_err(|source| Error::Write { format: "SVG", source })
+    svg(profile, by, out).map_err(|source| Error::Write { format: "SVG", source })
+}
+
+fn svg(profile: &Profile, by: Dimension, out: &mut dyn Write) -> io::Result<()> {
+    let lines = lines(profile, by)?;
+    let mut colors = colors(profile, by);
+    let mut options = options(&format!("{} by {}", title(profile), by.name().replace('-', " ")));
+    options.palette_map = Some(&mut colors);
+    draw(&mut options, &lines, out)
 }
 
 /// Writes a flame graph of `after`, with the change since `before` as colour: red has grown, blue has shrunk. Both are
@@ -34,17 +34,17 @@ pub fn write_svg(profile: &Profile, by: Dimension, out: &mut dyn Write) -> Resul
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_svg_comparison(before: &Profile, after: &Profile, by: Dimension, out: &mut dyn Write) -> Result<()> {
-    let draw = || {
-        let [before_lines, after_lines] = [lines(before, by)?, lines(after, by)?];
-        let mut both = Vec::new();
-        let normalised = differential::Options { normalize: true, ..differential::Options::default() };
-        differential::from_readers(normalised, before_lines.as_bytes(), after_lines.as_bytes(), &mut both)?;
-        let lines = String::from_utf8(both).map_err(io::Error::other)?;
-        let mut options = options(&format!("{} since {}", title(after), title(before)));
-        draw(&mut options, &lines, out)
-    };
-    let mut draw = draw;
-    draw().map_err(|source| Error::Write { format: "SVG", source })
+    svg_comparison(before, after, by, out).map_err(|source| Error::Write { format: "SVG", source })
+}
+
+fn svg_comparison(before: &Profile, after: &Profile, by: Dimension, out: &mut dyn Write) -> io::Result<()> {
+    let [before_lines, after_lines] = [lines(before, by)?, lines(after, by)?];
+    let mut both = Vec::new();
+    let normalised = differential::Options { normalize: true, ..differential::Options::default() };
+    differential::from_readers(normalised, before_lines.as_bytes(), after_lines.as_bytes(), &mut both)?;
+    let lines = String::from_utf8(both).map_err(io::Error::other)?;
+    let mut options = options(&format!("{} since {}", title(after), title(before)));
+    draw(&mut options, &lines, out)
 }
 
 fn lines(profile: &Profile, by: Dimension) -> io::Result<String> {

@@ -149,57 +149,25 @@ impl Profile {
     /// Time by `dimension`.
     #[must_use]
     pub fn report(&self, dimension: Dimension) -> Report {
-        let attribution = Attribution::new(self);
-        let functions = functions_by_name(self);
-        let view = View { profile: self, attribution: &attribution, functions: &functions };
-        let mut rows = Rows::new(view, dimension);
-        for (place, sums) in self.sums_by_stack(dimension) {
-            for (stack, sum) in sums {
-                rows.next_turn();
-                rows.add_own(view.key(dimension, place, stack), stack, &sum);
-                view.inclusive(dimension, place, stack, |key| rows.add_total(key, sum.wall));
-            }
-        }
-        self.finish_report(dimension, rows)
+        self.report_of(dimension, None)
     }
 
     /// Time by the value of the label `key`: `route`, for instance, if activations were given
     /// [labels](crate::Recorder::labels) with that key.
     #[must_use]
     pub fn report_by_label(&self, key: &str) -> Report {
-        let mut rows: IndexMap<String, ReportRow, FxBuildHasher> = IndexMap::default();
-        for (set, row) in self.rows_by_labels() {
-            let value = self.labels[set as usize].iter().find(|(known, _)| known == key).map(|(_, value)| value);
-            let name = value.map_or(NO_LABEL, String::as_str);
-            let sum = rows.entry(name.to_owned()).or_default();
-            sum.name = name.to_owned();
-            sum.detail = value.map(|_| key.to_owned());
-            sum.own += row.own;
-            sum.host += row.host;
-            sum.blocked += row.blocked;
-            sum.boundary += row.boundary;
-            sum.cpu += row.cpu;
-            sum.total += row.total;
-            sum.variance += row.variance;
-        }
-        self.sorted_report(Dimension::Label, rows.into_values().collect())
+        self.report_of(Dimension::Label, Some(key))
     }
 
-    /// The row of each set of labels.
-    fn rows_by_labels(&self) -> Vec<(u32, ReportRow)> {
-        let attribution = Attribution::new(self);
-        let functions = functions_by_name(self);
-        let view = View { profile: self, attribution: &attribution, functions: &functions };
-        let mut rows = Rows::new(view, Dimension::Label);
-        for (place, sums) in self.sums_by_stack(Dimension::Label) {
-            for (stack, sum) in sums {
-                rows.next_turn();
-                rows.add_own(Key::Labels(place.labels), stack, &sum);
-                rows.add_total(Key::Labels(place.labels), sum.wall);
-            }
+    fn report_of(&self, dimension: Dimension, label: Option<&str>) -> Report {
+        let view = View::new(self, label);
+        let mut rows = Rows::new(&view, dimension);
+        for (place, stack, sum) in self.sums_by_stack(dimension) {
+            rows.next_turn();
+            rows.add_own(view.key(dimension, place, stack), stack, &sum);
+            view.inclusive(dimension, place, stack, |key| rows.add_total(key, sum.wall));
         }
-        let set = |key: &Key<'_>| if let Key::Labels(set) = key { *set } else { 0 };
-        rows.rows.iter().map(|(key, row)| (set(key), row.clone())).collect()
+        self.finish_report(dimension, rows)
     }
 
     /// Who calls the interface or interface function `name` (see [`Crossing::is_meant_by`]), and what it costs them: rows
@@ -207,35 +175,28 @@ impl Profile {
     /// those of `name` alone, the total is that with everything it calls. `None` if no sample is inside of it.
     #[must_use]
     pub fn callers(&self, name: &str, dimension: Dimension) -> Option<Report> {
-        let attribution = Attribution::new(self);
-        let functions = functions_by_name(self);
-        let view = View { profile: self, attribution: &attribution, functions: &functions };
-        let mut rows = Rows::new(view, dimension);
+        let view = View::new(self, None);
+        let mut rows = Rows::new(&view, dimension);
+        let is_meant = |(crossing, _): &(u32, StackIndex)| view.attribution.get(*crossing).is_meant_by(name);
         let mut is_found = false;
-        for (place, sums) in self.sums_by_stack(dimension) {
-            for (stack, sum) in sums {
-                let is_meant = |(crossing, _): &(u32, StackIndex)| attribution.get(*crossing).is_meant_by(name);
-                // The outermost, so that a recursion is counted once.
-                let Some((_, at)) = attribution.path(stack).filter(is_meant).last() else { continue };
-                is_found = true;
-                rows.next_turn();
-                let caller = self.stacks[at.index()].caller;
-                let key = caller.map_or(Key::Nothing, |caller| view.caller_key(dimension, place, caller));
-                let innermost = attribution.path(stack).next();
-                if innermost.is_some_and(|innermost| is_meant(&innermost)) {
-                    rows.add_own(key, stack, &sum);
-                }
-                rows.add_total(key, sum.wall);
+        for (place, stack, sum) in self.sums_by_stack(dimension) {
+            // The outermost, so that a recursion is counted once.
+            let Some((_, at)) = view.attribution.path(stack).filter(is_meant).last() else { continue };
+            is_found = true;
+            rows.next_turn();
+            let caller = self.stacks[at.index()].caller;
+            let key = caller.map_or(Key::Nothing, |caller| view.caller_key(dimension, place, caller));
+            let innermost = view.attribution.path(stack).next();
+            if innermost.is_some_and(|innermost| is_meant(&innermost)) {
+                rows.add_own(key, stack, &sum);
             }
+            rows.add_total(key, sum.wall);
         }
         is_found.then(|| self.finish_report(dimension, rows))
     }
 
     fn finish_report(&self, dimension: Dimension, rows: Rows<'_>) -> Report {
-        self.sorted_report(dimension, rows.rows.into_values().collect())
-    }
-
-    fn sorted_report(&self, dimension: Dimension, mut rows: Vec<ReportRow>) -> Report {
+        let mut rows: Vec<ReportRow> = rows.rows.into_values().collect();
         rows.sort_by(|a, b| {
             b.attributed().cmp(&a.attributed()).then(b.total.cmp(&a.total)).then_with(|| a.name.cmp(&b.name))
         });
@@ -243,7 +204,7 @@ impl Profile {
     }
 
     /// All samples, summed up by stack; apart for each thread or set of labels, if that is what `dimension` needs.
-    fn sums_by_stack(&self, dimension: Dimension) -> Vec<(Place, Vec<(StackIndex, Sum)>)> {
+    fn sums_by_stack(&self, dimension: Dimension) -> impl Iterator<Item = (Place, StackIndex, Sum)> + use<> {
         let mut sums: IndexMap<(Place, StackIndex), Sum, FxBuildHasher> = IndexMap::default();
         for (thread, of_thread) in self.threads.iter().enumerate() {
             for sample in &of_thread.samples {
@@ -262,25 +223,19 @@ impl Profile {
             }
         }
         sums.sort_unstable_keys();
-        let mut places: Vec<(Place, Vec<(StackIndex, Sum)>)> = Vec::new();
-        for ((place, stack), sum) in sums {
-            match places.last_mut() {
-                Some((last, sums)) if *last == place => sums.push((stack, sum)),
-                _ => places.push((place, vec![(stack, sum)])),
-            }
-        }
-        places
+        sums.into_iter().map(|((place, stack), sum)| (place, stack, sum))
     }
 }
 
 /// Where keys are looked up.
-#[derive(Clone, Copy)]
 struct View<'p> {
     profile: &'p Profile,
-    attribution: &'p Attribution<'p>,
+    attribution: Attribution<'p>,
     /// By function: the first of that name and library. Others may be parts that nothing tells apart for a reader, such as
     /// functions without a symbol.
-    functions: &'p [u32],
+    functions: Vec<u32>,
+    /// The label that is meant, if rows are labels.
+    label: Option<&'p str>,
 }
 
 fn functions_by_name(profile: &Profile) -> Vec<u32> {
@@ -290,8 +245,12 @@ fn functions_by_name(profile: &Profile) -> Vec<u32> {
 }
 
 impl<'p> View<'p> {
+    fn new(profile: &'p Profile, label: Option<&'p str>) -> Self {
+        Self { profile, attribution: Attribution::new(profile), functions: functions_by_name(profile), label }
+    }
+
     /// Whose own or boundary time a sample with this stack is.
-    fn key(self, dimension: Dimension, place: Place, stack: StackIndex) -> Key<'p> {
+    fn key(&self, dimension: Dimension, place: Place, stack: StackIndex) -> Key<'_> {
         let crossing = || self.attribution.crossing(stack).map(|crossing| self.attribution.get(crossing));
         match dimension {
             Dimension::Interface => crossing().map_or(Key::Nothing, interface_key),
@@ -303,12 +262,19 @@ impl<'p> View<'p> {
                 .map_or(Key::Nothing, Key::Named),
             Dimension::Library | Dimension::Function | Dimension::Layer => self.frame_key(dimension, stack),
             Dimension::Thread => Key::Thread(place.thread),
-            Dimension::Label => Key::Labels(place.labels),
+            Dimension::Label => self.label_key(place.labels),
         }
     }
 
+    /// The row of a set of labels, or that of its value of the label that is meant.
+    fn label_key(&self, labels: u32) -> Key<'_> {
+        let Some(label) = self.label else { return Key::Labels(labels) };
+        let value = self.profile.labels[labels as usize].iter().find(|(key, _)| key == label);
+        value.map_or(Key::Labels(0), |(_, value)| Key::Named(value))
+    }
+
     /// The row of the innermost frame of a stack, where rows are made of frames.
-    fn frame_key(self, dimension: Dimension, stack: StackIndex) -> Key<'p> {
+    fn frame_key(&self, dimension: Dimension, stack: StackIndex) -> Key<'_> {
         let function = self.profile.leaf(stack);
         let library = || &self.profile.libraries[self.profile.functions[function.index()].library.index()];
         match dimension {
@@ -319,13 +285,13 @@ impl<'p> View<'p> {
         }
     }
 
-    fn component(self, stack: StackIndex) -> Option<&'p str> {
+    fn component(&self, stack: StackIndex) -> Option<&'p str> {
         let function = &self.profile.functions[self.profile.leaf(stack).index()];
         self.profile.libraries[function.library.index()].component.as_deref()
     }
 
     /// The row of a caller whose stack ends with `stack`.
-    fn caller_key(self, dimension: Dimension, place: Place, stack: StackIndex) -> Key<'p> {
+    fn caller_key(&self, dimension: Dimension, place: Place, stack: StackIndex) -> Key<'_> {
         match dimension {
             // Trampolines and shims in between do not ask for anything.
             Dimension::Function | Dimension::Library => {
@@ -342,7 +308,7 @@ impl<'p> View<'p> {
     }
 
     /// All rows that a sample with this stack is inside of; some of them more than once.
-    fn inclusive(self, dimension: Dimension, place: Place, stack: StackIndex, mut each: impl FnMut(Key<'p>)) {
+    fn inclusive<'v>(&'v self, dimension: Dimension, place: Place, stack: StackIndex, mut each: impl FnMut(Key<'v>)) {
         match dimension {
             Dimension::Interface | Dimension::InterfaceFunction => {
                 let mut is_inside = false;
@@ -357,7 +323,7 @@ impl<'p> View<'p> {
                 }
             }
             Dimension::Thread => each(Key::Thread(place.thread)),
-            Dimension::Label => each(Key::Labels(place.labels)),
+            Dimension::Label => each(self.label_key(place.labels)),
             Dimension::Component | Dimension::Library | Dimension::Function | Dimension::Layer => {
                 each(self.key(dimension, place, stack));
                 let mut at = Some(stack);
@@ -372,11 +338,11 @@ impl<'p> View<'p> {
         }
     }
 
-    fn name(self, key: Key<'p>, dimension: Dimension) -> (String, Option<String>) {
+    fn name(&self, key: Key<'_>, dimension: Dimension) -> (String, Option<String>) {
         match key {
             Key::Interface(interface, direction) => (format!("{interface} ({})", direction.name()), None),
             Key::Crossing(crossing) => (crossing.to_string(), None),
-            Key::Named(name) => (name.to_owned(), None),
+            Key::Named(name) => (name.to_owned(), self.label.map(str::to_owned)),
             Key::Function(function) => {
                 let function = &self.profile.functions[function as usize];
                 (function.name.clone(), Some(self.profile.libraries[function.library.index()].name.clone()))
@@ -399,7 +365,7 @@ fn interface_key(crossing: &Crossing) -> Key<'_> {
 
 /// Rows while they are summed up.
 struct Rows<'p> {
-    view: View<'p>,
+    view: &'p View<'p>,
     dimension: Dimension,
     rows: IndexMap<Key<'p>, ReportRow, FxBuildHasher>,
     /// By row: in which stack's turn its total was added to last.
@@ -408,7 +374,7 @@ struct Rows<'p> {
 }
 
 impl<'p> Rows<'p> {
-    fn new(view: View<'p>, dimension: Dimension) -> Self {
+    fn new(view: &'p View<'p>, dimension: Dimension) -> Self {
         Self { view, dimension, rows: IndexMap::default(), counted: Vec::new(), turn: 0 }
     }
 

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
 use super::attribution::{Attribution, Crossing, CrossingId, Part};
-use super::report::Dimension;
+use super::report::{Dimension, NO_INTERFACE};
 use super::tables::{FunctionIndex, LibraryIndex, Profile, Sample, StackIndex};
 #[cfg(any(feature = "html", feature = "svg"))]
 use crate::symbols::Layer;
@@ -46,7 +46,7 @@ impl<'p> Tree<'p> {
         tree.of_stack.reserve(profile.stacks.len());
         for (index, stack) in (0..).zip(&profile.stacks) {
             let parent = stack.caller.map_or(0, |caller| tree.of_stack[caller.index()]);
-            let node = tree.label(StackIndex(index)).map_or(parent, |label| tree.child(parent, label));
+            let node = tree.label_of(StackIndex(index)).map_or(parent, |label| tree.child(parent, label));
             tree.of_stack.push(node);
         }
         tree
@@ -89,7 +89,7 @@ impl<'p> Tree<'p> {
     }
 
     /// What the innermost frame of a stack adds to the tree.
-    fn label(&self, stack: StackIndex) -> Option<Label> {
+    fn label_of(&self, stack: StackIndex) -> Option<Label> {
         if self.is_by_interface() {
             return self.attribution.crossing_here(stack).map(Label::Crossing);
         }
@@ -109,20 +109,32 @@ impl<'p> Tree<'p> {
         u32::try_from(index).unwrap_or(u32::MAX)
     }
 
-    /// All nodes but the root: parent, label, and own time. Numbered from 1.
-    pub(crate) fn nodes(&self) -> impl ExactSizeIterator<Item = (u32, Label, Duration)> + DoubleEndedIterator {
-        self.nodes.iter().skip(1).map(|((parent, label), own)| (*parent, *label, *own))
+    /// All nodes: parent, label, and own time. The first is the root, its own parent, which has the time of samples without
+    /// any label.
+    pub(crate) fn nodes(&self) -> impl ExactSizeIterator<Item = (u32, Label, Duration)> {
+        self.nodes.iter().map(|((parent, label), own)| (*parent, *label, *own))
     }
 
-    /// Own time of the root: that of samples without any label.
-    pub(crate) fn root_time(&self) -> Duration {
-        self.nodes.first().map_or(Duration::ZERO, |(_, own)| *own)
+    /// What a node is.
+    pub(crate) fn label(&self, node: u32) -> Label {
+        self.nodes.get_index(node as usize).map_or(Label::All, |((_, label), _)| *label)
+    }
+
+    /// A node and those around it, innermost first. The root is shown only where there is nothing else, or nothing but
+    /// its boundary or blocked time.
+    pub(crate) fn path(&self, node: u32) -> impl Iterator<Item = u32> {
+        let parent = |at: u32| self.nodes.get_index(at as usize).map_or(0, |((parent, _), _)| *parent);
+        let is_kept =
+            move |at: u32, inner: Label| at != 0 || matches!(inner, Label::All | Label::Boundary | Label::Blocked);
+        std::iter::successors(Some(node), move |at| {
+            Some(parent(*at)).filter(|outer| *at != 0 && is_kept(*outer, self.label(*at)))
+        })
     }
 
     /// What a reader calls a node. Mostly chosen by the guest: escape it.
     pub(crate) fn name(&self, label: Label) -> String {
         match label {
-            Label::All => "all".to_owned(),
+            Label::All => NO_INTERFACE.to_owned(),
             Label::Crossing(crossing) => {
                 let crossing = self.attribution.get(crossing);
                 format!("{} [{}]", crossing.function, crossing.interface_name())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::rows::rows;
-use super::{INTERFACES_PROCESS, library_id};
+use super::{INTERFACES_PROCESS, library_id, nanos};
 use crate::profile::{Profile, Sample};
 
 /// The number of this form of the object. A reader refuses others.
@@ -88,7 +88,6 @@ impl Meta {
             )
         });
         let functions = functions.collect();
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Self {
             version: VERSION,
             sampler: profile.sampler().name().to_owned(),

@@ -37,7 +37,7 @@ pub(crate) use self::rows::joined;
 use self::rows::rows;
 use crate::address::CodePoint;
 use crate::error::{Error, Result};
-use crate::profile::{Dimension, Frame, Label, LibraryIndex, NO_INTERFACE, Profile, StackIndex, Thread, Tree};
+use crate::profile::{Dimension, Frame, Label, LibraryIndex, Profile, StackIndex, Thread, Tree};
 use crate::samples::HostCalls;
 use crate::symbols::Layer;
 
@@ -77,6 +77,8 @@ struct Document<'p> {
     out: fxprof::Profile,
     categories: Categories,
     libraries: Vec<fxprof::LibraryHandle>,
+    /// By thread.
+    thread_names: Vec<String>,
 }
 
 impl<'p> Document<'p> {
@@ -90,14 +92,15 @@ impl<'p> Document<'p> {
         let libraries = (0..u32::try_from(profile.libraries().len()).unwrap_or(u32::MAX))
             .map(|index| out.add_lib(library(profile, LibraryIndex(index))))
             .collect();
-        Self { profile, host_calls: None, out, categories, libraries }
+        let thread_names = profile.threads().iter().map(|thread| thread_name(profile, thread)).collect();
+        Self { profile, host_calls: None, out, categories, libraries, thread_names }
     }
 
     fn build(mut self) -> fxprof::Profile {
         let process = self.process(&self.process_name(""), 0);
         let mut markers_left = markers::budget();
         for (index, thread) in self.profile.threads().iter().enumerate() {
-            let handle = self.thread(process, index, Some(&self.thread_name(thread)));
+            let handle = self.thread(process, index);
             if index == 0 {
                 self.host_calls(handle);
             }
@@ -110,7 +113,7 @@ impl<'p> Document<'p> {
         }
         // A file without threads does not open.
         if self.profile.threads().is_empty() {
-            let handle = self.thread(process, 0, None);
+            let handle = self.thread(process, 0);
             self.host_calls(handle);
             return self.out;
         }
@@ -131,22 +134,20 @@ impl<'p> Document<'p> {
         let mut tree = Tree::without_samples(self.profile, Dimension::Interface);
         let stacks = (0..u32::try_from(self.profile.stacks().len()).unwrap_or(u32::MAX)).map(StackIndex);
         let nodes: Vec<u32> = stacks.map(|stack| tree.node_of(stack)).collect();
-        let all: Vec<(u32, Label)> =
-            std::iter::once((0, Label::All)).chain(tree.nodes().map(|(parent, label, _)| (parent, label))).collect();
         let process = self.process(&self.process_name(" by interface"), INTERFACES_PROCESS);
         for (index, thread) in self.profile.threads().iter().enumerate() {
             let number = self.profile.threads().len() + index;
-            let handle = self.thread(process, number, Some(&self.thread_name(thread)));
-            let mut made: Vec<Option<fxprof::StackHandle>> = vec![None; all.len()];
+            let handle = self.thread(process, number);
+            let mut made: Vec<Option<fxprof::StackHandle>> = vec![None; tree.nodes().len()];
             self.samples(handle, thread, |document, stack| {
-                document.interface_stack(handle, nodes[stack] as usize, &all, &tree, &mut made)
+                document.interface_stack(handle, nodes[stack], &tree, &mut made)
             });
         }
     }
 
     /// The name of a process, which is all that the front-end shows of its first thread.
     fn process_name(&self, what: &str) -> String {
-        let thread = self.profile.threads().first().map(|thread| format!(": {}", self.thread_name(thread)));
+        let thread = self.thread_names.first().map(|thread| format!(": {thread}"));
         format!("{}{what}{}", self.profile.name(), thread.unwrap_or_default())
     }
 
@@ -156,25 +157,12 @@ impl<'p> Document<'p> {
         process
     }
 
-    /// The name of a thread, and whose code ran on it.
-    fn thread_name(&self, thread: &Thread) -> String {
-        let components = self.profile.components_of(thread);
-        match components.as_slice() {
-            [] => thread.name.clone(),
-            [.., _] if components.len() > MAX_COMPONENTS => {
-                let more = components.len() - MAX_COMPONENTS;
-                format!("{} ({} and {more} more)", thread.name, components[..MAX_COMPONENTS].join(", "))
-            }
-            _ => format!("{} ({})", thread.name, components.join(", ")),
-        }
-    }
-
     /// Adds a thread. The first of a process is the main one, which the front-end labels with the name of the process.
-    fn thread(&mut self, process: fxprof::ProcessHandle, index: usize, name: Option<&str>) -> fxprof::ThreadHandle {
+    fn thread(&mut self, process: fxprof::ProcessHandle, index: usize) -> fxprof::ThreadHandle {
         let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
-        let is_main = index.is_multiple_of(self.profile.threads().len().max(1));
-        let handle = self.out.add_thread(process, number, timestamp(Duration::ZERO), is_main);
-        if let Some(name) = name {
+        let in_process = index % self.profile.threads().len().max(1);
+        let handle = self.out.add_thread(process, number, timestamp(Duration::ZERO), in_process == 0);
+        if let Some(name) = self.thread_names.get(in_process) {
             self.out.set_thread_name(handle, name);
         }
         self.out.set_thread_end_time(handle, timestamp(self.profile.elapsed()));
@@ -212,39 +200,28 @@ impl<'p> Document<'p> {
     fn interface_stack(
         &mut self,
         thread: fxprof::ThreadHandle,
-        node: usize,
-        all: &[(u32, Label)],
+        node: u32,
         tree: &Tree<'p>,
         made: &mut [Option<fxprof::StackHandle>],
     ) -> Option<fxprof::StackHandle> {
-        if let Some(stack) = made[node] {
-            return Some(stack);
-        }
-        let mut missing: Vec<usize> =
-            std::iter::successors(Some(node), |at| Some(all[*at].0 as usize).filter(|_| *at != 0)).collect();
-        // The root is shown only where there is nothing else.
-        missing.retain(|at| node == 0 || *at != 0);
-        let mut caller = None;
+        let missing: Vec<u32> = tree.path(node).take_while(|at| made[*at as usize].is_none()).collect();
+        let mut caller = tree.path(node).nth(missing.len()).and_then(|at| made[at as usize]);
         for node in missing.into_iter().rev() {
-            let label = all[node].1;
-            let stack = made[node].unwrap_or_else(|| {
-                let category = match (tree.crossing(label), label) {
-                    (Some(crossing), _) => Category::behind(crossing.direction),
-                    (None, Label::Boundary) => Category::Boundary,
-                    (None, _) => Category::Layer(Layer::Guest),
-                };
-                // The boundary is that of the interface above.
-                let crossing = tree.crossing(label).or_else(|| tree.crossing(all[all[node].0 as usize].1));
-                let interface = crossing.map(|crossing| crossing.interface.as_str());
-                let name = if label == Label::All { NO_INTERFACE.to_owned() } else { tree.name(label) };
-                let category_pair = self.categories.get(&mut self.out, category, interface);
-                let name = fxprof::Frame::Label(self.out.intern_string(&name));
-                let frame = fxprof::FrameInfo { frame: name, category_pair, flags: fxprof::FrameFlags::empty() };
-                let frame = self.out.intern_frame(thread, frame);
-                self.out.intern_stack(thread, caller, frame)
-            });
-            made[node] = Some(stack);
-            caller = Some(stack);
+            let label = tree.label(node);
+            let category = match (tree.crossing(label), label) {
+                (Some(crossing), _) => Category::behind(crossing.direction),
+                (None, Label::Boundary) => Category::Boundary,
+                (None, _) => Category::Layer(Layer::Guest),
+            };
+            // The boundary is that of the interface above.
+            let crossing = tree.path(node).find_map(|at| tree.crossing(tree.label(at)));
+            let interface = crossing.map(|crossing| crossing.interface.as_str());
+            let category_pair = self.categories.get(&mut self.out, category, interface);
+            let name = fxprof::Frame::Label(self.out.intern_string(&tree.name(label)));
+            let frame = fxprof::FrameInfo { frame: name, category_pair, flags: fxprof::FrameFlags::empty() };
+            let frame = self.out.intern_frame(thread, frame);
+            caller = Some(self.out.intern_stack(thread, caller, frame));
+            made[node as usize] = caller;
         }
         caller
     }
@@ -310,6 +287,19 @@ fn library(profile: &Profile, index: LibraryIndex) -> fxprof::LibraryInfo {
         code_id: None,
         arch: None,
         symbol_table: Some(Arc::new(fxprof::SymbolTable::new(symbols))),
+    }
+}
+
+/// The name of a thread, and whose code ran on it.
+fn thread_name(profile: &Profile, thread: &Thread) -> String {
+    let components = profile.components_of(thread);
+    match components.as_slice() {
+        [] => thread.name.clone(),
+        [.., _] if components.len() > MAX_COMPONENTS => {
+            let more = components.len() - MAX_COMPONENTS;
+            format!("{} ({} and {more} more)", thread.name, components[..MAX_COMPONENTS].join(", "))
+        }
+        _ => format!("{} ({})", thread.name, components.join(", ")),
     }
 }
 

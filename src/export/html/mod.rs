@@ -10,6 +10,7 @@ use indexmap::IndexSet;
 use serde::Serialize;
 
 use super::escape::escape_name;
+use super::microseconds;
 use crate::error::{Error, Result};
 use crate::profile::{Dimension, FunctionIndex, Label, Profile, ReportRow, Thread, Tree};
 use crate::symbols::{FunctionKind, Layer};
@@ -20,29 +21,29 @@ use crate::symbols::{FunctionKind, Layer};
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_html(profile: &Profile, out: &mut dyn Write) -> Result<()> {
-    let write = || -> std::io::Result<()> {
-        // In a script element, only `<` could end it.
-        let data = serde_json::to_string(&data(profile))?.replace('<', "\\u003c");
-        let title = escape_markup(&escape_name(profile.name()));
-        let mut rest = include_str!("report.html");
-        let parts = [
-            ("{{title}}", title.as_str()),
-            ("{{css}}", include_str!("report.css")),
-            ("{{data}}", &data),
-            ("{{js}}", include_str!("report.js")),
-        ];
-        // The template is ours, so each placeholder is there; parts may come in any order.
-        while let Some((at, (placeholder, part))) =
-            parts.iter().filter_map(|part| Some((rest.find(part.0)?, part))).min_by_key(|(at, _)| *at)
-        {
-            out.write_all(&rest.as_bytes()[..at])?;
-            out.write_all(part.as_bytes())?;
-            rest = &rest[at + placeholder.len()..];
-        }
-        out.write_all(rest.as_bytes())
-    };
-    let mut write = write;
-    write().map_err(|source| Error::Write { format: "HTML", source })
+    page(profile, out).map_err(|source| Error::Write { format: "HTML", source })
+}
+
+fn page(profile: &Profile, out: &mut dyn Write) -> std::io::Result<()> {
+    // In a script element, only `<` could end it.
+    let data = serde_json::to_string(&data(profile))?.replace('<', "\\u003c");
+    let title = escape_markup(&escape_name(profile.name()));
+    let mut rest = include_str!("report.html");
+    let parts = [
+        ("{{title}}", title.as_str()),
+        ("{{css}}", include_str!("report.css")),
+        ("{{data}}", &data),
+        ("{{js}}", include_str!("report.js")),
+    ];
+    // The template is ours, so each placeholder is there; parts may come in any order.
+    while let Some((at, (placeholder, part))) =
+        parts.iter().filter_map(|part| Some((rest.find(part.0)?, part))).min_by_key(|(at, _)| *at)
+    {
+        out.write_all(&rest.as_bytes()[..at])?;
+        out.write_all(part.as_bytes())?;
+        rest = &rest[at + placeholder.len()..];
+    }
+    out.write_all(rest.as_bytes())
 }
 
 fn escape_markup(text: &str) -> String {
@@ -198,8 +199,7 @@ fn row(row: &ReportRow) -> Row {
 }
 
 fn view(tree: &Tree<'_>, wall: Duration, strings: &mut IndexSet<String>) -> View {
-    let nodes: Vec<(u32, Label, Duration)> =
-        std::iter::once((0, Label::All, tree.root_time())).chain(tree.nodes()).collect();
+    let nodes: Vec<(u32, Label, Duration)> = tree.nodes().collect();
     let mut totals: Vec<Duration> = nodes.iter().map(|(_, _, own)| *own).collect();
     for (index, (parent, _, _)) in nodes.iter().enumerate().skip(1).rev() {
         let total = totals[index];
@@ -316,10 +316,6 @@ fn bins(profile: &Profile, thread: &Thread, bin: Duration) -> [Vec<u64>; 5] {
         spread(layer, middle, begin + sample.wall);
     }
     bins.map(|layer| layer.into_iter().map(microseconds).collect())
-}
-
-fn microseconds(time: Duration) -> u64 {
-    u64::try_from((time.as_nanos() + 500) / 1000).unwrap_or(u64::MAX)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "microseconds of a recording")]
