@@ -50,6 +50,13 @@ pub enum Error {
         #[source]
         problem: SignalProblem,
     },
+    /// Calls cannot be traced.
+    #[error("tracing calls: {problem}")]
+    Calls {
+        /// What stands in the way.
+        #[source]
+        problem: SignalProblem,
+    },
     /// The thread that times the samples could not be started.
     #[error("starting the thread that times the samples")]
     Thread {
@@ -93,7 +100,7 @@ pub enum Error {
 #[non_exhaustive]
 pub enum SignalProblem {
     /// The platform has no signal sampler.
-    #[error("there is a signal sampler for Linux on x86-64 and AArch64 only")]
+    #[error("stacks can be read on Linux on x86-64 and AArch64 only")]
     Platform,
     /// The code is interpreted, so there is no machine code to find in a stack.
     #[error("`{name}` is interpreted (Pulley), so its code is not on the stack")]

@@ -13,6 +13,7 @@ mod guest_profiler;
 mod import;
 #[cfg(feature = "pprof")]
 mod live;
+mod lock;
 mod profile;
 mod sampler;
 mod samples;
@@ -25,11 +26,12 @@ pub use import::read_firefox;
 #[cfg(feature = "pprof")]
 pub use live::{PPROF_INDEX, PPROF_PATH, Scrape};
 pub use profile::{
-    Change, Comparison, Crossing, Dimension, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, NO_INTERFACE,
-    Part, Profile, ProfileFunction, ProfileLibrary, Report, ReportRow, Sample, SamplerKind, Stack, StackIndex, Thread,
+    CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, Dimension, Frame, FrameIndex,
+    FunctionIndex, LabelsIndex, LibraryIndex, NO_INTERFACE, Part, Profile, ProfileFunction, ProfileLibrary, Report,
+    ReportRow, Sample, SamplerKind, Stack, StackIndex, Thread, TracedCall,
 };
 pub use sampler::{
-    Activation, EpochProbe, Instrumented, Labels, Recorder, RecorderBuilder, SamplerChoice, SamplingClock,
+    Activation, CallTracer, EpochProbe, Instrumented, Labels, Recorder, RecorderBuilder, SamplerChoice, SamplingClock,
 };
-pub use samples::{HandlerCost, LossReason, SampleCounts};
+pub use samples::{HandlerCost, LossReason, SampleCounts, Span};
 pub use symbols::{Direction, Function, FunctionKind, Layer, Library, NamedBy, SymbolMap, SymbolMapBuilder};

@@ -4,6 +4,7 @@
 //! no clock, no path, no lookup of names, and the same bytes for the same input. One file per format, and a format's
 //! library is used in that file only.
 
+mod calls;
 mod escape;
 pub(crate) mod firefox;
 mod folded;
@@ -19,6 +20,12 @@ mod summary;
 #[cfg(feature = "svg")]
 mod svg;
 
+use std::io::Write;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+pub use calls::{write_call_json, write_call_table};
 pub use escape::{escape_control, escape_name};
 pub use firefox::write_firefox;
 pub use folded::write_folded;
@@ -34,7 +41,19 @@ pub use summary::write_summary;
 #[cfg(feature = "svg")]
 pub use svg::{write_svg, write_svg_comparison};
 
+/// Writes a document of JSON for scripts.
+fn write_pretty(document: &impl serde::Serialize, format: &'static str, out: &mut dyn Write) -> Result<()> {
+    let written = serde_json::to_writer_pretty(&mut *out, document).map_err(std::io::Error::from);
+    written.and_then(|()| writeln!(out)).map_err(|source| Error::Write { format, source })
+}
+
+/// With the precision of the samples: nanoseconds.
+#[allow(clippy::cast_precision_loss, reason = "nanoseconds of a recording")]
+fn milliseconds(time: Duration) -> f64 {
+    time.as_nanos() as f64 / 1e6
+}
+
 /// Whole microseconds, rounded.
-fn microseconds(time: std::time::Duration) -> u64 {
+fn microseconds(time: Duration) -> u64 {
     u64::try_from((time.as_nanos() + 500) / 1000).unwrap_or(u64::MAX)
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use super::{milliseconds, write_pretty};
+use crate::error::Result;
 use crate::profile::{Comparison, Profile, Report};
 
 /// Writes `report` on `profile` as JSON:
@@ -37,7 +38,7 @@ pub fn write_report_json(profile: &Profile, report: &Report, out: &mut dyn Write
         blocked_ms: milliseconds(row.blocked),
         self_pct: percent(row.own),
         total_pct: percent(row.total),
-        calls: None,
+        calls: row.calls,
     });
     let counts = profile.counts();
     let document = ReportJson {
@@ -51,7 +52,7 @@ pub fn write_report_json(profile: &Profile, report: &Report, out: &mut dyn Write
         by: report.dimension.name(),
         rows: rows.collect(),
     };
-    write(&document, "JSON report", out)
+    write_pretty(&document, "JSON report", out)
 }
 
 /// Writes `comparison` as JSON: `{"by", "changes": [{"name", "detail", "before_pct", "after_pct", "change_pct",
@@ -70,18 +71,11 @@ pub fn write_comparison_json(comparison: &Comparison, out: &mut dyn Write) -> Re
         spread_pct: change.spread() * 100.0,
         certain: change.is_certain(),
     });
-    write(&ComparisonJson { by: comparison.dimension.name(), changes: changes.collect() }, "JSON comparison", out)
-}
-
-fn write(document: &impl Serialize, format: &'static str, out: &mut dyn Write) -> Result<()> {
-    let written = serde_json::to_writer_pretty(&mut *out, document).map_err(std::io::Error::from);
-    written.and_then(|()| writeln!(out)).map_err(|source| Error::Write { format, source })
-}
-
-/// With the precision of the samples: nanoseconds.
-#[allow(clippy::cast_precision_loss, reason = "nanoseconds of a recording")]
-fn milliseconds(time: Duration) -> f64 {
-    time.as_nanos() as f64 / 1e6
+    write_pretty(
+        &ComparisonJson { by: comparison.dimension.name(), changes: changes.collect() },
+        "JSON comparison",
+        out,
+    )
 }
 
 #[derive(Serialize)]

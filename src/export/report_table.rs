@@ -36,12 +36,17 @@ const PLAIN: &str = "\u{1b}[0m";
 const REMARKABLE: f64 = 0.05;
 
 impl TableStyle {
+    /// What begins and ends a heading.
+    pub(super) fn heading(self) -> (&'static str, &'static str) {
+        self.paint(BOLD)
+    }
+
     fn paint(self, code: &'static str) -> (&'static str, &'static str) {
         if self.color { (code, PLAIN) } else { ("", "") }
     }
 
     /// What fits behind `used` columns of `name`, escaped; of a long one its beginning and its end.
-    fn fit(self, name: &str, used: usize) -> Cow<'_, str> {
+    pub(super) fn fit(self, name: &str, used: usize) -> Cow<'_, str> {
         let name = escape_name(name).into_owned();
         let room = self.width.saturating_sub(used).max(16);
         let chars: Vec<char> = name.chars().collect();
@@ -67,18 +72,27 @@ pub fn write_report_table(report: &Report, style: TableStyle, out: &mut dyn Writ
 pub(super) fn report_table(report: &Report, style: TableStyle, out: &mut dyn Write) -> io::Result<()> {
     let (bold, plain) = style.paint(BOLD);
     let title = report.dimension.name().replace('-', " ");
-    writeln!(out, "{bold}{:>7} {:>8} {:>7} {:>7}  {title}{plain}", "self", "boundary", "blocked", "total")?;
+    // Only if calls were traced.
+    let has_calls = report.rows.iter().any(|row| row.calls.is_some());
+    let calls = |calls: Option<u64>| match calls {
+        _ if !has_calls => String::new(),
+        Some(calls) => format!(" {calls:>9}"),
+        None => format!(" {:>9}", "-"),
+    };
+    let heading = if has_calls { format!(" {:>9}", "calls") } else { String::new() };
+    writeln!(out, "{bold}{:>7} {:>8} {:>7} {:>7}{heading}  {title}{plain}", "self", "boundary", "blocked", "total")?;
     for row in report.rows.iter().take(style.rows) {
         let share = |time| share(time, report.wall);
         let (on, off) = if share(row.boundary) >= REMARKABLE { style.paint(YELLOW) } else { ("", "") };
         writeln!(
             out,
-            "{:>6.1}% {on}{:>7.1}%{off} {:>6.1}% {:>6.1}%  {}",
+            "{:>6.1}% {on}{:>7.1}%{off} {:>6.1}% {:>6.1}%{}  {}",
             share(row.own) * 100.0,
             share(row.boundary) * 100.0,
             share(row.blocked) * 100.0,
             share(row.total) * 100.0,
-            style.fit(&row_name(row, report.dimension), 34),
+            calls(row.calls),
+            style.fit(&row_name(row, report.dimension), 34 + heading.len()),
         )?;
     }
     if report.rows.len() > style.rows {

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use super::calls::call_table;
 use super::report_table::{TableStyle, report_table};
 use crate::error::{Error, Result};
 use crate::profile::{Dimension, NO_INTERFACE, Profile};
@@ -57,6 +58,10 @@ fn summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) -> io::Res
     // A core module has none.
     if interfaces.rows.iter().any(|row| row.name != NO_INTERFACE) {
         report_table(&interfaces, TableStyle { rows: functions / 2, ..style }, out)?;
+        writeln!(out)?;
+    }
+    if let Some(trace) = profile.calls() {
+        call_table(trace, TableStyle { rows: functions, ..style }, out)?;
         writeln!(out)?;
     }
     let mut report = profile.report(Dimension::Function);

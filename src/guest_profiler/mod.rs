@@ -301,6 +301,8 @@ impl GuestProfiler {
             started_at: self.started_at,
             elapsed,
             period: EVERYTHING,
+            calls: None,
+            spans: (Vec::new(), 0),
             host_place: &|_| None,
         };
         let mut profile = symbolize(&self.log, &recording);

@@ -13,12 +13,12 @@ use serde::Deserialize;
 
 use crate::address::{CodePoint, TextOffset};
 use crate::error::{Error, Result};
-use crate::export::firefox::{META_VERSION, Meta, joined};
+use crate::export::firefox::{META_VERSION, Meta, MetaCall, MetaCalls, MetaSpan, joined};
 use crate::profile::{
-    Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
-    SamplerKind, Stack, StackIndex, Thread,
+    CallTrace, CalledFunction, CalledIndex, CalledTimes, Crossing, Frame, FrameIndex, FunctionIndex, LabelsIndex,
+    LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample, SamplerKind, Stack, StackIndex, Thread, TracedCall,
 };
-use crate::samples::{HandlerCost, LabelSet, LossReason, SampleCounts};
+use crate::samples::{HandlerCost, LabelSet, LossReason, SampleCounts, Span};
 use crate::symbols::{Direction, FunctionKind, Layer};
 
 /// Reads a profile in the Firefox Profiler's format, uncompressed.
@@ -273,9 +273,11 @@ impl<'d> Reader<'d> {
         // In the file, threads are sorted by name.
         threads.sort_by_key(|(own, _)| *own);
         // An empty profile has a thread without a name or samples, because the front-end wants one.
-        let threads: Vec<Thread> =
-            threads.into_iter().map(|(_, thread)| thread).filter(|thread| !thread.samples.is_empty()).collect();
-        let mut threads = threads;
+        threads.retain(|(_, thread)| !thread.samples.is_empty());
+        // Where each thread of the file is now.
+        let places: FxHashMap<usize, usize> =
+            threads.iter().enumerate().filter_map(|(place, (own, _))| Some(((*own)?, place))).collect();
+        let mut threads: Vec<Thread> = threads.into_iter().map(|(_, thread)| thread).collect();
         let samples = || threads.iter().flat_map(|thread| &thread.samples);
         if meta.is_none() && samples().all(|sample| sample.cpu.is_zero()) {
             // Wasmtime's guest profiler does not know, which is not to say that all was waiting.
@@ -313,6 +315,9 @@ impl<'d> Reader<'d> {
                 Some(meta) if !meta.labels.is_empty() => meta.labels.iter().map(|set| set.clone().into()).collect(),
                 _ => vec![LabelSet::default()],
             },
+            calls: meta.and_then(|meta| meta.calls.as_ref()).map(|calls| calls_of(calls, &places)).transpose()?,
+            spans: meta.iter().flat_map(|meta| &meta.spans).map(span_of).collect(),
+            spans_left_out: meta.map_or(0, |meta| meta.spans_left_out),
         })
     }
 
@@ -513,6 +518,51 @@ fn time(value: f64, per_second: f64) -> Option<Duration> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and less than 2^55")]
     let nanos = (value * (1e9 / per_second)).round() as u64;
     Some(Duration::from_nanos(nanos))
+}
+
+/// The calls of a file, of whose threads `places` tells the indices.
+fn calls_of(calls: &MetaCalls, places: &FxHashMap<usize, usize>) -> Result<CallTrace, String> {
+    let nanos = Duration::from_nanos;
+    let functions = calls.functions.iter().map(|function| {
+        let direction = Direction::ALL.into_iter().find(|direction| direction.name() == function.direction);
+        Ok(CalledFunction {
+            crossing: Crossing {
+                interface: function.interface.clone(),
+                function: function.function.clone(),
+                direction: direction.ok_or("a called function has no direction")?,
+            },
+            count: function.count,
+            times: function.times.map(|(wall, suspended, cpu, quantiles)| {
+                let [p50, p90, p99, max] = quantiles.map(nanos);
+                CalledTimes { wall: nanos(wall), suspended: nanos(suspended), cpu: cpu.map(nanos), p50, p90, p99, max }
+            }),
+        })
+    });
+    let kept = calls.kept.iter().map(|MetaCall(function, thread, begin, wall, suspended, cpu)| {
+        if *function as usize >= calls.functions.len() {
+            return Err("a call is of a function that is not there");
+        }
+        Ok(TracedCall {
+            function: CalledIndex(*function),
+            thread: thread.and_then(|thread| places.get(&thread).copied()),
+            begin: nanos(*begin),
+            wall: nanos(*wall),
+            suspended: nanos(*suspended),
+            cpu: cpu.map(nanos),
+        })
+    });
+    Ok(CallTrace {
+        functions: functions.collect::<Result<_, &str>>()?,
+        kept: kept.collect::<Result<_, &str>>()?,
+        unnamed: calls.unnamed,
+    })
+}
+
+fn span_of(MetaSpan(name, detail, begin, wall, cpu): &MetaSpan) -> Span {
+    let mut span = Span::new(name.as_str(), Duration::from_nanos(*begin), Duration::from_nanos(*wall));
+    span.detail.clone_from(detail);
+    span.cpu = cpu.map(Duration::from_nanos);
+    span
 }
 
 #[cfg(test)]

@@ -6,12 +6,14 @@ use indexmap::IndexSet;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::attribution::Crossing;
+use super::calls::{CallTrace, CalledFunction, CalledIndex, CalledTimes, TracedCall};
 use super::tables::{
     Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
     SamplerKind, Stack, StackIndex, Thread,
 };
 use crate::address::{CodePoint, TextOffset};
-use crate::samples::{LossReason, SampleCounts};
+use crate::samples::{LossReason, SampleCounts, Span};
 use crate::symbols::{Direction, FunctionKind, Layer};
 
 /// A function: its kind, and which of a few interfaces and functions it is for.
@@ -103,5 +105,47 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
         labels: [None, Some("1"), Some("<2>")]
             .map(|value| value.map(|value| ("request".to_owned(), value.to_owned())).into_iter().collect())
             .to_vec(),
+        calls: Some(calls()),
+        spans: vec![
+            Span::new("GET <a>", Duration::from_nanos(5), Duration::from_micros(7)).detail("200"),
+            Span::new("GET /b", Duration::from_micros(6), Duration::ZERO).cpu(Duration::from_nanos(3)),
+        ],
+        spans_left_out: 17,
+    }
+}
+
+fn calls() -> CallTrace {
+    let function = |name: &str, count, times| CalledFunction {
+        crossing: Crossing { interface: "a:b/c".to_owned(), function: name.to_owned(), direction: Direction::Import },
+        count,
+        times,
+    };
+    let nanos = Duration::from_nanos;
+    let times = |cpu| CalledTimes {
+        wall: nanos(12_345),
+        suspended: nanos(45),
+        cpu,
+        p50: nanos(1),
+        p90: nanos(2),
+        p99: nanos(3),
+        max: nanos(u64::from(u32::MAX)),
+    };
+    let call = |function, thread, cpu| TracedCall {
+        function: CalledIndex(function),
+        thread,
+        begin: Duration::from_nanos(77),
+        wall: Duration::from_nanos(12),
+        suspended: Duration::from_nanos(5),
+        cpu,
+    };
+    let cpu = Some(Duration::from_nanos(9));
+    CallTrace {
+        functions: vec![
+            function("f", 3, Some(times(cpu))),
+            function("<g>", u64::from(u32::MAX) * 3, Some(times(None))),
+            function("h", 7, None),
+        ],
+        kept: vec![call(1, Some(0), None), call(0, None, cpu)],
+        unnamed: 4,
     }
 }

@@ -7,6 +7,7 @@
 #[cfg(test)]
 pub(crate) mod arbitrary;
 mod attribution;
+mod calls;
 mod comparison;
 mod host_symbols;
 mod report;
@@ -17,6 +18,7 @@ mod tree;
 #[cfg(feature = "pprof")]
 pub(crate) use attribution::Attribution;
 pub use attribution::{Crossing, Part};
+pub use calls::{CallTrace, CalledFunction, CalledIndex, CalledTimes, TracedCall};
 pub use comparison::{Change, Comparison};
 pub(crate) use host_symbols::HostPlace;
 pub use report::{Dimension, NO_INTERFACE, Report, ReportRow};

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::attribution::{Attribution, Crossing, Part};
+use super::calls::CallTrace;
 use super::tables::{Profile, StackIndex};
 use crate::symbols::{Direction, FunctionKind, Layer};
 
@@ -91,6 +92,9 @@ pub struct ReportRow {
     /// The sum of squares of the time that each sample of it stands for, in seconds squared: the variance of its own and
     /// boundary time, if samples are independent of each other.
     pub variance: f64,
+    /// How many calls of it have returned, for interfaces and their functions, if calls were
+    /// [traced](crate::Recorder::call_tracer).
+    pub calls: Option<u64>,
 }
 
 impl ReportRow {
@@ -167,7 +171,20 @@ impl Profile {
             rows.add_own(view.key(dimension, place, stack), stack, &sum);
             view.inclusive(dimension, place, stack, |key| rows.add_total(key, sum.wall));
         }
+        self.add_calls(dimension, &mut rows);
         self.finish_report(dimension, rows)
+    }
+
+    /// Adds how often each interface or interface function was called, if that is known; those that no sample saw included.
+    fn add_calls<'v>(&'v self, dimension: Dimension, rows: &mut Rows<'v>) {
+        for function in self.calls.iter().flat_map(CallTrace::functions) {
+            let key = match dimension {
+                Dimension::Interface => interface_key(&function.crossing),
+                Dimension::InterfaceFunction => Key::Crossing(&function.crossing),
+                _ => return,
+            };
+            rows.add_calls(key, function.count);
+        }
     }
 
     /// Who calls the interface or interface function `name` (see [`Crossing::is_meant_by`]), and what it costs them: rows
@@ -416,6 +433,13 @@ impl<'p> Rows<'p> {
                 }
             }
         }
+    }
+
+    /// Adds calls of which no sample need have been taken.
+    fn add_calls(&mut self, key: Key<'p>, count: u64) {
+        let index = self.row(key);
+        let calls = &mut self.rows[index].calls;
+        *calls = Some(calls.unwrap_or(0).saturating_add(count));
     }
 
     /// Adds to the total of a row, once in the turn of a stack.

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
+use super::calls::name_calls;
 use super::host_symbols::{HostPlace, HostSymbols};
 use super::tables::{
     Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
@@ -14,7 +15,7 @@ use super::tables::{
 };
 use crate::address::{CodePoint, InstructionRanges, TextOffset, WasmOffset};
 use crate::component::CompiledCode;
-use crate::samples::{Entry, LossReason, RawFrame, SampleCounts, SampleLog, Track, Window};
+use crate::samples::{CountedCalls, Entry, LossReason, RawFrame, SampleCounts, SampleLog, Span, Track, Window};
 use crate::symbols::{FunctionId, FunctionKind, Layer, LibraryId, SymbolMap};
 
 /// A component or module that may be seen, with its names.
@@ -33,6 +34,10 @@ pub(crate) struct Recording<'r> {
     pub(crate) elapsed: Duration,
     /// Samples of this time are wanted, since the recording began.
     pub(crate) period: Range<Duration>,
+    /// The calls that were counted, if that was asked for.
+    pub(crate) calls: Option<CountedCalls>,
+    /// Spans of the host, and how many are left out.
+    pub(crate) spans: (Vec<Span>, u64),
     /// Where in the process an address is.
     pub(crate) host_place: &'r dyn Fn(u64) -> Option<HostPlace>,
 }
@@ -69,6 +74,10 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> Profile {
             }
         }
     }
+    let calls = recording
+        .calls
+        .as_ref()
+        .map(|calls| name_calls(calls, recording.targets, |thread| threads.get_index_of(&Track::Thread(thread))));
     let threads: Vec<Thread> = threads.into_values().collect();
     if recording.period != EVERYTHING {
         // What was lost when is not known.
@@ -85,6 +94,9 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> Profile {
         counts,
         threads,
         labels: log.labels.sets().cloned().collect(),
+        calls,
+        spans: recording.spans.0.clone(),
+        spans_left_out: recording.spans.1,
         libraries: tables.libraries.into_values().collect(),
         functions: tables.functions.into_values().collect(),
         frames: tables.frames.into_iter().collect(),

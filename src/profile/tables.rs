@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
+use super::calls::CallTrace;
 use crate::address::{CodePoint, WasmOffset};
-use crate::samples::{HandlerCost, LabelSet, SampleCounts};
+use crate::samples::{HandlerCost, LabelSet, SampleCounts, Span};
 use crate::symbols::{Direction, FunctionKind, Layer};
 
+/// An index into a table of a profile.
 macro_rules! index {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -22,6 +24,8 @@ macro_rules! index {
         }
     };
 }
+
+pub(super) use index;
 
 index! {
     /// A library of a [`Profile`]; valid for the profile it came from.
@@ -180,6 +184,10 @@ pub struct Profile {
     pub(crate) threads: Vec<Thread>,
     /// The first is empty.
     pub(crate) labels: Vec<LabelSet>,
+    pub(crate) calls: Option<CallTrace>,
+    pub(crate) spans: Vec<Span>,
+    /// Spans that are not in `spans`.
+    pub(crate) spans_left_out: u64,
 }
 
 impl Profile {
@@ -260,6 +268,26 @@ impl Profile {
     #[must_use]
     pub fn labels(&self, labels: LabelsIndex) -> &[(String, String)] {
         &self.labels[labels.index()]
+    }
+
+    /// Every call across an interface, if calls were [traced](crate::Recorder::call_tracer). In a
+    /// [part](crate::Recorder::snapshot_of) of a recording there are none: calls are counted from the beginning on.
+    #[must_use]
+    pub fn calls(&self) -> Option<&CallTrace> {
+        self.calls.as_ref()
+    }
+
+    /// What the host [said](crate::Recorder::record_span) that it did, in order of the beginning: the longest, and a fair
+    /// sample of the rest.
+    #[must_use]
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// How many spans were recorded, and are not in [`spans`](Self::spans), because there are too many.
+    #[must_use]
+    pub fn spans_left_out(&self) -> u64 {
+        self.spans_left_out
     }
 
     /// Wall-clock time that all samples stand for.

@@ -9,6 +9,7 @@ use pin_project_lite::pin_project;
 use super::labels::Labels;
 use super::recorder::Shared;
 use super::signal::{Entered, Instrumentation, SignalSampler};
+use super::task_times::TaskTimes;
 use crate::samples::LabelsId;
 
 /// A guest is active on this thread while this exists. Made by [`Recorder::enter`](crate::Recorder::enter).
@@ -35,6 +36,7 @@ pin_project! {
         #[pin]
         future: F,
         instrumentation: Instrumentation,
+        times: TaskTimes,
         shared: Arc<Shared>,
     }
 
@@ -50,7 +52,7 @@ pin_project! {
 
 impl<F> Instrumented<F> {
     pub(super) fn new(future: F, shared: Arc<Shared>) -> Self {
-        Self { future, instrumentation: Instrumentation::default(), shared }
+        Self { future, instrumentation: Instrumentation::default(), times: TaskTimes::default(), shared }
     }
 
     /// Labels what is recorded of the future; see [`Recorder::labels`](crate::Recorder::labels). Labels of another recorder
@@ -66,12 +68,20 @@ impl<F: Future> Future for Instrumented<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        match &this.shared.signal {
-            Some(sampler) => {
-                let future = this.future;
-                this.instrumentation.poll(sampler, &this.shared.log, context, |context| future.poll(context))
-            }
-            None => this.future.poll(context),
+        let (shared, future, instrumentation) = (&*this.shared, this.future, this.instrumentation);
+        let poll = || match &shared.signal {
+            Some(sampler) => instrumentation.poll(sampler, &shared.log, context, |context| future.poll(context)),
+            None => future.poll(context),
+        };
+        // Whoever counts calls wants to know how long the task waited meanwhile.
+        if shared.is_tracing_calls() {
+            return this.times.during(shared.call_cpu, poll);
         }
+        let result = poll();
+        // The task itself may have begun to.
+        if shared.is_tracing_calls() {
+            this.times.suspend();
+        }
+        result
     }
 }

@@ -52,6 +52,7 @@ pub struct RecorderBuilder {
     signal: i32,
     show_host: bool,
     retention: Retention,
+    call_cpu: bool,
 }
 
 /// Bytes that a recording may take, unless [`RecorderBuilder::memory_limit`] says otherwise.
@@ -70,6 +71,7 @@ impl RecorderBuilder {
             signal: signal::DEFAULT_SIGNAL,
             show_host: false,
             retention: Retention::all(MEMORY),
+            call_cpu: false,
         }
     }
 
@@ -139,6 +141,14 @@ impl RecorderBuilder {
         self
     }
 
+    /// Wants the CPU time of traced calls, too ([`Recorder::call_tracer`]): a system call when a call begins and another when
+    /// it ends, half a microsecond together.
+    #[must_use]
+    pub fn trace_call_cpu_time(mut self) -> Self {
+        self.call_cpu = true;
+        self
+    }
+
     /// Starts recording.
     ///
     /// # Errors
@@ -161,7 +171,7 @@ impl RecorderBuilder {
             SamplerChoice::Epoch => None,
             SamplerChoice::Signal | SamplerChoice::Auto => match self.start_signal(&log) {
                 Ok(signal) => {
-                    let shared = Shared::new(self.targets, interval, log, Some(signal));
+                    let shared = Shared::new(self.targets, interval, log, Some(signal), self.call_cpu);
                     return Ok(Recorder::new(shared, None, None));
                 }
                 Err(problem) if self.choice == SamplerChoice::Signal => return Err(Error::Signal { problem }),
@@ -170,7 +180,7 @@ impl RecorderBuilder {
         };
         let ticker = Ticker::start(self.engines_with_epochs(fallback.as_ref())?, interval);
         let ticker = ticker.map_err(|source| Error::Thread { source })?;
-        Ok(Recorder::new(Shared::new(self.targets, interval, log, None), Some(ticker), fallback))
+        Ok(Recorder::new(Shared::new(self.targets, interval, log, None, self.call_cpu), Some(ticker), fallback))
     }
 
     fn start_signal(&self, log: &Arc<Mutex<SampleLog>>) -> std::result::Result<SignalSampler, SignalProblem> {

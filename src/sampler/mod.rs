@@ -6,19 +6,22 @@
 
 mod activation;
 mod builder;
+mod calls;
 mod clock;
 mod epoch;
 mod labels;
-mod lock;
 mod recorder;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod signal;
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 #[path = "unsupported.rs"]
 mod signal;
+mod task_times;
 
 pub use activation::{Activation, Instrumented};
 pub use builder::{RecorderBuilder, SamplerChoice, SamplingClock};
+pub use calls::CallTracer;
+pub(crate) use calls::{crosses_interface, function_at};
 pub use epoch::EpochProbe;
 pub(crate) use epoch::capture;
 pub use labels::Labels;

@@ -136,7 +136,7 @@ pub(crate) struct RawSample {
 /// Which thread a sample is of.
 #[derive(Clone, Debug)]
 pub(crate) struct ThreadIdentity {
-    id: ThreadId,
+    pub(crate) id: ThreadId,
     name: Option<Arc<str>>,
 }
 

@@ -5,15 +5,21 @@
 //! of any length needs memory for its distinct stacks and a bounded timeline, not for its samples. What could not be
 //! kept is counted by [`LossReason`]: `taken == kept + lost`, always.
 
+mod calls;
 mod host_calls;
 mod labels;
 mod log;
+mod selection;
+mod spans;
 mod stack_table;
 mod timeline;
 
+pub(crate) use calls::{CallLog, CallSite, CallSums, CallTimes, CountedCalls};
 pub(crate) use host_calls::HostCalls;
 pub(crate) use labels::{LabelSet, LabelsId};
 pub use log::{HandlerCost, LossReason, SampleCounts};
 pub(crate) use log::{RawSample, Retention, SampleLog, ThreadIdentity, Track, Window};
+pub(crate) use selection::Selection;
+pub use spans::Span;
 pub(crate) use stack_table::{RawFrame, StackId};
 pub(crate) use timeline::Entry;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::rows;
 use super::{INTERFACES_PROCESS, library_id, nanos};
-use crate::profile::{Profile, Sample};
+use crate::profile::{CallTrace, Profile, Sample};
+use crate::samples::Span;
 
 /// The number of this form of the object. A reader refuses others.
 pub(crate) const VERSION: u32 = 1;
@@ -38,6 +39,12 @@ pub(crate) struct Meta {
     /// The same for how many samples a row stands for, if not one.
     #[serde(default)]
     pub(crate) sample_counts: Vec<Vec<(u64, u64)>>,
+    #[serde(default)]
+    pub(crate) calls: Option<MetaCalls>,
+    #[serde(default)]
+    pub(crate) spans: Vec<MetaSpan>,
+    #[serde(default)]
+    pub(crate) spans_left_out: u64,
     pub(crate) strings: Vec<String>,
     pub(crate) libraries: Vec<MetaLibrary>,
     pub(crate) functions: Vec<MetaFunction>,
@@ -63,6 +70,72 @@ pub(crate) struct MetaFunction(
     pub(crate) Option<u32>,
     pub(crate) Option<String>,
 );
+
+/// Calls across interfaces. Times are in nanoseconds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MetaCalls {
+    pub(crate) functions: Vec<MetaCalled>,
+    pub(crate) kept: Vec<MetaCall>,
+    pub(crate) unnamed: u64,
+}
+
+/// All calls of one function.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MetaCalled {
+    pub(crate) interface: String,
+    pub(crate) function: String,
+    pub(crate) direction: String,
+    pub(crate) count: u64,
+    /// If they are known: wall-clock time, time suspended, CPU time, p50, p90, p99, and the longest.
+    pub(crate) times: Option<(u64, u64, Option<u64>, [u64; 4])>,
+}
+
+/// A call: position in [`MetaCalls::functions`], position of the thread, begin, length, time suspended, CPU time.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MetaCall(
+    pub(crate) u32,
+    pub(crate) Option<usize>,
+    pub(crate) u64,
+    pub(crate) u64,
+    pub(crate) u64,
+    pub(crate) Option<u64>,
+);
+
+/// A span: name, detail, begin, length, CPU time.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MetaSpan(
+    pub(crate) String,
+    pub(crate) Option<String>,
+    pub(crate) u64,
+    pub(crate) u64,
+    pub(crate) Option<u64>,
+);
+
+impl MetaCalls {
+    fn new(trace: &CallTrace) -> Self {
+        let functions = trace.functions().iter().map(|function| MetaCalled {
+            interface: function.crossing.interface.clone(),
+            function: function.crossing.function.clone(),
+            direction: function.crossing.direction.name().to_owned(),
+            count: function.count,
+            times: function.times.map(|times| {
+                let quantiles = [times.p50, times.p90, times.p99, times.max].map(nanos);
+                (nanos(times.wall), nanos(times.suspended), times.cpu.map(nanos), quantiles)
+            }),
+        });
+        let kept = trace.kept().iter().map(|call| {
+            let cpu = call.cpu.map(nanos);
+            MetaCall(call.function.0, call.thread, nanos(call.begin), nanos(call.wall), nanos(call.suspended), cpu)
+        });
+        Self { functions: functions.collect(), kept: kept.collect(), unnamed: trace.unnamed_entries() }
+    }
+}
+
+impl MetaSpan {
+    fn new(span: &Span) -> Self {
+        Self(span.name.clone(), span.detail.clone(), nanos(span.begin), nanos(span.wall), span.cpu.map(nanos))
+    }
+}
 
 impl Meta {
     pub(super) fn new(profile: &Profile) -> Self {
@@ -105,6 +178,9 @@ impl Meta {
                 runs(samples, profile.interval(), 0, |sample| sample.labels.0)
             }),
             sample_counts: of_threads(profile, |samples| runs(samples, profile.interval(), 1, |sample| sample.count)),
+            calls: profile.calls().map(MetaCalls::new),
+            spans: profile.spans().iter().map(MetaSpan::new).collect(),
+            spans_left_out: profile.spans_left_out(),
             strings: strings.into_iter().collect(),
             libraries: libraries.collect(),
             functions,

@@ -14,6 +14,7 @@
 //! The threads are there twice: in a second process, the same samples are stacked by interface function, so that the
 //! front-end's flame graph is the breakdown by interface.
 
+mod calls;
 mod categories;
 mod host_calls;
 mod markers;
@@ -31,7 +32,7 @@ use fxprof_processed_profile as fxprof;
 use serde::Serialize as _;
 
 use self::categories::{Categories, Category};
-pub(crate) use self::meta::{Meta, VERSION as META_VERSION};
+pub(crate) use self::meta::{Meta, MetaCall, MetaCalls, MetaSpan, VERSION as META_VERSION};
 use self::patch::Patch;
 pub(crate) use self::rows::joined;
 use self::rows::rows;
@@ -99,8 +100,10 @@ impl<'p> Document<'p> {
     fn build(mut self) -> fxprof::Profile {
         let process = self.process(&self.process_name(""), 0);
         let mut markers_left = markers::budget();
+        let mut handles = Vec::new();
         for (index, thread) in self.profile.threads().iter().enumerate() {
             let handle = self.thread(process, index);
+            handles.push(handle);
             if index == 0 {
                 self.host_calls(handle);
             }
@@ -115,8 +118,10 @@ impl<'p> Document<'p> {
         if self.profile.threads().is_empty() {
             let handle = self.thread(process, 0);
             self.host_calls(handle);
+            self.calls_and_spans(&[handle]);
             return self.out;
         }
+        self.calls_and_spans(&handles);
         self.interfaces();
         self.out
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 
-use crate::sampler::lock::lock;
+use crate::lock::lock;
 
 /// Advances the epoch of some engines once per interval, until it is stopped or dropped.
 #[derive(Debug)]

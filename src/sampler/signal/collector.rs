@@ -12,7 +12,7 @@ use super::ring::SampleHeader;
 use super::thread::{HANDLER_LOSSES, ThreadState};
 use super::walk::{FrameWord, Place};
 use crate::address::TextOffset;
-use crate::sampler::lock::lock;
+use crate::lock::lock;
 use crate::samples::{LabelsId, RawFrame, RawSample, SampleLog};
 
 /// Time between two rounds. A ring holds the samples of several at any useful rate.

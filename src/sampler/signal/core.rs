@@ -13,8 +13,8 @@ use super::tasks::Tasks;
 use super::thread::ThreadState;
 use super::walk::{CodeTable, HostCode, Scene};
 use crate::component::CompiledCode;
+use crate::lock::lock;
 use crate::sampler::SamplingClock;
-use crate::sampler::lock::lock;
 
 /// What the threads of one recorder have in common.
 pub(super) struct Core {
@@ -66,19 +66,28 @@ fn ticks_per_microsecond() -> u64 {
     }
 }
 
+/// Where `code` lies; its position is the number of the target.
+///
+/// # Safety
+/// The code is kept in place for as long as the table exists.
+pub(super) unsafe fn code_table(code: &[CompiledCode]) -> CodeTable {
+    let ranges = (0..).zip(code).map(|(target, code)| {
+        let text = code.text().as_ptr_range();
+        (text.start.addr() as u64..text.end.addr() as u64, target)
+    });
+    // SAFETY: the text section of compiled code is readable, and is not written to after publication (engines with guest
+    // debugging, which patch private copies, are refused).
+    unsafe { CodeTable::new(ranges.collect::<Vec<_>>()) }
+}
+
 impl Core {
     pub(super) fn new(
         (clock, signal, show_host): (SamplingClock, c_int, bool),
         interval: Duration,
         code: Vec<CompiledCode>,
     ) -> Self {
-        let ranges = (0..).zip(&code).map(|(target, code)| {
-            let text = code.text().as_ptr_range();
-            (text.start.addr() as u64..text.end.addr() as u64, target)
-        });
-        // SAFETY: the text section of compiled code is readable, and is not written to after publication (engines with
-        // guest debugging, which patch private copies, are refused). `_owners` keeps it in place.
-        let table = unsafe { CodeTable::new(ranges.collect::<Vec<_>>()) };
+        // SAFETY: `_owners` keeps the code in place.
+        let table = unsafe { code_table(&code) };
         let tick = TickLength::new();
         let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
         Self {

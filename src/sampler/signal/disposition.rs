@@ -4,7 +4,7 @@ use std::ffi::c_int;
 use std::io;
 use std::sync::Mutex;
 
-use crate::sampler::lock::lock;
+use crate::lock::lock;
 
 /// A handler as `sigaction` takes it.
 pub(super) type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::c_void);

@@ -16,7 +16,7 @@ use super::tasks::{SharedTask, Task};
 use super::thread::ThreadState;
 use super::walk::{FrameWord, Place, Registers};
 use super::{SignalSampler, clocks};
-use crate::sampler::lock::lock;
+use crate::lock::lock;
 use crate::samples::{LabelsId, SampleLog};
 
 /// One task, as the recorder sees it.

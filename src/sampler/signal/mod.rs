@@ -31,6 +31,7 @@
 #![allow(unsafe_code, reason = "signals, timers and stacks: see the contract above")]
 
 mod accounts;
+mod callers;
 mod clocks;
 mod collector;
 mod core;
@@ -52,16 +53,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+pub(super) use self::callers::{CallScene, Caller, CallerFinder};
 use self::collector::Collector;
 use self::core::Core;
 use self::disposition::{Installed, Refused};
 pub(super) use self::instrument::Instrumentation;
 use self::thread::ThreadState;
+pub(super) use self::walk::Registers;
 use super::SamplingClock;
 use crate::component::CompiledCode;
 use crate::error::SignalProblem;
+use crate::lock::lock;
 use crate::profile::HostPlace;
-use crate::sampler::lock::lock;
 use crate::samples::{HandlerCost, LabelsId, LossReason, SampleLog};
 
 /// There is a signal sampler on this platform.

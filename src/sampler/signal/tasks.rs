@@ -9,7 +9,7 @@ use super::clocks;
 use super::collector::raw_frame;
 use super::core::Core;
 use super::walk::FrameWord;
-use crate::sampler::lock::lock;
+use crate::lock::lock;
 use crate::samples::{LabelsId, RawSample, SampleLog, ThreadIdentity};
 
 /// What is known of one task.

@@ -25,8 +25,8 @@ use frames::{Frames, Stack};
 pub(crate) use host_code::HostCode;
 use last_walk::LastWalk;
 pub(crate) use memory::{StackMemory, is_readable};
-pub(crate) use registers::Registers;
 use registers::{Native, StackSwitch as _};
+pub(crate) use registers::{Registers, caller_of as caller_by_frame_pointer};
 
 /// The most frames that are looked at. Deeper stacks than this are cut off at their outer end; a guest with Wasmtime's
 /// default stack of 512 KiB cannot make as many.
@@ -309,6 +309,22 @@ impl Walker {
             Some(value)
         })
     }
+}
+
+/// The caller of a frame of the process, on the same stack; `None` if there is none, or it cannot be found. For who unwinds
+/// a few frames and keeps no walk.
+pub(crate) fn caller_of_host_frame(
+    host: &HostCode,
+    at: Registers,
+    is_leaf: bool,
+    cache: &mut CacheNative<MustNotAllocateDuringUnwind>,
+    mut read: impl FnMut(u64) -> Result<u64, ()>,
+) -> Option<Registers> {
+    let address =
+        if is_leaf { FrameAddress::from_instruction_pointer(at.pc) } else { FrameAddress::from_return_address(at.pc)? };
+    let mut state = registers::framehop_registers(at);
+    let pc = host.unwinder.unwind_frame(address, &mut state, cache, &mut read).ok()??;
+    Some(registers::from_framehop(pc, &state))
 }
 
 /// Whether `pc` is a return address in the first function of a fiber.

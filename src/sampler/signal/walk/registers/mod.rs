@@ -57,7 +57,7 @@ pub(super) trait StackSwitch {
 /// The caller of a frame that is where the frame pointer points to. `read_pair` reads the words at an address and behind
 /// it.
 #[inline]
-pub(super) fn caller_of(at: Registers, read_pair: impl FnOnce(u64) -> Option<(u64, u64)>) -> Option<Registers> {
+pub(crate) fn caller_of(at: Registers, read_pair: impl FnOnce(u64) -> Option<(u64, u64)>) -> Option<Registers> {
     // A frame is above those that it called.
     if at.fp < at.sp {
         return None;

@@ -1,0 +1,130 @@
+//! Every call across an interface, as a table for a person and as JSON for scripts.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::report_table::TableStyle;
+use super::{milliseconds, write_pretty};
+use crate::error::{Error, Result};
+use crate::profile::{CallTrace, CalledTimes};
+
+/// Writes `trace` as a table: for each interface function how often it was called, how long the calls took together, and
+/// the quantiles of a call. Names are escaped for a terminal.
+///
+/// # Errors
+/// [`Error::Write`] if `out` cannot be written to.
+pub fn write_call_table(trace: &CallTrace, style: TableStyle, out: &mut dyn Write) -> Result<()> {
+    call_table(trace, style, out).map_err(|source| Error::Write { format: "table of calls", source })
+}
+
+pub(super) fn call_table(trace: &CallTrace, style: TableStyle, out: &mut dyn Write) -> io::Result<()> {
+    let (bold, plain) = style.heading();
+    writeln!(
+        out,
+        "{bold}{:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}  called function{plain}",
+        "calls", "total", "suspended", "p50", "p90", "p99", "max"
+    )?;
+    for function in trace.functions().iter().take(style.rows) {
+        let time = |which: fn(&CalledTimes) -> Duration| {
+            function.times.map_or_else(|| "?".to_owned(), |times| short(which(&times)))
+        };
+        writeln!(
+            out,
+            "{:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}  {}",
+            function.count,
+            time(|times| times.wall),
+            time(|times| times.suspended),
+            time(|times| times.p50),
+            time(|times| times.p90),
+            time(|times| times.p99),
+            time(|times| times.max),
+            style.fit(&function.crossing.to_string(), 71),
+        )?;
+    }
+    if trace.functions().len() > style.rows {
+        writeln!(out, "{:>71}({} more)", "", trace.functions().len() - style.rows)?;
+    }
+    Ok(())
+}
+
+/// A time in at most eight characters: three digits and a unit.
+fn short(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let (value, unit) = match seconds {
+        0.0 => return "-".to_owned(),
+        _ if seconds < 1e-6 => (seconds * 1e9, "ns"),
+        _ if seconds < 1e-3 => (seconds * 1e6, "µs"),
+        _ if seconds < 1.0 => (seconds * 1e3, "ms"),
+        _ => (seconds, "s"),
+    };
+    let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    format!("{value:.digits$} {unit}")
+}
+
+/// Writes `trace` as JSON: `{"calls": [{"interface", "function", "direction", "count", "times": {"wall_ms", "suspended_ms",
+/// "cpu_ms", "p50_ms", "p90_ms", "p99_ms", "max_ms"}}], "unnamed_entries"}`. `times` is null where only the number of calls
+/// is known, `cpu_ms` unless it was measured. Names are as the guest wrote them.
+///
+/// # Errors
+/// [`Error::Write`] if `out` cannot be written to.
+pub fn write_call_json(trace: &CallTrace, out: &mut dyn Write) -> Result<()> {
+    let calls = trace.functions().iter().map(|function| CalledJson {
+        interface: &function.crossing.interface,
+        function: &function.crossing.function,
+        direction: function.crossing.direction.name(),
+        count: function.count,
+        times: function.times.map(|times| TimesJson {
+            wall_ms: milliseconds(times.wall),
+            suspended_ms: milliseconds(times.suspended),
+            cpu_ms: times.cpu.map(milliseconds),
+            p50_ms: milliseconds(times.p50),
+            p90_ms: milliseconds(times.p90),
+            p99_ms: milliseconds(times.p99),
+            max_ms: milliseconds(times.max),
+        }),
+    });
+    write_pretty(
+        &CallsJson { calls: calls.collect(), unnamed_entries: trace.unnamed_entries() },
+        "JSON list of calls",
+        out,
+    )
+}
+
+#[derive(Serialize)]
+struct CallsJson<'t> {
+    calls: Vec<CalledJson<'t>>,
+    unnamed_entries: u64,
+}
+
+#[derive(Serialize)]
+struct CalledJson<'t> {
+    interface: &'t str,
+    function: &'t str,
+    direction: &'static str,
+    count: u64,
+    times: Option<TimesJson>,
+}
+
+#[derive(Serialize)]
+struct TimesJson {
+    wall_ms: f64,
+    suspended_ms: f64,
+    cpu_ms: Option<f64>,
+    p50_ms: f64,
+    p90_ms: f64,
+    p99_ms: f64,
+    max_ms: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_short() {
+        let times = [0, 7, 999, 1_500, 23_456, 999_000, 12_345_678, 61_000_000_000].map(Duration::from_nanos);
+        assert_eq!(times.map(short), ["-", "7.00 ns", "999 ns", "1.50 µs", "23.5 µs", "999 µs", "12.3 ms", "61.0 s"]);
+    }
+}

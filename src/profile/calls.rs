@@ -1,0 +1,171 @@
+//! Calls across interfaces, by name.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use indexmap::IndexMap;
+
+use super::attribution::Crossing;
+use super::symbolize::Target;
+use super::tables::index;
+use crate::sampler::{crosses_interface, function_at};
+use crate::samples::{CallSite, CallSums, CountedCalls};
+use crate::symbols::{Direction, Function};
+
+index! {
+    /// A function of a [`CallTrace`]; valid for the trace it came from.
+    CalledIndex
+}
+
+/// All calls of one interface function in one direction, since the recording began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CalledFunction {
+    /// Which function, and which way its interface is crossed.
+    pub crossing: Crossing,
+    /// How many calls have returned. Exact.
+    pub count: u64,
+    /// How long they took; `None` where only their number is known, as for calls from one component to another.
+    pub times: Option<CalledTimes>,
+}
+
+/// How long the calls of a function took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CalledTimes {
+    /// Wall-clock time from call to return, of all calls. Exact; for an import it includes the reading of its arguments.
+    pub wall: Duration,
+    /// The part of that in which the task that called was suspended. Known for [instrumented](crate::Recorder::instrument)
+    /// futures; else zero.
+    pub suspended: Duration,
+    /// CPU time of the calls of which it is known; `None` if it was not asked for.
+    pub cpu: Option<Duration>,
+    /// The wall-clock time that half of the calls took at most. This and the next two are right to a part in 100.
+    pub p50: Duration,
+    /// The same for 90 of 100 calls.
+    pub p90: Duration,
+    /// The same for 99 of 100 calls.
+    pub p99: Duration,
+    /// The longest call.
+    pub max: Duration,
+}
+
+/// One call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TracedCall {
+    /// What was called.
+    pub function: CalledIndex,
+    /// Index of the [thread](crate::Profile::threads) that it returned on; `None` if that has no samples.
+    pub thread: Option<usize>,
+    /// When it was called, since the recording began.
+    pub begin: Duration,
+    /// From the call to its return.
+    pub wall: Duration,
+    /// The part of that in which the task was suspended.
+    pub suspended: Duration,
+    /// CPU time, if it is known.
+    pub cpu: Option<Duration>,
+}
+
+/// Every call that was [traced](crate::Recorder::call_tracer): sums and quantiles of all, and some of them one by one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallTrace {
+    pub(crate) functions: Vec<CalledFunction>,
+    pub(crate) kept: Vec<TracedCall>,
+    pub(crate) unnamed: u64,
+}
+
+impl CallTrace {
+    /// The functions that were called, that with the most wall-clock time first.
+    #[must_use]
+    pub fn functions(&self) -> &[CalledFunction] {
+        &self.functions
+    }
+
+    /// Some of the calls, in order of their beginning: the longest, and a fair sample of the rest.
+    #[must_use]
+    pub fn kept(&self) -> &[TracedCall] {
+        &self.kept
+    }
+
+    /// How many calls there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.functions.iter().fold(0, |sum, function| sum.saturating_add(function.count))
+    }
+
+    /// How many calls, of those whose times are known, are not [kept](Self::kept).
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        let timed = self.functions.iter().filter(|function| function.times.is_some());
+        let count = timed.fold(0_u64, |sum, function| sum.saturating_add(function.count));
+        count.saturating_sub(u64::try_from(self.kept.len()).unwrap_or(u64::MAX))
+    }
+
+    /// How often a guest was entered without a way to tell by which function: these are not counted anywhere else. They may
+    /// be calls of exports, or the canonical ABI's own.
+    #[must_use]
+    pub fn unnamed_entries(&self) -> u64 {
+        self.unnamed
+    }
+}
+
+/// Names what was counted; `thread` finds the thread of a call that is kept.
+pub(super) fn name_calls(
+    counted: &CountedCalls,
+    targets: &[Target],
+    thread: impl Fn(std::thread::ThreadId) -> Option<usize>,
+) -> CallTrace {
+    let crossing = |site: CallSite| function_at(targets, site).and_then(crossing_of);
+    let mut sums: IndexMap<Crossing, CallSums> = IndexMap::new();
+    for (site, calls) in &counted.sums {
+        if let Some(crossing) = crossing(*site) {
+            sums.entry(crossing).or_default().merge(calls);
+        }
+    }
+    sums.sort_by(|a, of_a, b, of_b| of_b.wall.cmp(&of_a.wall).then_with(|| a.cmp(b)));
+    let kept = counted.kept.iter().filter_map(|call| {
+        let function = sums.get_index_of(&crossing(call.site)?)?;
+        Some(TracedCall {
+            function: CalledIndex(u32::try_from(function).ok()?),
+            thread: thread(call.thread.id),
+            begin: Duration::from_nanos(call.times.begin),
+            wall: Duration::from_nanos(call.times.wall),
+            suspended: Duration::from_nanos(call.times.suspended),
+            cpu: call.times.cpu.map(Duration::from_nanos),
+        })
+    });
+    let kept = kept.collect();
+    let functions = sums.into_iter().map(|(crossing, sums)| called_function(crossing, &sums)).collect();
+    CallTrace { functions, kept, unnamed: counted.unnamed }
+}
+
+fn called_function(crossing: Crossing, sums: &CallSums) -> CalledFunction {
+    let nanos = Duration::from_nanos;
+    // A histogram tells the end of the range that a value is in.
+    let quantile =
+        |histogram: &Histogram<u64>, quantile| nanos(histogram.value_at_quantile(quantile).min(sums.longest));
+    let times = sums.histogram.as_ref().map(|histogram| CalledTimes {
+        wall: nanos(sums.wall),
+        suspended: nanos(sums.suspended),
+        cpu: (sums.with_cpu > 0).then(|| nanos(sums.cpu)),
+        p50: quantile(histogram, 0.5),
+        p90: quantile(histogram, 0.9),
+        p99: quantile(histogram, 0.99),
+        max: nanos(sums.longest),
+    });
+    CalledFunction { crossing, count: sums.count, times }
+}
+
+/// The interface function that a call of `function` crosses to; `None` if that is no call across an interface.
+fn crossing_of(function: Function<'_>) -> Option<Crossing> {
+    if !crosses_interface(function) {
+        return None;
+    }
+    Some(Crossing {
+        interface: function.interface().unwrap_or("world").to_owned(),
+        function: function.interface_function()?.to_owned(),
+        direction: function.direction().unwrap_or(Direction::Internal),
+    })
+}

@@ -1,0 +1,354 @@
+//! Who called the host: the compiled function that a hook of Wasmtime's was reached from.
+//!
+//! Wasmtime says that a guest calls the host, but not what it calls. The stack does: between the hook and the trampoline
+//! that was called by the guest there are a handful of Wasmtime's own functions, and the trampoline has a name.
+//!
+//! Unwinding them each time would cost more than most calls take. But where the return address of a frame is, seen from
+//! the frame's stack pointer, depends on the code it will return to and on nothing else: that is what unwind information
+//! is. So ways that have been unwound once are remembered as a tree: at each node how far above the first frame's stack
+//! pointer the next return address is, and where to go on for each value found there. Following a remembered way reads
+//! one word for each frame, and only words of frames that are known to be there. (A function that aligns its stack to
+//! more than 16 bytes has frames of more than one size. It is found out by unwinding it twice, and no longer remembered.)
+
+use std::sync::{Arc, Mutex};
+
+use framehop::{CacheNative, MustNotAllocateDuringUnwind};
+use rustc_hash::FxHashMap;
+
+use super::clocks::{self, SampleClock, TickLength};
+use super::core::code_table;
+use super::walk::{CodeTable, HostCode, Registers, StackMemory, caller_by_frame_pointer, caller_of_host_frame};
+use crate::component::CompiledCode;
+use crate::lock::lock;
+use crate::samples::CallSite;
+
+/// What is needed to find callers, for all stores of a recorder.
+pub(in super::super) struct CallScene {
+    code: CodeTable,
+    /// Keeps the code in place that `code` points to.
+    _owners: Vec<CompiledCode>,
+    host: HostCode,
+    tick: TickLength,
+    /// Where the function that is about to be entered was found last: so many bytes above the hook's stack pointer.
+    slots: Mutex<Vec<u64>>,
+}
+
+impl CallScene {
+    /// `None` where stacks cannot be read.
+    #[allow(clippy::unnecessary_wraps, reason = "elsewhere there is none")]
+    pub(in super::super) fn new(code: Vec<CompiledCode>) -> Option<Self> {
+        // SAFETY: `_owners` keeps the code in place.
+        let table = unsafe { code_table(&code) };
+        Some(Self {
+            code: table,
+            _owners: code,
+            host: HostCode::now(),
+            tick: TickLength::new(),
+            slots: Mutex::default(),
+        })
+    }
+
+    fn site(&self, return_address: u64) -> Option<CallSite> {
+        let range = self.code.find(return_address.wrapping_sub(1))?;
+        Some(CallSite { target: range.target, offset: range.offset(return_address).saturating_sub(1) })
+    }
+}
+
+/// A frame of the host's, and what is known of its caller.
+#[derive(Clone, Copy, Debug)]
+enum Node {
+    /// Its return address is so many bytes above the first frame's stack pointer. Where the way goes on is in
+    /// [`CallerFinder::ways`]; this way was taken first, and is by far the most frequent in most nodes.
+    At { offset: u64, first: (u64, u32) },
+    /// It does not have a fixed place.
+    Varies,
+}
+
+/// The place where the host was called from.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Caller {
+    /// The function that called: a trampoline.
+    pub(in super::super) site: CallSite,
+    /// Its number among all such places: small, and always the same.
+    pub(in super::super) number: u32,
+    /// What is to be added to the first frame's stack pointer, to get the trampoline's frame pointer.
+    frame: u64,
+}
+
+/// What is at the end of a way.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Node(u32),
+    Caller(u32),
+}
+
+impl Step {
+    const CALLER: u32 = 1 << 31;
+
+    fn new(packed: u32) -> Self {
+        if packed & Self::CALLER == 0 { Self::Node(packed) } else { Self::Caller(packed & !Self::CALLER) }
+    }
+}
+
+/// Finds callers, for one store.
+pub(in super::super) struct CallerFinder {
+    scene: Arc<CallScene>,
+    clock: SampleClock,
+    nodes: Vec<Node>,
+    /// From a node and the return address found there.
+    ways: FxHashMap<(u32, u64), u32>,
+    callers: Vec<Caller>,
+    /// Wasmtime's descriptions of functions, by address. They live as long as the store.
+    descriptions: FxHashMap<u64, CallSite>,
+    cache: CacheNative<MustNotAllocateDuringUnwind>,
+}
+
+/// Bytes of the stack in which the function that is entered is looked for: Wasmtime's own frames.
+const SEARCHED: u64 = 1024;
+
+/// The lowest address that can be one.
+const PAGE: u64 = 4096;
+
+/// Behind the last address that a process can have.
+const MAX_ADDRESS: u64 = 1 << 47;
+
+/// More frames than Wasmtime has between a hook and a guest.
+const MAX_FRAMES: usize = 64;
+
+/// More ways than there are functions to call.
+const MAX_NODES: usize = 1 << 16;
+
+/// More guest frames than there are on a stack.
+const MAX_GUEST_FRAMES: usize = 1 << 16;
+
+/// Return addresses are right below the stack pointer of the frame they return to.
+const IS_BELOW_FRAME: bool = cfg!(target_arch = "x86_64");
+
+impl CallerFinder {
+    pub(in super::super) fn new(scene: Arc<CallScene>) -> Self {
+        scene.tick.measure();
+        Self {
+            scene,
+            clock: SampleClock::default(),
+            nodes: vec![Node::At { offset: 0, first: (0, 0) }],
+            ways: FxHashMap::default(),
+            callers: Vec::new(),
+            descriptions: FxHashMap::default(),
+            cache: CacheNative::new_in(),
+        }
+    }
+
+    /// Nanoseconds of the monotonic clock.
+    #[inline]
+    pub(in super::super) fn now(&mut self) -> u64 {
+        self.clock.read(clocks::ticks(), &self.scene.tick)
+    }
+
+    /// The registers of the function that asks, which must not be inlined, and ask at one place only: all ways begin there.
+    #[inline(always)]
+    pub(in super::super) fn here() -> Registers {
+        Registers::here()
+    }
+
+    /// A reading of the clock behind [`now`](Self::now).
+    pub(in super::super) fn time() -> u64 {
+        clocks::monotonic()
+    }
+
+    /// The compiled function that called the host, seen from `here`. `None` if there is none that was registered, or
+    /// the frames in between cannot be unwound.
+    #[inline]
+    pub(in super::super) fn find(&mut self, here: Registers) -> Option<Caller> {
+        let mut at = 0;
+        loop {
+            let Node::At { offset, first } = self.nodes[at as usize] else { break };
+            if offset == 0 {
+                break;
+            }
+            // SAFETY: the address is that of the return address of a frame of this very stack, which is in use: the frame
+            // of the first node is that of the function that asks, and each other was found behind the return address
+            // that leads to it. So it is aligned, mapped, and written before.
+            let return_address = unsafe { (here.sp.wrapping_add(offset) as *const u64).read_volatile() };
+            let next = if return_address == first.0 {
+                first.1
+            } else {
+                match self.ways.get(&(at, return_address)) {
+                    Some(next) => *next,
+                    None => break,
+                }
+            };
+            match Step::new(next) {
+                Step::Node(next) => at = next,
+                Step::Caller(caller) => return Some(self.callers[caller as usize]),
+            }
+        }
+        self.find_and_remember(here)
+    }
+
+    /// Unwinds, and remembers the way.
+    #[cold]
+    fn find_and_remember(&mut self, here: Registers) -> Option<Caller> {
+        self.scene.tick.measure();
+        let mut memory = StackMemory::new(0..0, here.sp);
+        let mut frames: Vec<(u64, u64)> = Vec::new();
+        let mut at = here;
+        let mut is_first = true;
+        let scene = Arc::clone(&self.scene);
+        let site = loop {
+            let read = |address| memory.read(address).ok_or(());
+            at = caller_of_host_frame(&scene.host, at, is_first, &mut self.cache, read)?;
+            is_first = false;
+            frames.push((at.sp.wrapping_sub(8).wrapping_sub(here.sp), at.pc));
+            if let Some(site) = scene.site(at.pc) {
+                break site;
+            }
+            if frames.len() >= MAX_FRAMES || scene.host.find(at.pc.wrapping_sub(1)).is_none() {
+                return None;
+            }
+        };
+        let frame = at.fp.wrapping_sub(here.sp);
+        let known = self.callers.iter().position(|caller| caller.site == site && caller.frame == frame);
+        let number = known.unwrap_or(self.callers.len());
+        let number = u32::try_from(number).ok().filter(|number| *number < Step::CALLER)?;
+        let caller = Caller { site, number, frame };
+        if known.is_none() {
+            if self.callers.len() >= MAX_NODES {
+                return None;
+            }
+            self.callers.push(caller);
+        }
+        if IS_BELOW_FRAME {
+            self.remember(&frames, number);
+        }
+        Some(caller)
+    }
+
+    fn remember(&mut self, frames: &[(u64, u64)], caller: u32) {
+        let mut at = 0;
+        for (index, (found, return_address)) in frames.iter().enumerate() {
+            let is_last = index + 1 == frames.len();
+            let Node::At { offset, first } = self.nodes[at as usize] else { return };
+            if offset != 0 && offset != *found {
+                self.nodes[at as usize] = Node::Varies;
+                return;
+            }
+            let next = match self.ways.get(&(at, *return_address)) {
+                Some(next) => *next,
+                None if is_last => caller | Step::CALLER,
+                None if self.nodes.len() < MAX_NODES => {
+                    self.nodes.push(Node::At { offset: 0, first: (0, 0) });
+                    // Fewer than `MAX_NODES`.
+                    u32::try_from(self.nodes.len() - 1).unwrap_or(0)
+                }
+                None => return,
+            };
+            self.ways.insert((at, *return_address), next);
+            let first = if offset == 0 { (*return_address, next) } else { first };
+            self.nodes[at as usize] = Node::At { offset: *found, first };
+            match Step::new(next) {
+                Step::Node(next) => at = next,
+                Step::Caller(_) => return,
+            }
+        }
+    }
+
+    /// The function of the guest that Wasmtime is about to enter, as far as its stack tells: what calls the guest keeps the
+    /// address of Wasmtime's description of the function (`VMFuncRef`), whose first word is the address of its entry.
+    /// `None` if there is no such address in the frames above `here`, or more than one.
+    ///
+    /// Nothing says where it is kept, or for how long it stays there after another call. So this is a guess, and who asks
+    /// checks it with [`entry_of`](Self::entry_of) when there is an opportunity.
+    pub(in super::super) fn about_to_enter(&mut self, here: Registers) -> Option<CallSite> {
+        let scene = Arc::clone(&self.scene);
+        let mut slots = lock(&scene.slots);
+        let mut memory = StackMemory::new(0..0, here.sp);
+        if !slots.is_empty()
+            && let Some(site) = self.agreed(slots.iter().copied(), here, &mut memory).1
+        {
+            return Some(site);
+        }
+        let (found, site) = self.agreed((0..SEARCHED).step_by(8), here, &mut memory);
+        *slots = found;
+        site
+    }
+
+    /// The offsets above the stack pointer where there is a function, and the function if it is everywhere the same.
+    fn agreed(
+        &mut self,
+        offsets: impl Iterator<Item = u64>,
+        here: Registers,
+        memory: &mut StackMemory,
+    ) -> (Vec<u64>, Option<CallSite>) {
+        let (mut found, mut site, mut is_agreed) = (Vec::new(), None, true);
+        for offset in offsets {
+            let Some(word) = memory.read(here.sp.wrapping_add(offset)) else { break };
+            let Some(described) = self.described(word) else { continue };
+            found.push(offset);
+            is_agreed &= *site.get_or_insert(described) == described;
+        }
+        (found, site.filter(|_| is_agreed))
+    }
+
+    /// The function that the memory at `address` describes, if that is what it does.
+    fn described(&mut self, address: u64) -> Option<CallSite> {
+        let is_pointer = address.is_multiple_of(8) && (PAGE..MAX_ADDRESS).contains(&address);
+        if !is_pointer || self.scene.code.find(address).is_some() {
+            return None;
+        }
+        if let Some(known) = self.descriptions.get(&address) {
+            return Some(*known);
+        }
+        let entry = read_anywhere(address)?;
+        let range = self.scene.code.find(entry)?;
+        let site = CallSite { target: range.target, offset: range.offset(entry) };
+        if self.descriptions.len() < MAX_NODES {
+            self.descriptions.insert(address, site);
+        }
+        Some(site)
+    }
+
+    /// The function that called the trampoline `caller`, if it is compiled code that was registered.
+    pub(in super::super) fn caller_of(&self, caller: Caller, here: Registers) -> Option<CallSite> {
+        let frame = here.sp.wrapping_add(caller.frame);
+        // SAFETY: the trampoline has not returned, and all code that Wasmtime compiles keeps its caller's frame pointer and
+        // its return address where its own frame pointer points to.
+        let [_, return_address] = unsafe { (frame as *const [u64; 2]).read_volatile() };
+        self.scene.site(return_address)
+    }
+
+    /// The function by which the host entered the guest that called through `caller`.
+    pub(in super::super) fn entry_of(&self, caller: Caller, here: Registers) -> CallSite {
+        let mut memory = StackMemory::new(0..0, here.sp);
+        let mut at = Registers { pc: 0, sp: here.sp, fp: here.sp.wrapping_add(caller.frame), lr: 0 };
+        let mut entry = caller.site;
+        for _ in 0..MAX_GUEST_FRAMES {
+            let Some(next) = caller_by_frame_pointer(at, |address| memory.read_pair(address)) else { break };
+            let Some(site) = self.scene.site(next.pc) else { break };
+            (at, entry) = (next, site);
+        }
+        entry
+    }
+}
+
+/// The word at an address of which nothing is known: the kernel reads it, and reports an error where there is nothing.
+fn read_anywhere(address: u64) -> Option<u64> {
+    let mut word = 0_u64;
+    let length = size_of::<u64>();
+    let local = libc::iovec { iov_base: (&raw mut word).cast(), iov_len: length };
+    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: length };
+    // SAFETY: the kernel checks the remote address itself; the local one is that of a word that is this function's own.
+    let read = unsafe { libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0) };
+    (usize::try_from(read) == Ok(length)).then_some(word)
+}
+
+impl std::fmt::Debug for CallScene {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CallScene").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for CallerFinder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CallerFinder").finish_non_exhaustive()
+    }
+}

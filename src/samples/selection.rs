@@ -1,0 +1,159 @@
+//! The most telling of many things that took time, in bounded memory.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+/// What is kept unless another limit is given: as much as a person looks at, and the front-end can draw.
+pub(crate) const DEFAULT_LIMIT: usize = 20_000;
+
+/// Half of the limit is kept for the longest, and half for some of the rest, of which all have the same chance. How many
+/// there were, and how long they took, is known of all.
+#[derive(Clone, Debug)]
+pub(crate) struct Selection<T> {
+    /// Up to twice the limit, so that thinning them out costs little for each.
+    kept: Vec<Kept<T>>,
+    count: u64,
+    time: Duration,
+    limit: usize,
+    /// What is shorter than this, and ranks behind `last_rank`, would be left out anyway.
+    shortest: Duration,
+    last_rank: u64,
+}
+
+/// One of many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept<T> {
+    /// How many were before it.
+    pub(crate) number: u64,
+    /// How long it took.
+    pub(crate) length: Duration,
+    pub(crate) value: T,
+}
+
+impl<T> Default for Selection<T> {
+    fn default() -> Self {
+        Self::with_limit(DEFAULT_LIMIT)
+    }
+}
+
+impl<T> Selection<T> {
+    pub(crate) fn with_limit(limit: usize) -> Self {
+        let shortest = Duration::ZERO;
+        Self { kept: Vec::new(), count: 0, time: Duration::ZERO, limit, shortest, last_rank: u64::MAX }
+    }
+
+    /// What is kept, in no order.
+    pub(crate) fn kept(&self) -> &[Kept<T>] {
+        &self.kept
+    }
+
+    /// Adds one that took `length`; makes it only if there is a chance that it is kept.
+    pub(crate) fn add(&mut self, length: Duration, make: impl FnOnce() -> T) {
+        let number = self.count;
+        self.count = self.count.saturating_add(1);
+        self.time = self.time.saturating_add(length);
+        if length < self.shortest && rank(number) > self.last_rank {
+            return;
+        }
+        self.kept.push(Kept { number, length, value: make() });
+        if self.kept.len() >= self.limit.saturating_mul(2) {
+            self.thin();
+        }
+    }
+
+    /// How many are not kept, and how long they took.
+    pub(crate) fn left_out(&self) -> (u64, Duration) {
+        let kept: Duration = self.kept.iter().map(|kept| kept.length).sum();
+        let count = u64::try_from(self.kept.len()).unwrap_or(u64::MAX);
+        (self.count.saturating_sub(count), self.time.saturating_sub(kept))
+    }
+
+    /// Keeps the longest, and of the rest those with the lowest ranks. What is left out can never come back: the rest only
+    /// grows. So what is kept does not depend on how often this was done.
+    pub(crate) fn thin(&mut self) {
+        if self.kept.len() <= self.limit {
+            return;
+        }
+        let longest = self.limit / 2;
+        self.kept.select_nth_unstable_by_key(longest, |kept| (Reverse(kept.length), kept.number));
+        self.kept[longest..].select_nth_unstable_by_key(self.limit - longest, |kept| rank(kept.number));
+        self.kept.truncate(self.limit);
+        let (long, rest) = self.kept.split_at(longest);
+        self.shortest = long.iter().map(|kept| kept.length).min().unwrap_or(Duration::MAX);
+        self.last_rank = rest.iter().map(|kept| rank(kept.number)).max().unwrap_or(0);
+    }
+}
+
+/// A rank that has nothing to do with when something happened: the finalizer of SplitMix64, which is a bijection.
+fn rank(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn us(time: u64) -> Duration {
+        Duration::from_micros(time)
+    }
+
+    fn sorted(mut lengths: Vec<Duration>) -> Vec<Duration> {
+        lengths.sort_unstable_by_key(|length| Reverse(*length));
+        lengths
+    }
+
+    proptest! {
+        #[test]
+        fn the_longest_are_kept_and_sums_are_of_all(
+            lengths in prop::collection::vec(0_u64..100, 0..500),
+            limit in 2_usize..40,
+        ) {
+            let mut selection = Selection::with_limit(limit);
+            lengths.iter().for_each(|length| selection.add(us(*length), || *length));
+            selection.thin();
+            prop_assert_eq!(selection.kept().len(), lengths.len().min(limit));
+            let (count, time) = selection.left_out();
+            let kept: Duration = selection.kept().iter().map(|kept| kept.length).sum();
+            prop_assert_eq!(count + u64::try_from(selection.kept().len())?, u64::try_from(lengths.len())?);
+            prop_assert_eq!(time + kept, us(lengths.iter().sum()));
+            let found = sorted(selection.kept().iter().map(|kept| kept.length).collect());
+            let all = sorted(lengths.iter().copied().map(us).collect());
+            prop_assert!(all.iter().take(limit / 2).zip(&found).all(|(length, found)| length == found));
+        }
+
+        #[test]
+        fn what_is_kept_does_not_depend_on_when_it_is_thinned_out(
+            lengths in prop::collection::vec(0_u64..100, 0..300),
+            limit in 2_usize..40,
+        ) {
+            let numbers = |often: bool| {
+                let mut selection = Selection::with_limit(limit);
+                for length in &lengths {
+                    selection.add(us(*length), || ());
+                    if often {
+                        selection.thin();
+                    }
+                }
+                selection.thin();
+                let mut numbers: Vec<u64> = selection.kept().iter().map(|kept| kept.number).collect();
+                numbers.sort_unstable();
+                numbers
+            };
+            prop_assert_eq!(numbers(true), numbers(false));
+        }
+    }
+
+    #[test]
+    fn the_rest_is_a_fair_sample() {
+        let mut selection = Selection::with_limit(2000);
+        // All equal, of which those that come first are the longest by the order of `thin`.
+        (0..100_000).for_each(|_| selection.add(us(1), || ()));
+        selection.thin();
+        let late = selection.kept().iter().filter(|kept| kept.number >= 50_500).count();
+        assert!((400..600).contains(&late), "{late} of the 1000 in the second half");
+    }
+}

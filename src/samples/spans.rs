@@ -1,0 +1,42 @@
+//! What the host did, as it says itself.
+
+use std::time::Duration;
+
+/// A stretch of time in which the host did something, such as answering a request. Recorded by
+/// [`Recorder::record_span`](crate::Recorder::record_span).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Span {
+    /// What it was: `GET /cart`. Chosen by the host, perhaps from what its clients sent: escape it.
+    pub name: String,
+    /// More about it, such as its result.
+    pub detail: Option<String>,
+    /// When it began, in time [since the recording began](crate::Recorder::elapsed).
+    pub begin: Duration,
+    /// How long it took.
+    pub wall: Duration,
+    /// CPU time that it took, if that is known.
+    pub cpu: Option<Duration>,
+}
+
+impl Span {
+    /// Something that began at `begin`, in time [since the recording began](crate::Recorder::elapsed), and took `wall`.
+    #[must_use]
+    pub fn new(name: impl Into<String>, begin: Duration, wall: Duration) -> Self {
+        Self { name: name.into(), detail: None, begin, wall, cpu: None }
+    }
+
+    /// Says more about it.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Says how much CPU time it took.
+    #[must_use]
+    pub fn cpu(mut self, cpu: Duration) -> Self {
+        self.cpu = Some(cpu);
+        self
+    }
+}

@@ -1,0 +1,273 @@
+//! Every call across an interface: exact counts, names, and times, on sync and async stores.
+#![allow(missing_docs, reason = "tests")]
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, Store};
+use witprof::export::write_firefox;
+use witprof::{CallTrace, Dimension, Profile, Recorder, RecorderBuilder, SamplerChoice, Span, SymbolMap, read_firefox};
+
+const GUEST: &str = include_str!("guests/calls.wat");
+
+struct Guest {
+    engine: Engine,
+    component: Component,
+    linker: Linker<()>,
+}
+
+impl Guest {
+    /// The guest, with imports that do nothing but wait where they are asked to.
+    fn new(is_async: bool) -> Self {
+        let engine = support::engine();
+        let component = Component::new(&engine, GUEST).expect("a component");
+        let mut linker = Linker::new(&engine);
+        let mut out = linker.instance("demo:log/out@1.0.0").expect("an instance");
+        out.func_wrap("put", |_, (_,): (u32,)| Ok(())).expect("put");
+        if is_async {
+            out.func_wrap_async("wait", |_, (n,): (u32,)| {
+                Box::new(async move {
+                    tokio::time::sleep(Duration::from_millis(u64::from(n))).await;
+                    Ok((n,))
+                })
+            })
+            .expect("wait");
+        } else {
+            out.func_wrap("wait", |_, (n,): (u32,)| Ok((n,))).expect("wait");
+        }
+        Self { engine, component, linker }
+    }
+
+    fn recorder(&self, with: impl FnOnce(RecorderBuilder) -> RecorderBuilder) -> Recorder {
+        let map = SymbolMap::builder("caller").source(GUEST.as_bytes()).component(&self.component);
+        let builder = Recorder::builder(Duration::from_millis(1)).sampler(SamplerChoice::Epoch);
+        with(builder.component(Arc::new(map.expect("a map")), &self.component)).start().expect("a recorder")
+    }
+
+    /// A traced store, and an instance in it.
+    fn traced(&self, recorder: &Recorder) -> (Store<()>, wasmtime::component::Instance) {
+        let mut store = Store::new(&self.engine, ());
+        recorder.attach(&mut store);
+        recorder.trace_calls(&mut store).expect("tracing");
+        let instance = self.linker.instantiate(&mut store, &self.component).expect("an instance");
+        (store, instance)
+    }
+}
+
+type Function = wasmtime::component::TypedFunc<(u32,), (u32,)>;
+
+fn function(store: &mut Store<()>, instance: &wasmtime::component::Instance, name: &str) -> Function {
+    let app = instance.get_export_index(&mut *store, None, "demo:log/app@0.1.0").expect("the interface");
+    let index = instance.get_export_index(&mut *store, Some(&app), name).expect("the function");
+    instance.get_typed_func(store, index).expect("its type")
+}
+
+fn counts(profile: &Profile) -> BTreeMap<String, u64> {
+    let trace = profile.calls().expect("calls were traced");
+    trace.functions().iter().map(|function| (function.crossing.to_string(), function.count)).collect()
+}
+
+/// What `run(n)` calls, for each of `runs`; and two calls of `pure`.
+fn expected(runs: &[u32]) -> BTreeMap<String, u64> {
+    let odd = |n: u32| u64::from(n.div_ceil(2));
+    let puts: u64 = runs.iter().map(|n| u64::from(*n) + odd(*n)).sum();
+    let halves: u64 = runs.iter().map(|n| odd(*n)).sum();
+    let count = runs.len() as u64;
+    BTreeMap::from(
+        [
+            ("demo:log/app@0.1.0#pure (export)", 2),
+            ("demo:log/app@0.1.0#run (export)", count),
+            ("demo:log/out@1.0.0#put (import)", puts),
+            ("demo:log/out@1.0.0#wait (import)", count),
+            ("demo:math/ops@0.1.0#half (internal)", halves),
+        ]
+        .map(|(name, count)| (name.to_owned(), count)),
+    )
+}
+
+#[test]
+fn calls_are_counted_exactly() {
+    let guest = Guest::new(false);
+    let recorder = guest.recorder(|builder| builder);
+    let (mut store, instance) = guest.traced(&recorder);
+    let [run, pure] = ["run", "pure"].map(|name| function(&mut store, &instance, name));
+    for n in [10, 7] {
+        pure.call(&mut store, (n,)).expect("pure");
+        run.call(&mut store, (n,)).expect("run");
+    }
+    let profile = recorder.finish();
+    assert_eq!(counts(&profile), expected(&[10, 7]));
+    assert_eq!(profile.calls().expect("calls").unnamed_entries(), 0);
+    // Recording has ended, and the store lives on.
+    run.call(&mut store, (3,)).expect("run");
+    assert_eq!(counts(&recorder.finish()), expected(&[10, 7]));
+}
+
+#[test]
+fn times_add_up() {
+    let guest = Guest::new(false);
+    let recorder = guest.recorder(RecorderBuilder::trace_call_cpu_time);
+    let (mut store, instance) = guest.traced(&recorder);
+    let run = function(&mut store, &instance, "run");
+    for _ in 0..200 {
+        run.call(&mut store, (100,)).expect("run");
+    }
+    let profile = recorder.finish();
+    let trace = profile.calls().expect("calls");
+    let times = |name: &str| {
+        let of = trace.functions().iter().find(|function| function.crossing.to_string() == name).expect(name);
+        of.times.expect("its times")
+    };
+    let (run, put) = (times("demo:log/app@0.1.0#run (export)"), times("demo:log/out@1.0.0#put (import)"));
+    assert!(put.wall < run.wall && run.wall <= profile.elapsed());
+    for times in [run, put] {
+        assert!(times.p50 <= times.p90 && times.p90 <= times.p99 && times.max <= times.wall, "{times:?}");
+        assert_eq!(times.suspended, Duration::ZERO);
+        assert!(times.cpu.is_some_and(|cpu| cpu > Duration::ZERO));
+    }
+    let of_run = trace.kept().iter().filter(|call| trace.functions()[call.function.index()].crossing.function == "run");
+    assert_eq!(of_run.map(|call| call.wall).sum::<Duration>(), run.wall, "all of them are among the longest");
+    assert!(trace.kept().is_sorted_by_key(|call| call.begin));
+    assert_eq!(trace.count() - trace.left_out() - 200 * 50, trace.kept().len() as u64, "of crossings none is kept");
+}
+
+#[test]
+fn suspended_time_is_told_apart() {
+    let guest = Guest::new(true);
+    let recorder = guest.recorder(RecorderBuilder::trace_call_cpu_time);
+    let call = async |n: u32| {
+        let mut store = Store::new(&guest.engine, ());
+        recorder.attach_yielding(&mut store);
+        recorder.trace_calls(&mut store).expect("tracing");
+        let instance = guest.linker.instantiate_async(&mut store, &guest.component).await.expect("an instance");
+        let [run, pure] = ["run", "pure"].map(|name| function(&mut store, &instance, name));
+        run.call_async(&mut store, (n,)).await.expect("run");
+        pure.call_async(&mut store, (n,)).await.expect("pure");
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build();
+    runtime.expect("a runtime").block_on(async {
+        tokio::join!(recorder.instrument(call(30)), recorder.instrument(call(20)));
+    });
+    let profile = recorder.finish();
+    assert_eq!(counts(&profile), expected(&[30, 20]));
+    let trace = profile.calls().expect("calls");
+    for function in trace.functions().iter().filter(|function| ["run", "wait"].contains(&&*function.crossing.function))
+    {
+        let times = function.times.expect("times");
+        assert!(times.suspended >= Duration::from_millis(49), "{function:?}");
+        assert!(times.suspended <= times.wall, "{function:?}");
+        assert!(times.cpu.is_some_and(|cpu| cpu < times.wall), "{function:?}");
+    }
+    for function in trace.functions().iter().filter(|function| ["put", "pure"].contains(&&*function.crossing.function))
+    {
+        // At a sample, the guest yields.
+        assert!(function.times.expect("times").suspended < Duration::from_millis(20), "{function:?}");
+    }
+}
+
+#[test]
+fn stores_on_many_threads_are_counted_together() {
+    let guest = Guest::new(false);
+    let recorder = guest.recorder(|builder| builder);
+    let runs: Vec<u32> = (1..=40).collect();
+    std::thread::scope(|scope| {
+        for runs in runs.chunks(10) {
+            let (guest, recorder) = (&guest, &recorder);
+            scope.spawn(move || {
+                for n in runs {
+                    let (mut store, instance) = guest.traced(recorder);
+                    function(&mut store, &instance, "run").call(&mut store, (*n,)).expect("run");
+                }
+            });
+        }
+    });
+    let (mut store, instance) = guest.traced(&recorder);
+    let pure = function(&mut store, &instance, "pure");
+    for _ in 0..2 {
+        pure.call(&mut store, (1,)).expect("pure");
+    }
+    assert_eq!(counts(&recorder.snapshot()), expected(&runs));
+    assert!(recorder.snapshot_of(Duration::ZERO..Duration::from_secs(1)).calls().is_none());
+}
+
+#[test]
+fn calls_of_a_pause_are_not_counted() {
+    let guest = Guest::new(false);
+    let recorder = guest.recorder(|builder| builder);
+    let (mut store, instance) = guest.traced(&recorder);
+    let [run, pure] = ["run", "pure"].map(|name| function(&mut store, &instance, name));
+    for _ in 0..2 {
+        pure.call(&mut store, (1,)).expect("pure");
+    }
+    run.call(&mut store, (4,)).expect("run");
+    recorder.pause();
+    run.call(&mut store, (5,)).expect("run");
+    recorder.resume();
+    run.call(&mut store, (6,)).expect("run");
+    assert_eq!(counts(&recorder.finish()), expected(&[4, 6]));
+}
+
+#[test]
+fn calls_survive_being_written_and_read() {
+    let guest = Guest::new(false);
+    let recorder = guest.recorder(RecorderBuilder::trace_call_cpu_time);
+    let (mut store, instance) = guest.traced(&recorder);
+    function(&mut store, &instance, "run").call(&mut store, (9,)).expect("run");
+    recorder.record_span(Span::new("GET /<b>", Duration::ZERO, Duration::from_millis(1)).detail("200"));
+    let profile = recorder.finish();
+    let mut file = Vec::new();
+    write_firefox(&profile, &mut file).expect("writing to memory");
+    let read = read_firefox(&mut file.as_slice()).expect("reading back");
+    assert_eq!(read.calls().map(CallTrace::functions), profile.calls().map(CallTrace::functions));
+    assert_eq!(read.calls().map(|trace| trace.kept().len()), profile.calls().map(|trace| trace.kept().len()));
+    assert_eq!(read.spans(), profile.spans());
+    let text = String::from_utf8(file).expect("UTF-8");
+    for name in ["\"put\"", "demo:log/out@1.0.0 (import)", "GET /<b>"] {
+        assert!(text.contains(name), "{name}");
+    }
+    let report = profile.report(Dimension::Interface);
+    let row = |name: &str| report.rows.iter().find(|row| row.name == name).and_then(|row| row.calls);
+    assert_eq!(row("demo:log/out@1.0.0 (import)"), Some(9 + 5 + 1));
+    assert_eq!(row("demo:math/ops@0.1.0 (internal)"), Some(5));
+}
+
+/// A trap leaves calls behind that never return.
+#[test]
+fn traps_do_not_disturb_the_count() {
+    const TRAP: &str = r#"(component
+      (import "hit" (func $hit))
+      (core func $hit' (canon lower (func $hit)))
+      (core module $m
+        (import "" "hit" (func $hit))
+        (func (export "run") (call $hit) (unreachable)))
+      (core instance $i (instantiate $m (with "" (instance (export "hit" (func $hit'))))))
+      (func (export "run") (canon lift (core func $i "run"))))"#;
+    let engine = support::engine();
+    let component = Component::new(&engine, TRAP).expect("a component");
+    let map = SymbolMap::builder("trap").component(&component).expect("a map");
+    let recorder = Recorder::builder(Duration::from_millis(1)).sampler(SamplerChoice::Epoch);
+    let recorder = recorder.component(Arc::new(map), &component).start().expect("a recorder");
+    let mut linker = Linker::<u32>::new(&engine);
+    let hit = |mut store: wasmtime::StoreContextMut<'_, u32>, (): ()| {
+        *store.data_mut() += 1;
+        if *store.data() % 3 == 0 { Err(wasmtime::format_err!("the host fails")) } else { Ok(()) }
+    };
+    linker.root().func_wrap("hit", hit).expect("hit");
+    let mut hits = 0;
+    for _ in 0..30 {
+        let mut store = Store::new(&engine, hits);
+        recorder.attach(&mut store);
+        recorder.trace_calls(&mut store).expect("tracing");
+        let instance = linker.instantiate(&mut store, &component).expect("an instance");
+        let run = instance.get_typed_func::<(), ()>(&mut store, "run").expect("run");
+        run.call(&mut store, ()).expect_err("a trap");
+        hits = *store.data();
+    }
+    let expected = [("world#hit (import)", 30), ("world#run (export)", 30)];
+    assert_eq!(counts(&recorder.finish()), expected.map(|(name, count)| (name.to_owned(), count)).into());
+}
