@@ -27,11 +27,12 @@ pub use import::read_firefox;
 pub use live::{PPROF_INDEX, PPROF_PATH, Scrape};
 pub use profile::{
     CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, Dimension, Frame, FrameIndex,
-    FunctionIndex, LabelsIndex, LibraryIndex, NO_INTERFACE, Part, Profile, ProfileFunction, ProfileLibrary, Report,
-    ReportRow, Sample, SamplerKind, Stack, StackIndex, Thread, TracedCall,
+    FunctionIndex, LabelsIndex, LibraryIndex, MemoryGrowth, MemoryTrack, NO_INTERFACE, Part, Profile, ProfileFunction,
+    ProfileLibrary, Report, ReportRow, Sample, SamplerKind, Stack, StackIndex, Thread, TracedCall,
 };
 pub use sampler::{
-    Activation, CallTracer, EpochProbe, Instrumented, Labels, Recorder, RecorderBuilder, SamplerChoice, SamplingClock,
+    Activation, CallTracer, EpochProbe, Instrumented, Labels, MemoryTracer, Recorder, RecorderBuilder, SamplerChoice,
+    SamplingClock,
 };
 pub use samples::{HandlerCost, LossReason, SampleCounts, Span};
 pub use symbols::{Direction, Function, FunctionKind, Layer, Library, NamedBy, SymbolMap, SymbolMapBuilder};

@@ -11,7 +11,10 @@ use std::time::Duration;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
 use witprof::export::write_firefox;
-use witprof::{CallTrace, Dimension, Profile, Recorder, RecorderBuilder, SamplerChoice, Span, SymbolMap, read_firefox};
+use witprof::{
+    CallTrace, Dimension, MemoryTracer, Profile, Recorder, RecorderBuilder, SamplerChoice, Span, SymbolMap,
+    read_firefox,
+};
 
 const GUEST: &str = include_str!("guests/calls.wat");
 
@@ -270,4 +273,57 @@ fn traps_do_not_disturb_the_count() {
     }
     let expected = [("world#hit (import)", 30), ("world#run (export)", 30)];
     assert_eq!(counts(&recorder.finish()), expected.map(|(name, count)| (name.to_owned(), count)).into());
+}
+
+/// What is limited, and what grows.
+struct Limited {
+    memory: MemoryTracer,
+}
+
+#[test]
+fn memories_are_followed() {
+    const PAGE: u64 = 65_536;
+    let engine = support::engine();
+    let component = Component::new(&engine, GUEST).expect("a component");
+    let map = SymbolMap::builder("caller").source(GUEST.as_bytes()).component(&component).expect("a map");
+    let recorder = Recorder::builder(Duration::from_millis(1)).sampler(SamplerChoice::Epoch);
+    let recorder = recorder.component(Arc::new(map), &component).start().expect("a recorder");
+    let mut linker = Linker::<Limited>::new(&engine);
+    let mut out = linker.instance("demo:log/out@1.0.0").expect("an instance");
+    out.func_wrap("put", |_, (_,): (u32,)| Ok(())).expect("put");
+    out.func_wrap("wait", |_, (n,): (u32,)| Ok((n,))).expect("wait");
+    for limit in [100, 5] {
+        let limits = wasmtime::StoreLimitsBuilder::new().memory_size(limit * usize::try_from(PAGE).expect("small"));
+        let mut store = Store::new(&engine, Limited { memory: recorder.trace_memory(limits.build()) });
+        store.limiter(|host| &mut host.memory);
+        recorder.attach(&mut store);
+        let instance = linker.instantiate(&mut store, &component).expect("an instance");
+        let app = instance.get_export_index(&mut store, None, "demo:log/app@0.1.0").expect("the interface");
+        let index = instance.get_export_index(&mut store, Some(&app), "grow").expect("the function");
+        let grow = instance.get_typed_func::<(u32,), (u32,)>(&mut store, index).expect("its type");
+        let (pages,) = grow.call(&mut store, (8,)).expect("grow");
+        assert_eq!(pages, if limit == 100 { 9 } else { 5 });
+    }
+    let profile = recorder.finish();
+    let [memory] = profile.memories() else { panic!("{:?}", profile.memories()) };
+    assert_eq!((memory.name.as_str(), memory.peak, memory.growths), ("demo:log/main", 9 * PAGE, 8 + 4));
+    assert_eq!(memory.points.last().map(|(_, size)| *size), Some(0), "the stores are gone");
+    assert_eq!(profile.memory_growths().len(), 12);
+    for growth in profile.memory_growths() {
+        assert_eq!(growth.to - growth.from, PAGE);
+        let mut names = Vec::new();
+        let mut at = growth.stack;
+        while let Some(stack) = at.map(|stack| profile.stacks()[stack.index()]) {
+            names.push(profile.functions()[profile.frames()[stack.frame.index()].function.index()].name.clone());
+            at = stack.caller;
+        }
+        assert_eq!(names, ["memory.grow", "grow", "grow"], "the builtin, the function, and its entry");
+    }
+    support::check_profile(&profile);
+    let mut file = Vec::new();
+    write_firefox(&profile, &mut file).expect("writing to memory");
+    let read = read_firefox(&mut file.as_slice()).expect("reading back");
+    assert_eq!(read.memories(), profile.memories());
+    let json: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
+    assert_eq!(json["counters"][0]["name"], "memory of demo:log/main");
 }

@@ -213,6 +213,13 @@ impl<'a> ModuleArtifact<'a> {
         self.info.module.exports.iter().filter_map(move |(name, index)| Some((strings.get(*name)?, *index)))
     }
 
+    /// How many bytes each memory that it defines has at first.
+    pub(crate) fn memories(&self) -> impl Iterator<Item = u64> {
+        let module = &self.info.module;
+        let defined = module.memories.values().skip(module.num_imported_memories);
+        defined.map(|memory| memory.limits.min.checked_shl(memory.page_size_log2.into()).unwrap_or(u64::MAX))
+    }
+
     /// Exported functions in order.
     pub(crate) fn exported_functions(&self) -> impl Iterator<Item = (&str, FuncIndex)> {
         self.exports().filter_map(|(name, index)| match index {

@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::export::firefox::write_with_host_calls;
 use crate::profile::{EVERYTHING, Recording, SamplerKind, symbolize};
 use crate::sampler::capture;
-use crate::samples::{HostCalls, LabelsId, RawSample, Retention, SampleLog, ThreadIdentity};
+use crate::samples::{HostCalls, LabelsId, MemoryLog, RawSample, Retention, SampleLog, ThreadIdentity};
 
 /// Bytes that a recording may take; beyond that, its oldest part is dropped.
 const MEMORY: usize = 512 << 20;
@@ -302,6 +302,7 @@ impl GuestProfiler {
             elapsed,
             period: EVERYTHING,
             calls: None,
+            memories: MemoryLog::default(),
             spans: (Vec::new(), 0),
             host_place: &|_| None,
         };

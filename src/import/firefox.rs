@@ -13,10 +13,11 @@ use serde::Deserialize;
 
 use crate::address::{CodePoint, TextOffset};
 use crate::error::{Error, Result};
-use crate::export::firefox::{META_VERSION, Meta, MetaCall, MetaCalls, MetaSpan, joined};
+use crate::export::firefox::{META_VERSION, Meta, MetaCall, MetaCalls, MetaMemory, MetaSpan, joined};
 use crate::profile::{
     CallTrace, CalledFunction, CalledIndex, CalledTimes, Crossing, Frame, FrameIndex, FunctionIndex, LabelsIndex,
-    LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample, SamplerKind, Stack, StackIndex, Thread, TracedCall,
+    LibraryIndex, MemoryGrowth, MemoryTrack, Profile, ProfileFunction, ProfileLibrary, Sample, SamplerKind, Stack,
+    StackIndex, Thread, TracedCall,
 };
 use crate::samples::{HandlerCost, LabelSet, LossReason, SampleCounts, Span};
 use crate::symbols::{Direction, FunctionKind, Layer};
@@ -316,6 +317,8 @@ impl<'d> Reader<'d> {
                 _ => vec![LabelSet::default()],
             },
             calls: meta.and_then(|meta| meta.calls.as_ref()).map(|calls| calls_of(calls, &places)).transpose()?,
+            memories: meta.iter().flat_map(|meta| &meta.memories).map(memory_of).collect(),
+            growths: meta.map_or(Ok(Vec::new()), growths_of)?,
             spans: meta.iter().flat_map(|meta| &meta.spans).map(span_of).collect(),
             spans_left_out: meta.map_or(0, |meta| meta.spans_left_out),
         })
@@ -556,6 +559,21 @@ fn calls_of(calls: &MetaCalls, places: &FxHashMap<usize, usize>) -> Result<CallT
         kept: kept.collect::<Result<_, &str>>()?,
         unnamed: calls.unnamed,
     })
+}
+
+fn memory_of(MetaMemory(name, peak, growths, points): &MetaMemory) -> MemoryTrack {
+    let points = points.iter().map(|(time, bytes)| (Duration::from_nanos(*time), *bytes)).collect();
+    MemoryTrack { name: name.clone(), points, peak: *peak, growths: *growths }
+}
+
+fn growths_of(meta: &Meta) -> Result<Vec<MemoryGrowth>, String> {
+    let growths = meta.growths.iter().map(|(memory, time, from, to)| {
+        if *memory >= meta.memories.len() {
+            return Err("a memory that grows is not there".to_owned());
+        }
+        Ok(MemoryGrowth { memory: *memory, time: Duration::from_nanos(*time), from: *from, to: *to, stack: None })
+    });
+    growths.collect()
 }
 
 fn span_of(MetaSpan(name, detail, begin, wall, cpu): &MetaSpan) -> Span {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::attribution::Crossing;
 use super::calls::{CallTrace, CalledFunction, CalledIndex, CalledTimes, TracedCall};
+use super::memories::{MemoryGrowth, MemoryTrack};
 use super::tables::{
     Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
     SamplerKind, Stack, StackIndex, Thread,
@@ -106,6 +107,19 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
             .map(|value| value.map(|value| ("request".to_owned(), value.to_owned())).into_iter().collect())
             .to_vec(),
         calls: Some(calls()),
+        memories: vec![MemoryTrack {
+            name: "a <memory>".to_owned(),
+            points: vec![(Duration::from_nanos(3), 65536), (Duration::from_millis(4), 131_072)],
+            peak: 131_072,
+            growths: 1,
+        }],
+        growths: vec![MemoryGrowth {
+            memory: 0,
+            time: Duration::from_millis(4),
+            from: 65536,
+            to: 131_072,
+            stack: None,
+        }],
         spans: vec![
             Span::new("GET <a>", Duration::from_nanos(5), Duration::from_micros(7)).detail("200"),
             Span::new("GET /b", Duration::from_micros(6), Duration::ZERO).cpu(Duration::from_nanos(3)),

@@ -10,6 +10,7 @@ mod attribution;
 mod calls;
 mod comparison;
 mod host_symbols;
+mod memories;
 mod report;
 mod symbolize;
 mod tables;
@@ -21,6 +22,7 @@ pub use attribution::{Crossing, Part};
 pub use calls::{CallTrace, CalledFunction, CalledIndex, CalledTimes, TracedCall};
 pub use comparison::{Change, Comparison};
 pub(crate) use host_symbols::HostPlace;
+pub use memories::{MemoryGrowth, MemoryTrack};
 pub use report::{Dimension, NO_INTERFACE, Report, ReportRow};
 pub(crate) use symbolize::{EVERYTHING, Recording, Target, symbolize};
 pub use tables::{

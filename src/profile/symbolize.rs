@@ -9,13 +9,16 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::calls::name_calls;
 use super::host_symbols::{HostPlace, HostSymbols};
+use super::memories::{MemoryGrowth, name_memories};
 use super::tables::{
     Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
     SamplerKind, Stack, StackIndex, Thread,
 };
 use crate::address::{CodePoint, InstructionRanges, TextOffset, WasmOffset};
 use crate::component::CompiledCode;
-use crate::samples::{CountedCalls, Entry, LossReason, RawFrame, SampleCounts, SampleLog, Span, Track, Window};
+use crate::samples::{
+    CountedCalls, Entry, Growth, LossReason, MemoryLog, RawFrame, SampleCounts, SampleLog, Span, Track, Window,
+};
 use crate::symbols::{FunctionId, FunctionKind, Layer, LibraryId, SymbolMap};
 
 /// A component or module that may be seen, with its names.
@@ -36,6 +39,8 @@ pub(crate) struct Recording<'r> {
     pub(crate) period: Range<Duration>,
     /// The calls that were counted, if that was asked for.
     pub(crate) calls: Option<CountedCalls>,
+    /// The memories that were traced.
+    pub(crate) memories: MemoryLog,
     /// Spans of the host, and how many are left out.
     pub(crate) spans: (Vec<Span>, u64),
     /// Where in the process an address is.
@@ -74,6 +79,7 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> Profile {
             }
         }
     }
+    let growths = tables.growths(recording);
     let calls = recording
         .calls
         .as_ref()
@@ -95,6 +101,8 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> Profile {
         threads,
         labels: log.labels.sets().cloned().collect(),
         calls,
+        memories: name_memories(&recording.memories, recording.targets),
+        growths,
         spans: recording.spans.0.clone(),
         spans_left_out: recording.spans.1,
         libraries: tables.libraries.into_values().collect(),
@@ -213,6 +221,23 @@ impl<'r> Tables<'r> {
             as_caller.push(calling);
         }
         as_sample
+    }
+
+    /// The growths of memories in the period, with their stacks.
+    fn growths(&mut self, recording: &Recording<'_>) -> Vec<MemoryGrowth> {
+        let log = &recording.memories;
+        let kept = log.growths.kept().iter().map(|kept| &kept.value);
+        let mut kept: Vec<&Growth> = kept.filter(|growth| recording.period.contains(&growth.time)).collect();
+        kept.sort_by_key(|growth| growth.time);
+        let growths = kept.into_iter().filter_map(|growth| {
+            let stack = growth.stack.iter().rev().fold(None, |caller, frame| {
+                // All of them wait for what they called, the host's function that makes the memory grow.
+                self.resolve(frame, Position::Caller).map(|frame| self.push(caller, frame)).or(caller)
+            });
+            let memory = log.memories.get_index_of(&growth.memory)?;
+            Some(MemoryGrowth { memory, time: growth.time, from: growth.from, to: growth.to, stack })
+        });
+        growths.collect()
     }
 
     fn push(&mut self, caller: Option<StackIndex>, frame: FrameIndex) -> StackIndex {

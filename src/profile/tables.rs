@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use super::calls::CallTrace;
+use super::memories::{MemoryGrowth, MemoryTrack};
 use crate::address::{CodePoint, WasmOffset};
 use crate::samples::{HandlerCost, LabelSet, SampleCounts, Span};
 use crate::symbols::{Direction, FunctionKind, Layer};
@@ -185,6 +186,8 @@ pub struct Profile {
     /// The first is empty.
     pub(crate) labels: Vec<LabelSet>,
     pub(crate) calls: Option<CallTrace>,
+    pub(crate) memories: Vec<MemoryTrack>,
+    pub(crate) growths: Vec<MemoryGrowth>,
     pub(crate) spans: Vec<Span>,
     /// Spans that are not in `spans`.
     pub(crate) spans_left_out: u64,
@@ -275,6 +278,18 @@ impl Profile {
     #[must_use]
     pub fn calls(&self) -> Option<&CallTrace> {
         self.calls.as_ref()
+    }
+
+    /// The linear memories that were [traced](crate::Recorder::trace_memory).
+    #[must_use]
+    pub fn memories(&self) -> &[MemoryTrack] {
+        &self.memories
+    }
+
+    /// Where memories grew, in order of time: the largest growths, and a fair sample of the rest.
+    #[must_use]
+    pub fn memory_growths(&self) -> &[MemoryGrowth] {
+        &self.growths
     }
 
     /// What the host [said](crate::Recorder::record_span) that it did, in order of the beginning: the longest, and a fair

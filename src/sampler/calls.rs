@@ -81,6 +81,8 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 struct Start {
     time: u64,
+    /// The number of the task.
+    task: Option<u64>,
     waited: u64,
     cpu: Option<Cpu>,
 }
@@ -89,7 +91,7 @@ struct Start {
 struct Cpu {
     /// CPU time of the task; outside of tasks, that of the thread.
     time: i64,
-    /// Which thread's; nothing for a task's.
+    /// Which thread's, outside of tasks.
     thread: Option<std::thread::ThreadId>,
 }
 
@@ -186,7 +188,7 @@ impl CallTracer {
     fn push(&mut self, hook: u64, callee: Callee) {
         // What is not counted need not be timed.
         let is_counted = callee != Callee::Host(None);
-        let start = if is_counted { self.start() } else { Start { time: 0, waited: 0, cpu: None } };
+        let start = if is_counted { self.start() } else { Start { time: 0, task: None, waited: 0, cpu: None } };
         if self.open.len() < MAX_OPEN {
             self.open.push(Open { hook, callee, start });
         }
@@ -241,16 +243,23 @@ impl CallTracer {
 
     fn start(&mut self) -> Start {
         let task = CurrentTask::get();
-        Start { time: self.finder.now(), waited: task.waited, cpu: self.with_cpu.then(|| Cpu::now(task)) }
+        Start {
+            time: self.finder.now(),
+            task: task.number,
+            waited: task.waited,
+            cpu: self.with_cpu.then(|| Cpu::now(task)),
+        }
     }
 
     fn record(&mut self, site: CallSite, start: Start) {
         let end = self.start();
-        let cpu = start.cpu.zip(end.cpu).filter(|(start, end)| start.thread == end.thread);
+        // A call of a store that another task has taken over has no times of one task.
+        let is_same_task = start.task == end.task;
+        let cpu = start.cpu.zip(end.cpu).filter(|(start, end)| is_same_task && start.thread == end.thread);
         let times = CallTimes {
             begin: start.time.saturating_sub(self.base),
             wall: end.time.saturating_sub(start.time),
-            suspended: end.waited.saturating_sub(start.waited),
+            suspended: if is_same_task { end.waited.saturating_sub(start.waited) } else { 0 },
             cpu: cpu.map(|(start, end)| u64::try_from(end.time.wrapping_sub(start.time)).unwrap_or(0)),
         };
         self.log.record(site, times);
@@ -267,10 +276,8 @@ impl Cpu {
     fn now(task: CurrentTask) -> Self {
         let thread = super::clock::thread_cpu_time().unwrap_or_default();
         let thread_time = i64::try_from(thread.as_nanos()).unwrap_or(i64::MAX);
-        match task.cpu_offset {
-            Some(offset) => Self { time: thread_time.wrapping_add(offset), thread: None },
-            None => Self { time: thread_time, thread: Some(std::thread::current().id()) },
-        }
+        let thread = if task.number.is_none() { Some(std::thread::current().id()) } else { None };
+        Self { time: thread_time.wrapping_add(task.cpu_offset), thread }
     }
 }
 

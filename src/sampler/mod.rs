@@ -10,6 +10,7 @@ mod calls;
 mod clock;
 mod epoch;
 mod labels;
+mod memory;
 mod recorder;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod signal;
@@ -25,4 +26,5 @@ pub(crate) use calls::{crosses_interface, function_at};
 pub use epoch::EpochProbe;
 pub(crate) use epoch::capture;
 pub use labels::Labels;
+pub use memory::MemoryTracer;
 pub use recorder::Recorder;

@@ -16,11 +16,12 @@ use super::clock::thread_cpu_time;
 use super::epoch::EpochProbe;
 use super::epoch::ticker::Ticker;
 use super::labels::Labels;
+use super::memory::MemoryTracer;
 use super::signal::{self, CallScene, CallerFinder, SignalSampler};
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
 use crate::profile::{EVERYTHING, Profile, Recording, SamplerKind, Target, symbolize};
-use crate::samples::{CallLog, LabelsId, RawFrame, RawSample, SampleLog, Selection, Span};
+use crate::samples::{CallLog, LabelsId, MemoryLog, RawFrame, RawSample, SampleLog, Selection, Span};
 
 /// Records where guests spend their time.
 ///
@@ -179,7 +180,8 @@ impl Recorder {
     /// ```
     pub fn record_span(&self, span: Span) {
         if !self.shared.is_idle() {
-            lock(&self.shared.spans).add(span.wall, || span);
+            let wall = u64::try_from(span.wall.as_nanos()).unwrap_or(u64::MAX);
+            lock(&self.shared.spans).add(wall, || span);
         }
     }
 
@@ -265,6 +267,28 @@ impl Recorder {
     /// As for `trace_calls`.
     pub fn call_tracer(&self) -> Result<CallTracer> {
         CallTracer::new(&self.shared)
+    }
+
+    /// A limiter for a store that also records how large its linear memories are, in tracks by core module
+    /// ([`Profile::memories`]), and where they grow. `limits` is what limits the store: its limiter until now, or
+    /// [`StoreLimits::default`](wasmtime::StoreLimits).
+    ///
+    /// ```
+    /// # use wasmtime::{Engine, Store, StoreLimits};
+    /// # use witprof::{MemoryTracer, Recorder};
+    /// struct Host {
+    ///     memory: MemoryTracer,
+    /// }
+    ///
+    /// fn store(recorder: &Recorder, engine: &Engine) -> Store<Host> {
+    ///     let mut store = Store::new(engine, Host { memory: recorder.trace_memory(StoreLimits::default()) });
+    ///     store.limiter(|host| &mut host.memory);
+    ///     store
+    /// }
+    /// ```
+    #[must_use]
+    pub fn trace_memory<L>(&self, limits: L) -> MemoryTracer<L> {
+        MemoryTracer::new(&self.shared, limits)
     }
 
     /// A probe for a store whose epoch callback does something else as well, for instance enforce a time limit: call
@@ -406,7 +430,10 @@ pub(super) struct Shared {
     pub(super) call_cpu: bool,
     /// Made when the first store is to be traced.
     call_tracing: OnceLock<CallTracing>,
+    /// Made when calls or memories are to be traced.
+    scene: OnceLock<Option<Arc<CallScene>>>,
     spans: Mutex<Selection<Span>>,
+    pub(super) memories: Mutex<MemoryLog>,
 }
 
 /// What the tracers of all stores have in common.
@@ -440,7 +467,9 @@ impl Shared {
             signal,
             call_cpu,
             call_tracing: OnceLock::new(),
+            scene: OnceLock::new(),
             spans: Mutex::default(),
+            memories: Mutex::default(),
         }
     }
 
@@ -467,11 +496,21 @@ impl Shared {
             Recorder::check_signals(target.code.engine(), target.map.component())
                 .map_err(|problem| Error::Calls { problem })?;
         }
-        let scene = CallScene::new(self.targets.iter().map(|target| target.code.clone()).collect());
-        let scene = Arc::new(scene.ok_or(Error::Calls { problem: SignalProblem::Platform })?);
+        let scene = self.trace_calls_scene().ok_or(Error::Calls { problem: SignalProblem::Platform })?;
         let elapsed = u64::try_from(self.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let base = CallerFinder::time().saturating_sub(elapsed);
         Ok(self.call_tracing.get_or_init(|| CallTracing { scene, log: Arc::new(CallLog::new()), base }))
+    }
+
+    /// What finding callers needs, where stacks can be read.
+    pub(super) fn trace_calls_scene(&self) -> Option<Arc<CallScene>> {
+        self.scene.get_or_init(|| {
+            let is_readable =
+                self.targets.iter().all(|target| Recorder::check_signals(target.code.engine(), "").is_ok());
+            let code = || self.targets.iter().map(|target| target.code.clone()).collect();
+            is_readable.then(|| CallScene::new(code()).map(Arc::new)).flatten()
+        });
+        self.scene.get().cloned().flatten()
     }
 
     pub(super) fn is_tracing_calls(&self) -> bool {
@@ -496,6 +535,7 @@ impl Shared {
                 .then(|| self.call_tracing.get())
                 .flatten()
                 .map(|tracing| tracing.log.counted()),
+            memories: lock(&self.memories).clone(),
             spans: self.spans_of(&period),
             period,
             host_place: &|address| self.signal.as_ref().and_then(|signal| signal.host_place(address)),

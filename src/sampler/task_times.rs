@@ -2,21 +2,24 @@
 //! tell of a task that moves between threads.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::clock::thread_cpu_time;
 
 thread_local! {
-    static CURRENT: Cell<CurrentTask> = const { Cell::new(CurrentTask { waited: 0, cpu_offset: None }) };
+    static CURRENT: Cell<CurrentTask> = const { Cell::new(CurrentTask { number: None, waited: 0, cpu_offset: 0 }) };
 }
 
 /// The task that a thread runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CurrentTask {
+    /// Tells tasks apart; `None` outside of tasks.
+    pub(super) number: Option<u64>,
     /// Nanoseconds that it was suspended until now.
     pub(super) waited: u64,
-    /// What is to be added to the thread's CPU time to get the task's, in nanoseconds. `None` outside of tasks.
-    pub(super) cpu_offset: Option<i64>,
+    /// What is to be added to the thread's CPU time to get the task's, in nanoseconds.
+    pub(super) cpu_offset: i64,
 }
 
 impl CurrentTask {
@@ -28,6 +31,8 @@ impl CurrentTask {
 /// The times of one task, between its polls.
 #[derive(Debug, Default)]
 pub(super) struct TaskTimes {
+    /// Given when it runs for the first time.
+    number: Option<u64>,
     waited: u64,
     cpu: i64,
     suspended: Option<Instant>,
@@ -44,8 +49,11 @@ impl TaskTimes {
         if let Some(since) = self.suspended.take() {
             self.waited = self.waited.saturating_add(nanos(since.elapsed()));
         }
+        static TASKS: AtomicU64 = AtomicU64::new(0);
+        let number = *self.number.get_or_insert_with(|| TASKS.fetch_add(1, Ordering::Relaxed));
         let offset = self.cpu.wrapping_sub(if with_cpu { thread_cpu() } else { 0 });
-        let _outer = Restore(CURRENT.replace(CurrentTask { waited: self.waited, cpu_offset: Some(offset) }));
+        let _outer =
+            Restore(CURRENT.replace(CurrentTask { number: Some(number), waited: self.waited, cpu_offset: offset }));
         let result = poll();
         if with_cpu {
             self.cpu = thread_cpu().wrapping_add(offset);

@@ -139,6 +139,10 @@ impl CallerFinder {
         match *self.0 {}
     }
 
+    pub(super) fn stack(&mut self, _: Registers) -> Vec<CallSite> {
+        match *self.0 {}
+    }
+
     pub(super) fn about_to_enter(&mut self, _: Registers) -> Option<CallSite> {
         match *self.0 {}
     }

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use rustc_hash::FxHashMap;
@@ -138,11 +137,7 @@ impl CallLog {
     pub(crate) fn record(&self, site: CallSite, times: CallTimes) {
         let mut shard = self.shard();
         shard.sums.entry(site).or_default().add(times);
-        shard.kept.add(Duration::from_nanos(times.wall), || KeptCall {
-            site,
-            times,
-            thread: ThreadIdentity::current(),
-        });
+        shard.kept.add(times.wall, || KeptCall { site, times, thread: ThreadIdentity::current() });
     }
 
     /// Counts a call whose time is not known.

@@ -45,7 +45,8 @@ impl HostCalls {
             return;
         }
         let call = HostCall { begin: self.open.pop().unwrap_or_default(), end: now };
-        self.returned.add(now.saturating_sub(call.begin), || call);
+        let length = u64::try_from(now.saturating_sub(call.begin).as_nanos()).unwrap_or(u64::MAX);
+        self.returned.add(length, || call);
     }
 
     /// Ends the calls that have not returned, and settles what is kept.
@@ -66,7 +67,8 @@ impl HostCalls {
 
     /// How many calls are not kept, and how long they took.
     pub(crate) fn left_out(&self) -> (u64, Duration) {
-        self.returned.left_out()
+        let (count, nanos) = self.returned.left_out();
+        (count, Duration::from_nanos(nanos))
     }
 }
 

@@ -1,22 +1,21 @@
-//! The most telling of many things that took time, in bounded memory.
+//! The most telling of many things, in bounded memory.
 
 use std::cmp::Reverse;
-use std::time::Duration;
 
 /// What is kept unless another limit is given: as much as a person looks at, and the front-end can draw.
 pub(crate) const DEFAULT_LIMIT: usize = 20_000;
 
-/// Half of the limit is kept for the longest, and half for some of the rest, of which all have the same chance. How many
-/// there were, and how long they took, is known of all.
+/// Half of the limit is kept for those of the greatest weight, such as the longest calls, and half for some of the rest, of
+/// which all have the same chance. How many there were, and the sum of their weights, is known of all.
 #[derive(Clone, Debug)]
 pub(crate) struct Selection<T> {
     /// Up to twice the limit, so that thinning them out costs little for each.
     kept: Vec<Kept<T>>,
     count: u64,
-    time: Duration,
+    weight: u64,
     limit: usize,
-    /// What is shorter than this, and ranks behind `last_rank`, would be left out anyway.
-    shortest: Duration,
+    /// What is lighter than this, and ranks behind `last_rank`, would be left out anyway.
+    lightest: u64,
     last_rank: u64,
 }
 
@@ -25,8 +24,7 @@ pub(crate) struct Selection<T> {
 pub(crate) struct Kept<T> {
     /// How many were before it.
     pub(crate) number: u64,
-    /// How long it took.
-    pub(crate) length: Duration,
+    pub(crate) weight: u64,
     pub(crate) value: T,
 }
 
@@ -38,8 +36,7 @@ impl<T> Default for Selection<T> {
 
 impl<T> Selection<T> {
     pub(crate) fn with_limit(limit: usize) -> Self {
-        let shortest = Duration::ZERO;
-        Self { kept: Vec::new(), count: 0, time: Duration::ZERO, limit, shortest, last_rank: u64::MAX }
+        Self { kept: Vec::new(), count: 0, weight: 0, limit, lightest: 0, last_rank: u64::MAX }
     }
 
     /// What is kept, in no order.
@@ -47,39 +44,39 @@ impl<T> Selection<T> {
         &self.kept
     }
 
-    /// Adds one that took `length`; makes it only if there is a chance that it is kept.
-    pub(crate) fn add(&mut self, length: Duration, make: impl FnOnce() -> T) {
+    /// Adds one of some weight; makes it only if there is a chance that it is kept.
+    pub(crate) fn add(&mut self, weight: u64, make: impl FnOnce() -> T) {
         let number = self.count;
         self.count = self.count.saturating_add(1);
-        self.time = self.time.saturating_add(length);
-        if length < self.shortest && rank(number) > self.last_rank {
+        self.weight = self.weight.saturating_add(weight);
+        if weight < self.lightest && rank(number) > self.last_rank {
             return;
         }
-        self.kept.push(Kept { number, length, value: make() });
+        self.kept.push(Kept { number, weight, value: make() });
         if self.kept.len() >= self.limit.saturating_mul(2) {
             self.thin();
         }
     }
 
-    /// How many are not kept, and how long they took.
-    pub(crate) fn left_out(&self) -> (u64, Duration) {
-        let kept: Duration = self.kept.iter().map(|kept| kept.length).sum();
+    /// How many are not kept, and the sum of their weights.
+    pub(crate) fn left_out(&self) -> (u64, u64) {
+        let kept = self.kept.iter().fold(0_u64, |sum, kept| sum.saturating_add(kept.weight));
         let count = u64::try_from(self.kept.len()).unwrap_or(u64::MAX);
-        (self.count.saturating_sub(count), self.time.saturating_sub(kept))
+        (self.count.saturating_sub(count), self.weight.saturating_sub(kept))
     }
 
-    /// Keeps the longest, and of the rest those with the lowest ranks. What is left out can never come back: the rest only
+    /// Keeps the heaviest, and of the rest those with the lowest ranks. What is left out can never come back: the rest only
     /// grows. So what is kept does not depend on how often this was done.
     pub(crate) fn thin(&mut self) {
         if self.kept.len() <= self.limit {
             return;
         }
-        let longest = self.limit / 2;
-        self.kept.select_nth_unstable_by_key(longest, |kept| (Reverse(kept.length), kept.number));
-        self.kept[longest..].select_nth_unstable_by_key(self.limit - longest, |kept| rank(kept.number));
+        let heaviest = self.limit / 2;
+        self.kept.select_nth_unstable_by_key(heaviest, |kept| (Reverse(kept.weight), kept.number));
+        self.kept[heaviest..].select_nth_unstable_by_key(self.limit - heaviest, |kept| rank(kept.number));
         self.kept.truncate(self.limit);
-        let (long, rest) = self.kept.split_at(longest);
-        self.shortest = long.iter().map(|kept| kept.length).min().unwrap_or(Duration::MAX);
+        let (heavy, rest) = self.kept.split_at(heaviest);
+        self.lightest = heavy.iter().map(|kept| kept.weight).min().unwrap_or(u64::MAX);
         self.last_rank = rest.iter().map(|kept| rank(kept.number)).max().unwrap_or(0);
     }
 }
@@ -97,43 +94,38 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn us(time: u64) -> Duration {
-        Duration::from_micros(time)
-    }
-
-    fn sorted(mut lengths: Vec<Duration>) -> Vec<Duration> {
-        lengths.sort_unstable_by_key(|length| Reverse(*length));
-        lengths
+    fn sorted(mut weights: Vec<u64>) -> Vec<u64> {
+        weights.sort_unstable_by_key(|weight| Reverse(*weight));
+        weights
     }
 
     proptest! {
         #[test]
-        fn the_longest_are_kept_and_sums_are_of_all(
-            lengths in prop::collection::vec(0_u64..100, 0..500),
+        fn the_heaviest_are_kept_and_sums_are_of_all(
+            weights in prop::collection::vec(0_u64..100, 0..500),
             limit in 2_usize..40,
         ) {
             let mut selection = Selection::with_limit(limit);
-            lengths.iter().for_each(|length| selection.add(us(*length), || *length));
+            weights.iter().for_each(|weight| selection.add(*weight, || ()));
             selection.thin();
-            prop_assert_eq!(selection.kept().len(), lengths.len().min(limit));
-            let (count, time) = selection.left_out();
-            let kept: Duration = selection.kept().iter().map(|kept| kept.length).sum();
-            prop_assert_eq!(count + u64::try_from(selection.kept().len())?, u64::try_from(lengths.len())?);
-            prop_assert_eq!(time + kept, us(lengths.iter().sum()));
-            let found = sorted(selection.kept().iter().map(|kept| kept.length).collect());
-            let all = sorted(lengths.iter().copied().map(us).collect());
-            prop_assert!(all.iter().take(limit / 2).zip(&found).all(|(length, found)| length == found));
+            prop_assert_eq!(selection.kept().len(), weights.len().min(limit));
+            let (count, weight) = selection.left_out();
+            let kept: u64 = selection.kept().iter().map(|kept| kept.weight).sum();
+            prop_assert_eq!(count + u64::try_from(selection.kept().len())?, u64::try_from(weights.len())?);
+            prop_assert_eq!(weight + kept, weights.iter().sum::<u64>());
+            let found = sorted(selection.kept().iter().map(|kept| kept.weight).collect());
+            prop_assert!(sorted(weights).iter().take(limit / 2).zip(&found).all(|(weight, found)| weight == found));
         }
 
         #[test]
         fn what_is_kept_does_not_depend_on_when_it_is_thinned_out(
-            lengths in prop::collection::vec(0_u64..100, 0..300),
+            weights in prop::collection::vec(0_u64..100, 0..300),
             limit in 2_usize..40,
         ) {
             let numbers = |often: bool| {
                 let mut selection = Selection::with_limit(limit);
-                for length in &lengths {
-                    selection.add(us(*length), || ());
+                for weight in &weights {
+                    selection.add(*weight, || ());
                     if often {
                         selection.thin();
                     }
@@ -150,8 +142,8 @@ mod tests {
     #[test]
     fn the_rest_is_a_fair_sample() {
         let mut selection = Selection::with_limit(2000);
-        // All equal, of which those that come first are the longest by the order of `thin`.
-        (0..100_000).for_each(|_| selection.add(us(1), || ()));
+        // All equal, of which those that come first are the heaviest by the order of `thin`.
+        (0..100_000).for_each(|_| selection.add(1, || ()));
         selection.thin();
         let late = selection.kept().iter().filter(|kept| kept.number >= 50_500).count();
         assert!((400..600).contains(&late), "{late} of the 1000 in the second half");

@@ -83,6 +83,8 @@ pub struct SymbolMap {
     /// From a function that the host may enter to its entry trampoline.
     pub(super) entries: FxHashMap<FunctionId, FunctionId>,
     pub(super) signatures: WitSignatures,
+    /// Size of each linear memory at first, in bytes, and the library of the core module that defines it.
+    memories: Vec<(u64, LibraryId)>,
     index: OffsetIndex,
 }
 
@@ -160,6 +162,12 @@ impl SymbolMap {
     pub(crate) fn core_function(&self, module: u32, function: u32) -> Option<FunctionId> {
         let module = self.modules.get(module as usize)?;
         *module.defined.get(function.checked_sub(module.imported)? as usize)?
+    }
+
+    /// The library of the one core module that defines a memory of so many bytes; `None` if there are more, or none.
+    pub(crate) fn memory_of_size(&self, bytes: u64) -> Option<LibraryId> {
+        let mut memories = self.memories.iter().filter(|(size, _)| *size == bytes).map(|(_, library)| *library);
+        memories.next().filter(|_| memories.next().is_none())
     }
 
     /// The entry trampoline through which the host enters `function`, if it has one.
@@ -267,7 +275,12 @@ impl SymbolMap {
     /// Puts a map together from named functions in text order.
     pub(super) fn assemble(parts: namer::Parts, artifacts: &Artifacts<'_>, component: String) -> Self {
         let starts = parts.functions.iter().map(|function| function.start).collect();
+        let memories = artifacts.modules.iter().zip(&parts.modules).flat_map(|(module, functions)| {
+            let library = functions.defined.iter().flatten().next().map(|id| parts.functions[id.0 as usize].library);
+            module.memories().filter_map(move |bytes| Some((bytes, library?)))
+        });
         Self {
+            memories: memories.collect(),
             component,
             text_bytes: artifacts.text_bytes,
             unattributed_bytes: artifacts.unattributed_bytes,

@@ -68,7 +68,8 @@ fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-const fn field(
+/// A field of a marker.
+pub(super) const fn field(
     key: &'static str,
     label: &'static str,
     format: fxprof::MarkerFieldFormat,

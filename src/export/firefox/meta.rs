@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::rows;
 use super::{INTERFACES_PROCESS, library_id, nanos};
-use crate::profile::{CallTrace, Profile, Sample};
+use crate::profile::{CallTrace, MemoryTrack, Profile, Sample};
 use crate::samples::Span;
 
 /// The number of this form of the object. A reader refuses others.
@@ -41,6 +41,11 @@ pub(crate) struct Meta {
     pub(crate) sample_counts: Vec<Vec<(u64, u64)>>,
     #[serde(default)]
     pub(crate) calls: Option<MetaCalls>,
+    #[serde(default)]
+    pub(crate) memories: Vec<MetaMemory>,
+    /// Growths of memories: position in `memories`, time, bytes before and after.
+    #[serde(default)]
+    pub(crate) growths: Vec<(usize, u64, u64, u64)>,
     #[serde(default)]
     pub(crate) spans: Vec<MetaSpan>,
     #[serde(default)]
@@ -111,6 +116,17 @@ pub(crate) struct MetaSpan(
     pub(crate) Option<u64>,
 );
 
+/// A memory: name, peak, growths, and its points.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MetaMemory(pub(crate) String, pub(crate) u64, pub(crate) u64, pub(crate) Vec<(u64, u64)>);
+
+impl MetaMemory {
+    fn new(memory: &MemoryTrack) -> Self {
+        let points = memory.points.iter().map(|(time, bytes)| (nanos(*time), *bytes));
+        Self(memory.name.clone(), memory.peak, memory.growths, points.collect())
+    }
+}
+
 impl MetaCalls {
     fn new(trace: &CallTrace) -> Self {
         let functions = trace.functions().iter().map(|function| MetaCalled {
@@ -179,6 +195,12 @@ impl Meta {
             }),
             sample_counts: of_threads(profile, |samples| runs(samples, profile.interval(), 1, |sample| sample.count)),
             calls: profile.calls().map(MetaCalls::new),
+            memories: profile.memories().iter().map(MetaMemory::new).collect(),
+            growths: profile
+                .memory_growths()
+                .iter()
+                .map(|growth| (growth.memory, nanos(growth.time), growth.from, growth.to))
+                .collect(),
             spans: profile.spans().iter().map(MetaSpan::new).collect(),
             spans_left_out: profile.spans_left_out(),
             strings: strings.into_iter().collect(),

@@ -18,6 +18,7 @@ mod calls;
 mod categories;
 mod host_calls;
 mod markers;
+mod memories;
 mod meta;
 mod patch;
 mod rows;
@@ -32,7 +33,7 @@ use fxprof_processed_profile as fxprof;
 use serde::Serialize as _;
 
 use self::categories::{Categories, Category};
-pub(crate) use self::meta::{Meta, MetaCall, MetaCalls, MetaSpan, VERSION as META_VERSION};
+pub(crate) use self::meta::{Meta, MetaCall, MetaCalls, MetaMemory, MetaSpan, VERSION as META_VERSION};
 use self::patch::Patch;
 pub(crate) use self::rows::joined;
 use self::rows::rows;
@@ -109,6 +110,9 @@ impl<'p> Document<'p> {
             }
             let mut stacks = vec![None; self.profile.stacks().len()];
             self.samples(handle, thread, |document, stack| document.stack(handle, stack, &mut stacks));
+            if index == 0 {
+                self.memories(process, handle, &mut stacks);
+            }
             let category = self.categories.handle(Category::Layer(Layer::Guest));
             for stretch in markers::stretches(self.profile, thread, &mut markers_left) {
                 stretch.add(&mut self.out, handle, category);
@@ -118,6 +122,7 @@ impl<'p> Document<'p> {
         if self.profile.threads().is_empty() {
             let handle = self.thread(process, 0);
             self.host_calls(handle);
+            self.memories(process, handle, &mut vec![None; self.profile.stacks().len()]);
             self.calls_and_spans(&[handle]);
             return self.out;
         }

@@ -121,6 +121,9 @@ const MAX_NODES: usize = 1 << 16;
 /// More guest frames than there are on a stack.
 const MAX_GUEST_FRAMES: usize = 1 << 16;
 
+/// Frames of a stack that is kept.
+const MAX_STACK: usize = 128;
+
 /// Return addresses are right below the stack pointer of the frame they return to.
 const IS_BELOW_FRAME: bool = cfg!(target_arch = "x86_64");
 
@@ -316,17 +319,33 @@ impl CallerFinder {
         self.scene.site(return_address)
     }
 
+    /// The compiled functions that are on the stack between the host and its next frame, from the one that called the host
+    /// outwards. None if the frames in between cannot be unwound.
+    pub(in super::super) fn stack(&mut self, here: Registers) -> Vec<CallSite> {
+        let Some(caller) = self.find(here) else { return Vec::new() };
+        let mut stack = vec![caller.site];
+        self.each_caller(caller, here, |site| stack.push(site));
+        stack.truncate(MAX_STACK);
+        stack
+    }
+
     /// The function by which the host entered the guest that called through `caller`.
     pub(in super::super) fn entry_of(&self, caller: Caller, here: Registers) -> CallSite {
+        let mut entry = caller.site;
+        self.each_caller(caller, here, |site| entry = site);
+        entry
+    }
+
+    /// The compiled functions that lead to `caller`, from the innermost outwards.
+    fn each_caller(&self, caller: Caller, here: Registers, mut each: impl FnMut(CallSite)) {
         let mut memory = StackMemory::new(0..0, here.sp);
         let mut at = Registers { pc: 0, sp: here.sp, fp: here.sp.wrapping_add(caller.frame), lr: 0 };
-        let mut entry = caller.site;
         for _ in 0..MAX_GUEST_FRAMES {
             let Some(next) = caller_by_frame_pointer(at, |address| memory.read_pair(address)) else { break };
             let Some(site) = self.scene.site(next.pc) else { break };
-            (at, entry) = (next, site);
+            each(site);
+            at = next;
         }
-        entry
     }
 }
 
