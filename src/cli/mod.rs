@@ -10,8 +10,10 @@ mod format;
 mod input;
 mod map;
 mod output;
+mod profiling;
 mod report;
 mod run;
+mod serve;
 mod terminal;
 mod view;
 
@@ -32,6 +34,7 @@ pub(crate) const EXIT_USAGE: u8 = 2;
 #[command(name = "witprof", version, about, max_term_width = 100)]
 enum Command {
     Run(Box<run::RunArguments>),
+    Serve(Box<serve::ServeArguments>),
     Report(report::ReportArguments),
     Convert(convert::ConvertArguments),
     View(view::ViewArguments),
@@ -43,6 +46,7 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Run(arguments) => run::run(*arguments),
+        Command::Serve(arguments) => serve::serve(*arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::Convert(arguments) => convert::convert(&arguments),
         Command::View(arguments) => view::view(&arguments),

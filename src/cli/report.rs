@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use witprof::export::{escape_name, write_report_json, write_report_table, write_summary};
+use witprof::Profile;
+use witprof::export::{
+    escape_name, write_call_json, write_call_table, write_report_json, write_report_table, write_summary,
+};
 
 use super::dimension::RowsBy;
 use super::input::read_profile;
@@ -26,6 +29,11 @@ pub(super) struct ReportArguments {
     #[arg(long, value_name = "NAME")]
     callers: Option<String>,
 
+    /// Print every call across an interface instead: how often each function was called, and how long it took. For
+    /// profiles that were recorded with --trace-calls
+    #[arg(long, conflicts_with_all = ["by", "callers"])]
+    calls: bool,
+
     /// Rows to print
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
@@ -41,6 +49,9 @@ pub(super) struct ReportArguments {
 
 pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
     let profile = read_profile(&arguments.profile)?;
+    if arguments.calls {
+        return calls(arguments, &profile);
+    }
     let report = match (&arguments.callers, &arguments.by) {
         (None, RowsBy::Dimension(by)) => profile.report(*by),
         (None, RowsBy::Label(key)) => profile.report_by_label(key),
@@ -64,6 +75,20 @@ pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
         }
         style.rows = arguments.top;
         write_report_table(&report, style, &mut out)?;
+    }
+    print(&out)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn calls(arguments: &ReportArguments, profile: &Profile) -> Result<ExitCode> {
+    let Some(trace) = profile.calls() else {
+        bail!("its calls were not traced: record it with --trace-calls");
+    };
+    let mut out = Vec::new();
+    if arguments.json {
+        write_call_json(trace, &mut out)?;
+    } else {
+        write_call_table(trace, table_style(Stream::Out, arguments.top), &mut out)?;
     }
     print(&out)?;
     Ok(ExitCode::SUCCESS)

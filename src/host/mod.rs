@@ -1,14 +1,21 @@
 //! How a guest is run.
 //!
-//! Loading, linking and running are `wasmtime-cli`'s own; what is here is what a profiler adds: checks whose messages
-//! say what to do, a recorder around the run, and a profile that is written however the run ends ([`ending`]).
+//! Loading, linking and running are `wasmtime-cli`'s own where it lets us; what is here is what a profiler adds: checks
+//! whose messages say what to do, a recorder around the run ([`recording`]), and a profile that is written however the
+//! run ends ([`ending`]). A server is driven by ourselves ([`serve`]), because `wasmtime-cli` polls its guests where no
+//! recorder reaches them.
 
 mod checks;
 mod ending;
+mod recording;
 mod run;
+mod serve;
+mod signals;
 mod wasm_file;
 
-pub(crate) use run::{GuestRun, Sampling, Verbosity, run};
+pub(crate) use recording::{CallTracing, Sampling, Verbosity};
+pub(crate) use run::{GuestRun, run};
+pub(crate) use serve::{GuestServer, ServerOptions, serve};
 pub(crate) use wasm_file::{WasmFile, WasmKind};
 
 /// Wasmtime has an error type of its own; `anyhow` keeps its chain of causes.

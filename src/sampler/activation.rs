@@ -73,12 +73,8 @@ impl<F: Future> Future for Instrumented<F> {
             Some(sampler) => instrumentation.poll(sampler, &shared.log, context, |context| future.poll(context)),
             None => future.poll(context),
         };
-        // Whoever counts calls wants to know how long the task waited meanwhile.
-        if shared.is_tracing_calls() {
-            return this.times.during(shared.call_cpu, poll);
-        }
-        let result = poll();
-        // The task itself may have begun to.
+        let result = this.times.during(shared.call_cpu, poll);
+        // Whoever counts calls wants to know how long the task waited meanwhile. Nobody else is to pay for a clock.
         if shared.is_tracing_calls() {
             this.times.suspend();
         }

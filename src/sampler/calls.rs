@@ -16,7 +16,7 @@ use std::sync::Arc;
 use wasmtime::CallHook;
 
 use super::recorder::Shared;
-use super::signal::{Caller, CallerFinder, Registers};
+use super::signal::{Beginning, Caller, CallerFinder, Registers};
 use super::task_times::CurrentTask;
 use crate::address::TextOffset;
 use crate::error::Result;
@@ -112,7 +112,7 @@ impl CallTracer {
             shared: Arc::clone(shared),
             with_cpu: shared.call_cpu,
             log: Arc::clone(&tracing.log),
-            finder: CallerFinder::new(Arc::clone(&tracing.scene)),
+            finder: CallerFinder::new(Arc::clone(&tracing.scene), Beginning::CallHook),
             base: tracing.base,
             roles: Vec::new(),
             open: Vec::new(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use wasmtime::{ResourceLimiter, StoreLimits};
 
 use super::recorder::Shared;
-use super::signal::CallerFinder;
+use super::signal::{Beginning, CallerFinder};
 use crate::address::TextOffset;
 use crate::lock::lock;
 use crate::samples::{CallSite, Growth, MemoryKey, RawFrame};
@@ -28,7 +28,7 @@ pub struct MemoryTracer<L = StoreLimits> {
 impl<L> MemoryTracer<L> {
     pub(super) fn new(shared: &Arc<Shared>, limits: L) -> Self {
         // Where stacks cannot be read, sizes are recorded all the same.
-        let finder = shared.trace_calls_scene().map(CallerFinder::new);
+        let finder = shared.trace_calls_scene().map(|scene| CallerFinder::new(scene, Beginning::Limiter));
         let memories = StoreMemories { shared: Arc::clone(shared), finder, memories: Vec::new(), last: None };
         Self { limits, memories }
     }

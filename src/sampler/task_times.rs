@@ -58,7 +58,6 @@ impl TaskTimes {
         if with_cpu {
             self.cpu = thread_cpu().wrapping_add(offset);
         }
-        self.suspend();
         result
     }
 

@@ -97,6 +97,13 @@ impl CallScene {
     }
 }
 
+/// What would ask who called.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Beginning {
+    CallHook,
+    Limiter,
+}
+
 /// A register file that is not looked at.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Registers {
@@ -115,7 +122,7 @@ pub(super) struct Caller {
 pub(super) struct CallerFinder(Arc<CallScene>);
 
 impl CallerFinder {
-    pub(super) fn new(scene: Arc<CallScene>) -> Self {
+    pub(super) fn new(scene: Arc<CallScene>, _: Beginning) -> Self {
         Self(scene)
     }
 

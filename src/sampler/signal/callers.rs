@@ -31,6 +31,19 @@ pub(in super::super) struct CallScene {
     tick: TickLength,
     /// Where the function that is about to be entered was found last: so many bytes above the hook's stack pointer.
     slots: Mutex<Vec<u64>>,
+    /// Ways that finders of stores have learned that are gone.
+    known: [Mutex<Vec<Ways>>; Beginning::COUNT],
+}
+
+/// The function that asks who called. All ways of a finder begin in the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Beginning {
+    CallHook,
+    Limiter,
+}
+
+impl Beginning {
+    const COUNT: usize = 2;
 }
 
 impl CallScene {
@@ -45,6 +58,7 @@ impl CallScene {
             host: HostCode::now(),
             tick: TickLength::new(),
             slots: Mutex::default(),
+            known: Default::default(),
         })
     }
 
@@ -58,7 +72,7 @@ impl CallScene {
 #[derive(Clone, Copy, Debug)]
 enum Node {
     /// Its return address is so many bytes above the first frame's stack pointer. Where the way goes on is in
-    /// [`CallerFinder::ways`]; this way was taken first, and is by far the most frequent in most nodes.
+    /// [`Ways::ways`]; this way was taken first, and is by far the most frequent in most nodes.
     At { offset: u64, first: (u64, u32) },
     /// It does not have a fixed place.
     Varies,
@@ -90,17 +104,48 @@ impl Step {
     }
 }
 
-/// Finds callers, for one store.
-pub(in super::super) struct CallerFinder {
-    scene: Arc<CallScene>,
-    clock: SampleClock,
+/// Ways from a hook to the compiled code that called the host.
+struct Ways {
     nodes: Vec<Node>,
     /// From a node and the return address found there.
     ways: FxHashMap<(u32, u64), u32>,
     callers: Vec<Caller>,
+    cache: CacheNative<MustNotAllocateDuringUnwind>,
+}
+
+impl Ways {
+    fn new() -> Self {
+        Self {
+            nodes: vec![Node::At { offset: 0, first: (0, 0) }],
+            ways: FxHashMap::default(),
+            callers: Vec::new(),
+            cache: CacheNative::new_in(),
+        }
+    }
+}
+
+/// Finds callers, for one store.
+pub(in super::super) struct CallerFinder {
+    scene: Arc<CallScene>,
+    beginning: Beginning,
+    clock: SampleClock,
+    ways: Ways,
     /// Wasmtime's descriptions of functions, by address. They live as long as the store.
     descriptions: FxHashMap<u64, CallSite>,
-    cache: CacheNative<MustNotAllocateDuringUnwind>,
+}
+
+/// Ways of stores that are gone: more than there are stores at a time, mostly.
+const MAX_KNOWN: usize = 64;
+
+impl Drop for CallerFinder {
+    fn drop(&mut self) {
+        // The next store need not learn them again.
+        let ways = std::mem::replace(&mut self.ways, Ways::new());
+        let mut known = lock(&self.scene.known[self.beginning as usize]);
+        if known.len() < MAX_KNOWN {
+            known.push(ways);
+        }
+    }
 }
 
 /// Bytes of the stack in which the function that is entered is looked for: Wasmtime's own frames.
@@ -128,17 +173,11 @@ const MAX_STACK: usize = 128;
 const IS_BELOW_FRAME: bool = cfg!(target_arch = "x86_64");
 
 impl CallerFinder {
-    pub(in super::super) fn new(scene: Arc<CallScene>) -> Self {
+    pub(in super::super) fn new(scene: Arc<CallScene>, beginning: Beginning) -> Self {
         scene.tick.measure();
-        Self {
-            scene,
-            clock: SampleClock::default(),
-            nodes: vec![Node::At { offset: 0, first: (0, 0) }],
-            ways: FxHashMap::default(),
-            callers: Vec::new(),
-            descriptions: FxHashMap::default(),
-            cache: CacheNative::new_in(),
-        }
+        let known = lock(&scene.known[beginning as usize]).pop();
+        let ways = known.unwrap_or_else(Ways::new);
+        Self { scene, beginning, clock: SampleClock::default(), ways, descriptions: FxHashMap::default() }
     }
 
     /// Nanoseconds of the monotonic clock.
@@ -164,7 +203,7 @@ impl CallerFinder {
     pub(in super::super) fn find(&mut self, here: Registers) -> Option<Caller> {
         let mut at = 0;
         loop {
-            let Node::At { offset, first } = self.nodes[at as usize] else { break };
+            let Node::At { offset, first } = self.ways.nodes[at as usize] else { break };
             if offset == 0 {
                 break;
             }
@@ -175,14 +214,14 @@ impl CallerFinder {
             let next = if return_address == first.0 {
                 first.1
             } else {
-                match self.ways.get(&(at, return_address)) {
+                match self.ways.ways.get(&(at, return_address)) {
                     Some(next) => *next,
                     None => break,
                 }
             };
             match Step::new(next) {
                 Step::Node(next) => at = next,
-                Step::Caller(caller) => return Some(self.callers[caller as usize]),
+                Step::Caller(caller) => return Some(self.ways.callers[caller as usize]),
             }
         }
         self.find_and_remember(here)
@@ -199,7 +238,7 @@ impl CallerFinder {
         let scene = Arc::clone(&self.scene);
         let site = loop {
             let read = |address| memory.read(address).ok_or(());
-            at = caller_of_host_frame(&scene.host, at, is_first, &mut self.cache, read)?;
+            at = caller_of_host_frame(&scene.host, at, is_first, &mut self.ways.cache, read)?;
             is_first = false;
             frames.push((at.sp.wrapping_sub(8).wrapping_sub(here.sp), at.pc));
             if let Some(site) = scene.site(at.pc) {
@@ -210,15 +249,15 @@ impl CallerFinder {
             }
         };
         let frame = at.fp.wrapping_sub(here.sp);
-        let known = self.callers.iter().position(|caller| caller.site == site && caller.frame == frame);
-        let number = known.unwrap_or(self.callers.len());
+        let known = self.ways.callers.iter().position(|caller| caller.site == site && caller.frame == frame);
+        let number = known.unwrap_or(self.ways.callers.len());
         let number = u32::try_from(number).ok().filter(|number| *number < Step::CALLER)?;
         let caller = Caller { site, number, frame };
         if known.is_none() {
-            if self.callers.len() >= MAX_NODES {
+            if self.ways.callers.len() >= MAX_NODES {
                 return None;
             }
-            self.callers.push(caller);
+            self.ways.callers.push(caller);
         }
         if IS_BELOW_FRAME {
             self.remember(&frames, number);
@@ -230,24 +269,24 @@ impl CallerFinder {
         let mut at = 0;
         for (index, (found, return_address)) in frames.iter().enumerate() {
             let is_last = index + 1 == frames.len();
-            let Node::At { offset, first } = self.nodes[at as usize] else { return };
+            let Node::At { offset, first } = self.ways.nodes[at as usize] else { return };
             if offset != 0 && offset != *found {
-                self.nodes[at as usize] = Node::Varies;
+                self.ways.nodes[at as usize] = Node::Varies;
                 return;
             }
-            let next = match self.ways.get(&(at, *return_address)) {
+            let next = match self.ways.ways.get(&(at, *return_address)) {
                 Some(next) => *next,
                 None if is_last => caller | Step::CALLER,
-                None if self.nodes.len() < MAX_NODES => {
-                    self.nodes.push(Node::At { offset: 0, first: (0, 0) });
+                None if self.ways.nodes.len() < MAX_NODES => {
+                    self.ways.nodes.push(Node::At { offset: 0, first: (0, 0) });
                     // Fewer than `MAX_NODES`.
-                    u32::try_from(self.nodes.len() - 1).unwrap_or(0)
+                    u32::try_from(self.ways.nodes.len() - 1).unwrap_or(0)
                 }
                 None => return,
             };
-            self.ways.insert((at, *return_address), next);
+            self.ways.ways.insert((at, *return_address), next);
             let first = if offset == 0 { (*return_address, next) } else { first };
-            self.nodes[at as usize] = Node::At { offset: *found, first };
+            self.ways.nodes[at as usize] = Node::At { offset: *found, first };
             match Step::new(next) {
                 Step::Node(next) => at = next,
                 Step::Caller(_) => return,

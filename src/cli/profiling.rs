@@ -1,0 +1,125 @@
+//! The options of every command that runs a guest and profiles it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use clap::{Args, ValueEnum};
+use witprof::{Recorder, SamplerChoice, SamplingClock};
+
+use super::OutputFile;
+use crate::host::{CallTracing, Sampling, Verbosity, WasmFile};
+
+/// How samples are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
+enum Sampler {
+    /// The best one that works here
+    #[default]
+    Auto,
+    /// By signals: anywhere, host functions included, without a change to the guest (Linux)
+    Signal,
+    /// By epoch interruption: portable; samples at function entries and loop headers
+    Epoch,
+}
+
+impl From<Sampler> for SamplerChoice {
+    fn from(sampler: Sampler) -> Self {
+        match sampler {
+            Sampler::Auto => Self::Auto,
+            Sampler::Signal => Self::Signal,
+            Sampler::Epoch => Self::Epoch,
+        }
+    }
+}
+
+/// Which time the signal sampler counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
+enum Clock {
+    /// Time as it passes, waiting included
+    #[default]
+    Wall,
+    /// Time on a CPU, in steps of the kernel's scheduler tick
+    Cpu,
+}
+
+impl From<Clock> for SamplingClock {
+    fn from(clock: Clock) -> Self {
+        match clock {
+            Clock::Wall => Self::Wall,
+            Clock::Cpu => Self::Cpu,
+        }
+    }
+}
+
+/// Which times of traced calls are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CallClock {
+    /// Time as it passes
+    Wall,
+    /// CPU time as well, at half a microsecond for each call
+    Cpu,
+}
+
+/// How a guest is profiled, and where the profile goes.
+#[derive(Args)]
+pub(super) struct ProfilingArguments {
+    /// Write the profile to this file (repeatable). Its name tells the format: .json.gz or .json for the Firefox Profiler,
+    /// which the other commands read, .html for a report, .svg for a flame graph by interface, .folded for stacks,
+    /// .pb.gz or .pb for pprof [default: witprof-<WASM>.json.gz]
+    #[arg(short, long, value_name = "FILE")]
+    output: Vec<PathBuf>,
+
+    /// Time between two samples
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = parse_interval)]
+    interval: Duration,
+
+    /// How samples are taken
+    #[arg(long, value_name = "SAMPLER", value_enum, default_value_t)]
+    sampler: Sampler,
+
+    /// The time that counts, for the signal sampler
+    #[arg(long, value_name = "CLOCK", value_enum, default_value_t)]
+    clock: Clock,
+
+    /// Count and time every call across an interface as well; with `=cpu`, take its CPU time, too
+    #[arg(long, value_name = "CLOCK", value_enum)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "wall")]
+    trace_calls: Option<CallClock>,
+
+    /// Print nothing but errors
+    #[arg(long)]
+    quiet: bool,
+}
+
+impl ProfilingArguments {
+    /// Opens the files that the profile of `file` goes to.
+    pub(super) fn open_outputs(&self, file: &WasmFile) -> Result<Vec<OutputFile>> {
+        if self.output.is_empty() {
+            let default = PathBuf::from(format!("witprof-{}.json.gz", file.stem()));
+            return OutputFile::open_all(&[default], file.path());
+        }
+        OutputFile::open_all(&self.output, file.path())
+    }
+
+    pub(super) fn sampling(&self) -> Sampling {
+        let calls = match self.trace_calls {
+            None => CallTracing::Off,
+            Some(CallClock::Wall) => CallTracing::Wall,
+            Some(CallClock::Cpu) => CallTracing::WallAndCpu,
+        };
+        Sampling { interval: self.interval, choice: self.sampler.into(), clock: self.clock.into(), calls }
+    }
+
+    pub(super) fn verbosity(&self) -> Verbosity {
+        if self.quiet { Verbosity::Quiet } else { Verbosity::Normal }
+    }
+}
+
+fn parse_interval(text: &str) -> Result<Duration> {
+    let interval = humantime::parse_duration(text).map_err(|_| anyhow!("not a time such as `1ms` or `250us`"))?;
+    let (min, max) = (Recorder::MIN_INTERVAL, Recorder::MAX_INTERVAL);
+    if interval < min || interval > max {
+        bail!("has to be from {min:?} to {max:?}");
+    }
+    Ok(interval)
+}

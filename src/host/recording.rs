@@ -1,0 +1,178 @@
+//! What every profiled guest needs: an engine that can be sampled, a recorder, and its profile in the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use wasmtime::component::Component;
+use wasmtime::{Config, Engine, Module, WasmBacktraceDetails};
+use wasmtime_cli::commands::RunCommand;
+use witprof::export::{escape_control, write_summary};
+use witprof::{Recorder, SamplerChoice, SamplingClock, SymbolMap};
+
+use super::{WasmFile, checks, failed};
+use crate::cli::{self, OutputFile, Stream};
+
+/// Frames kept of a backtrace. Wasmtime's default of 20 cuts off the callers of anything real; each frame costs about
+/// 100 bytes while a sample is taken.
+const MAX_FRAMES: usize = 512;
+
+/// How many functions the summary lists, and half as many interfaces.
+const SUMMARY_ROWS: usize = 10;
+
+/// Whether messages other than errors are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    Quiet,
+    Normal,
+}
+
+impl Verbosity {
+    /// Prints a message that is no error.
+    pub(super) fn message(self, text: &str) {
+        if self == Self::Normal {
+            cli::message(text);
+        }
+    }
+}
+
+/// Whether calls across interfaces are traced, and which of their times are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallTracing {
+    Off,
+    Wall,
+    WallAndCpu,
+}
+
+/// How samples are to be taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sampling {
+    pub(crate) interval: Duration,
+    pub(crate) choice: SamplerChoice,
+    pub(crate) clock: SamplingClock,
+    pub(crate) calls: CallTracing,
+}
+
+/// What is to be run.
+#[derive(Clone, Copy)]
+pub(super) enum Code<'c> {
+    Component(&'c Component),
+    Module(&'c Module),
+}
+
+/// An engine with what the options ask for and what sampling needs, and what `load` loads with it. Settles how samples
+/// are taken, as far as that depends on the engine. (The type of what is loaded has no public name.)
+pub(super) fn load<T>(
+    command: &mut RunCommand,
+    file: &WasmFile,
+    sampling: &mut Sampling,
+    verbosity: Verbosity,
+    configure: impl Fn(&mut RunCommand) -> wasmtime::Result<Config>,
+    load: impl Fn(&RunCommand, &Engine) -> wasmtime::Result<T>,
+) -> Result<(Engine, T)> {
+    let mut engine = engine(command, file, sampling, &configure)?;
+    let _spinner = if verbosity == Verbosity::Normal { file.spinner() } else { None };
+    let loaded = match load(&*command, &engine) {
+        // Precompiled with checks of epochs, of which nothing was said: they do no harm.
+        Err(error) if file.is_precompiled() && command.run.common.wasm.epoch_interruption.is_none() => {
+            command.run.common.wasm.epoch_interruption = Some(true);
+            engine = new_engine(command, &configure)?;
+            load(&*command, &engine).map_err(|_| error)
+        }
+        loaded => loaded,
+    };
+    let loaded = loaded.map_err(failed).with_context(|| loading_problem(file))?;
+    Ok((engine, loaded))
+}
+
+fn engine(
+    command: &mut RunCommand,
+    file: &WasmFile,
+    sampling: &mut Sampling,
+    configure: &impl Fn(&mut RunCommand) -> wasmtime::Result<Config>,
+) -> Result<Engine> {
+    if file.is_precompiled() && !command.run.allow_precompiled {
+        bail!(
+            "`{}` is precompiled native code, which runs without any check: if you trust it, add \
+             `--allow-precompiled`",
+            file.path().display()
+        );
+    }
+    command.run.common.debug.max_backtrace.get_or_insert(MAX_FRAMES);
+    if sampling.choice != SamplerChoice::Epoch {
+        let engine = new_engine(command, configure)?;
+        let check = Recorder::check_signals(&engine, &file.stem());
+        let (SamplerChoice::Auto, Err(problem)) = (sampling.choice, check) else { return Ok(engine) };
+        sampling.choice = SamplerChoice::Epoch;
+        cli::message(&format!("witprof: sampling by epochs: {}", escape_control(&problem.to_string())));
+    }
+    checks::epoch_options(command)?;
+    command.run.common.wasm.epoch_interruption = Some(true);
+    new_engine(command, configure)
+}
+
+/// As `RunCommand::new_engine`, which would not let the configuration be changed.
+fn new_engine(
+    command: &mut RunCommand,
+    configure: &impl Fn(&mut RunCommand) -> wasmtime::Result<Config>,
+) -> Result<Engine> {
+    let mut config = configure(command).map_err(failed)?;
+    if command.run.common.wasm.timeout.is_some() {
+        config.epoch_interruption(true);
+    }
+    // With `WASMTIME_BACKTRACE_DETAILS`, Wasmtime reads DWARF for every frame of every sample.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    Engine::new(&config).map_err(failed).context("configuring Wasmtime")
+}
+
+fn loading_problem(file: &WasmFile) -> String {
+    let path = file.path().display();
+    if file.is_precompiled() {
+        format!(
+            "loading `{path}`: it has to be compiled by Wasmtime 48, for this CPU, and with the same options; for the \
+             epoch sampler, with epoch interruption: `wasmtime compile -W epoch-interruption`"
+        )
+    } else {
+        format!("compiling `{path}`")
+    }
+}
+
+/// Starts recording what runs of `code`.
+pub(super) fn recorder(code: Code<'_>, file: &WasmFile, sampling: Sampling) -> Result<Recorder> {
+    let wasm = if file.is_precompiled() { None } else { file.wasm().ok() };
+    let stem = file.stem();
+    let mut map = SymbolMap::builder(&stem);
+    if let Some(wasm) = &wasm {
+        map = map.source(wasm);
+    }
+    let Sampling { interval, choice, clock, calls } = sampling;
+    let mut recorder = Recorder::builder(interval).sampler(choice).clock(clock).show_host_frames();
+    if calls == CallTracing::WallAndCpu {
+        recorder = recorder.trace_call_cpu_time();
+    }
+    let recorder = match code {
+        Code::Component(component) => recorder.component(Arc::new(map.component(component)?), component),
+        Code::Module(module) => recorder.module(Arc::new(map.module(module)?), module),
+    };
+    Ok(recorder.start()?)
+}
+
+/// Writes the profile everywhere it is wanted, and says where.
+pub(super) fn write(recorder: &Recorder, outputs: Vec<OutputFile>, verbosity: Verbosity) {
+    let profile = recorder.finish();
+    if verbosity == Verbosity::Normal {
+        // A closed stderr is no reason to lose the profile.
+        let _ = write_summary(&profile, cli::table_style(Stream::Error, SUMMARY_ROWS), &mut std::io::stderr());
+    }
+    for output in outputs {
+        let path = escape_control(&output.path().display().to_string()).into_owned();
+        match output.write(&profile, None) {
+            Ok(()) => {
+                let hint =
+                    if path.contains(".json") { format!(" (`witprof view {path}` opens it)") } else { String::new() };
+                verbosity.message(&format!("profile: {path}{hint}"));
+            }
+            Err(error) => cli::report(&error),
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! `witprof serve` under requests. Every test runs a server in a process of its own.
+#![allow(missing_docs, reason = "tests")]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use witprof::{Profile, read_firefox};
+
+/// More than any step of a test takes, on a busy machine.
+const LONG: Duration = Duration::from_secs(60);
+
+fn witprof(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_witprof"));
+    command.current_dir(folder).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
+    command
+}
+
+fn guest() -> String {
+    support::root().join("tests/guests/http.wat").to_string_lossy().into_owned()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A server that runs.
+struct Server {
+    folder: TempDir,
+    child: Child,
+    lines: Receiver<String>,
+    /// What it has said so far.
+    messages: Vec<String>,
+}
+
+impl Server {
+    /// Starts a server, and waits until it serves.
+    fn start(options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = witprof(folder.path());
+        command.args(["serve", "--addr", "127.0.0.1:0", "-o", "p.json"]).args(options).arg(guest());
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("starting witprof");
+        let stderr = BufReader::new(child.stderr.take().expect("its stderr"));
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines() {
+                let _ = sender.send(line.expect("UTF-8"));
+            }
+        });
+        let mut server = Self { folder, child, lines, messages: Vec::new() };
+        server.wait_for("Ctrl-C ends it");
+        server
+    }
+
+    /// Waits for a message.
+    fn wait_for(&mut self, part: &str) {
+        while !self.messages.last().is_some_and(|line| line.contains(part)) {
+            match self.lines.recv_timeout(LONG) {
+                Ok(line) => self.messages.push(line),
+                Err(_) => panic!("no {part:?} in {:#?}", self.messages),
+            }
+        }
+    }
+
+    fn address_after(&self, before: &str) -> String {
+        let rest = self.messages.iter().find_map(|line| line.split_once(before)).expect("a message").1;
+        rest.split('/').next().expect("an address").to_owned()
+    }
+
+    fn address(&self) -> String {
+        self.address_after("serving http://")
+    }
+
+    fn pprof_address(&self) -> String {
+        self.address_after("profiles at http://")
+    }
+
+    /// Asks it to end, as Ctrl-C does.
+    #[cfg(unix)]
+    fn interrupt(&self) {
+        // What this test was started to ignore, as a background job is SIGINT, its children ignore as well.
+        let signal = if ignored_signals() & 0b10 == 0 { "INT" } else { "TERM" };
+        let kill = format!("kill -s {signal} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
+    }
+
+    /// Waits for its end, and returns its exit code and all messages.
+    fn end(&mut self) -> (Option<i32>, String) {
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("its status") {
+                break status;
+            }
+            assert!(begin.elapsed() < LONG, "it does not end: {:#?}", self.messages);
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        self.messages.extend(self.lines.iter());
+        (status.code(), self.messages.join("\n"))
+    }
+
+    /// Its profile, checked.
+    fn profile(&self) -> (Profile, String) {
+        let json = support::read(&self.folder.path().join("p.json"));
+        support::firefox::validate(&serde_json::from_slice(&json).expect("complete JSON"));
+        (read_firefox(&mut &json[..]).expect("a profile"), text(&json))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // If a test has failed; else it is gone.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The signals that this process ignores, one bit each, the first signal lowest.
+#[cfg(unix)]
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// Sends a request on a connection of its own.
+fn ask(address: &str, path: &str) -> TcpStream {
+    let mut connection = TcpStream::connect(address).expect("a connection");
+    connection.set_read_timeout(Some(LONG)).expect("a time limit");
+    write!(connection, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("sending");
+    connection
+}
+
+/// Status and body of an answer; `None` if there is none.
+fn answer(mut connection: TcpStream) -> Option<(u16, Vec<u8>)> {
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).ok()?;
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+    let status = text(&answer[9..12]).parse().expect("a status");
+    Some((status, answer[end + 4..].to_vec()))
+}
+
+fn get(address: &str, path: &str) -> (u16, Vec<u8>) {
+    answer(ask(address, path)).expect("an answer")
+}
+
+fn routes(profile: &Profile) -> Vec<String> {
+    profile.report_by_label("route").rows.into_iter().map(|row| row.name).collect()
+}
+
+#[test]
+fn requests_are_answered_and_profiled_by_route() {
+    let mut server = Server::start(&["--requests", "40"]);
+    let address = server.address();
+    std::thread::scope(|scope| {
+        for client in 0..4 {
+            let address = address.as_str();
+            scope.spawn(move || {
+                for number in 0..10 {
+                    let path = if (client + number) % 2 == 0 { "/busy?query" } else { "/wait" };
+                    let (status, body) = get(address, path);
+                    assert_eq!((status, text(&body).contains("hello")), (200, true), "{path}");
+                }
+            });
+        }
+    });
+    let (code, messages) = server.end();
+    assert_eq!(code, Some(0), "{messages}");
+    assert!(messages.contains("40 requests, 0 failed"), "{messages}");
+    let (profile, json) = server.profile();
+    let routes = routes(&profile);
+    for route in ["/busy", "/wait"] {
+        assert!(routes.iter().any(|name| name == route), "{routes:?}");
+        assert!(json.contains(&format!("GET {route}")), "no span for {route}");
+    }
+    assert!(!json.contains("GET /busy?"), "queries are no part of a route");
+    // Nobody listens any more.
+    assert!(TcpStream::connect(&address).is_err());
+}
+
+#[test]
+fn connections_are_kept_until_the_end() {
+    let mut server = Server::start(&["--requests", "3"]);
+    let mut connection = TcpStream::connect(server.address()).expect("a connection");
+    let mut reader = BufReader::new(connection.try_clone().expect("a second handle"));
+    for _ in 0..3 {
+        write!(connection, "GET / HTTP/1.1\r\nHost: test\r\n\r\n").expect("sending");
+        // The body is chunked, or its length is known; either way `hello` is followed by the rest of it.
+        let mut line = String::new();
+        while line != "hello\n" {
+            line.clear();
+            assert_ne!(reader.read_line(&mut line).expect("a line"), 0, "the connection is closed");
+        }
+        // The end of the body, if it is chunked: an empty line after the chunk, and a last chunk.
+        for _ in 0..3 {
+            reader.read_line(&mut line).expect("a line");
+        }
+    }
+    let (code, messages) = server.end();
+    assert_eq!((code, messages.contains("3 requests, 0 failed")), (Some(0), true), "{messages}");
+}
+
+#[test]
+fn a_guest_that_traps_is_a_failed_request() {
+    let mut server = Server::start(&["--requests", "2"]);
+    let (status, body) = get(&server.address(), "/trap");
+    assert_eq!((status, text(&body).contains("500 Internal Server Error")), (500, true));
+    assert_eq!(get(&server.address(), "/").0, 200);
+    let (code, messages) = server.end();
+    assert_eq!(code, Some(0), "{messages}");
+    assert!(messages.contains("2 requests, 1 failed") && messages.contains("unreachable"), "{messages}");
+    assert!(messages.contains("GET /trap"), "{messages}");
+}
+
+#[test]
+fn the_server_ends_after_its_time() {
+    let mut server = Server::start(&["--duration", "500ms"]);
+    assert_eq!(get(&server.address(), "/").0, 200);
+    let (code, messages) = server.end();
+    assert_eq!((code, messages.contains("1 request, 0 failed")), (Some(0), true), "{messages}");
+    server.profile();
+}
+
+#[test]
+fn a_time_limit_ends_requests_that_never_would() {
+    for sampler in ["auto", "epoch"] {
+        let mut server = Server::start(&["-W", "timeout=3s", "--sampler", sampler, "--requests", "3"]);
+        let address = server.address();
+        // More than one thread, so that some of them have to be given back.
+        let connections = [ask(&address, "/never"), ask(&address, "/never")];
+        assert_eq!(get(&address, "/wait").0, 200, "{sampler}");
+        for connection in connections {
+            assert_eq!(answer(connection).expect("an answer").0, 500, "{sampler}");
+        }
+        let (code, messages) = server.end();
+        assert_eq!((code, messages.contains("3 requests, 2 failed")), (Some(0), true), "{messages}");
+        assert!(routes(&server.profile().0).iter().any(|route| route == "/never"));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_request_that_has_begun_is_finished() {
+    for _ in 0..10 {
+        let mut server = Server::start(&[]);
+        let connection = ask(&server.address(), "/busy");
+        std::thread::sleep(Duration::from_millis(15));
+        server.interrupt();
+        let answer = answer(connection);
+        let (code, messages) = server.end();
+        assert_eq!(code, Some(0), "{messages}");
+        server.profile();
+        // On a busy machine the signal may have come first.
+        if let Some((status, body)) = answer
+            && status == 200
+        {
+            assert!(text(&body).contains("hello"), "{}", text(&body));
+            return;
+        }
+    }
+    panic!("no request has begun in time");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_it_at_once_with_a_profile() {
+    let mut server = Server::start(&[]);
+    let _connections: Vec<_> = (0..8).map(|_| ask(&server.address(), "/never")).collect();
+    std::thread::sleep(Duration::from_millis(300));
+    server.interrupt();
+    server.wait_for("finishing requests");
+    server.interrupt();
+    let (code, messages) = server.end();
+    assert!(matches!(code, Some(130 | 143)), "{code:?}: {messages}");
+    assert!(routes(&server.profile().0).iter().any(|route| route == "/never"), "{messages}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_idle_connection_does_not_hold_up_the_end() {
+    let mut server = Server::start(&[]);
+    let _silent = TcpStream::connect(server.address()).expect("a connection");
+    std::thread::sleep(Duration::from_millis(50));
+    server.interrupt();
+    let (code, messages) = server.end();
+    assert_eq!((code, messages.contains("0 requests, 0 failed")), (Some(0), true), "{messages}");
+}
+
+#[test]
+fn a_connection_to_the_shutdown_address_ends_it() {
+    let mut server = Server::start(&["--shutdown-addr", "127.0.0.1:0"]);
+    let address = server.address_after("a connection to ");
+    let address = address.split(' ').next().expect("an address");
+    drop(TcpStream::connect(address).expect("a connection"));
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn profiles_of_the_running_server() {
+    let mut server = Server::start(&["--pprof-addr", "0", "--requests", "200"]);
+    let (address, pprof) = (server.address(), server.pprof_address());
+    assert!(pprof.starts_with("127.0.0.1:"), "{pprof}");
+    for bad in ["seconds=0", "seconds=x", "by=colour"] {
+        assert_eq!(get(&pprof, &format!("/debug/pprof/profile?{bad}")).0, 400, "{bad}");
+    }
+    assert_eq!(get(&pprof, "/debug/pprof/").0, 200);
+    assert_eq!(get(&pprof, "/").0, 404);
+    // The guest's own address has none of it: all paths are the guest's.
+    assert!(text(&get(&address, "/debug/pprof/").1).contains("hello"));
+    std::thread::scope(|scope| {
+        let pprof = pprof.as_str();
+        let scrapes = ["seconds=1", "seconds=1&by=interface"]
+            .map(|query| scope.spawn(move || get(pprof, &format!("/debug/pprof/profile?{query}"))));
+        // Ends with the server.
+        let long = scope.spawn(move || get(pprof, "/debug/pprof/profile?seconds=3000"));
+        let begin = Instant::now();
+        let mut asked = 1;
+        while begin.elapsed() < Duration::from_millis(1500) && asked < 150 {
+            assert_eq!(get(&address, "/busy").0, 200);
+            asked += 1;
+        }
+        for scrape in scrapes {
+            let (status, profile) = scrape.join().expect("a profile");
+            assert_eq!(status, 200);
+            let has = |name: &str| profile.windows(name.len()).any(|bytes| bytes == name.as_bytes());
+            assert!(has("wasi:http/incoming-handler@0.2.0") && has("/busy"));
+        }
+        (asked..200).for_each(|_| assert_eq!(get(&address, "/").0, 200));
+        let (status, profile) = long.join().expect("a profile");
+        assert_eq!((status, profile.is_empty()), (200, false));
+    });
+    let (code, messages) = server.end();
+    assert_eq!((code, messages.contains("200 requests, 0 failed")), (Some(0), true), "{messages}");
+}
+
+#[test]
+fn options_of_wasmtime_serve_are_taken() {
+    let options = [
+        &["-S", "cli", "-H", "x-test: 1", "--max-instance-reuse-count", "5"][..],
+        &["--max-instance-concurrent-reuse-count=2", "--idle-instance-timeout=10ms", "--no-logging-prefix"],
+        &["--max-concurrent-requests=2", "--max-concurrent-connections=2"],
+        &["-O", "pooling-allocator=n", "-S", "config,config-var=a=b,keyvalue", "-S", "p3=n"],
+        &["-W", "max-memory-size=1000000,fuel=1000000000", "--env", "A=B"],
+        &["--trace-calls=cpu"],
+    ];
+    for options in options {
+        let mut server = Server::start(&[options, &["--requests", "8"]].concat());
+        let address = server.address();
+        for number in 0..8 {
+            // Beyond the time that an instance is kept, too.
+            std::thread::sleep(Duration::from_millis(if number == 4 { 50 } else { 0 }));
+            assert_eq!(get(&address, "/").0, 200, "{options:?}");
+        }
+        let (code, messages) = server.end();
+        assert_eq!((code, messages.contains("8 requests, 0 failed")), (Some(0), true), "{options:?}: {messages}");
+        server.profile();
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let help = witprof(folder.path()).args(["serve", "--help"]).output().expect("running witprof");
+    let help = text(&help.stdout);
+    let wanted = "--addr --shutdown-addr --no-logging-prefix --max-instance-reuse-count --idle-instance-timeout \
+        --max-instance-concurrent-reuse-count --header --max-concurrent-requests --max-concurrent-connections --dir --env \
+        -S, -W, -O, --output --interval --sampler --clock --quiet --duration --requests --pprof-addr --trace-calls";
+    for option in wanted.split_whitespace() {
+        assert!(help.contains(option), "no {option} in: {help}");
+    }
+}
+
+/// Fails with exit code 2 and a message that contains all of `parts`, and leaves no file.
+fn assert_refused(arguments: &[&str], parts: &[&str]) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("core.wat"), "(module)").expect("writing a test file");
+    let output: Output = witprof(folder.path()).arg("serve").args(arguments).output().expect("running witprof");
+    let message = text(&output.stderr);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()), "{arguments:?}: {message}");
+    assert!(parts.iter().all(|part| message.contains(part)), "{arguments:?}: {message}");
+    let files = std::fs::read_dir(folder.path()).expect("the folder").count();
+    assert_eq!(files, 1, "{arguments:?} left files behind");
+}
+
+#[test]
+fn what_cannot_be_served_is_refused() {
+    let (http, one_module) = (guest(), support::root().join("tests/map/one_module.wat"));
+    let (http, one_module) = (http.as_str(), one_module.to_string_lossy());
+    assert_refused(&[&one_module], &["wasi:http/incoming-handler", "it exports", "answer"]);
+    assert_refused(&["core.wat"], &["core.wat", "core module"]);
+    assert_refused(&["missing.wasm"], &["missing.wasm"]);
+    assert_refused(&[], &["WASM"]);
+    assert_refused(&["-H", "no colon", http], &["no colon"]);
+    assert_refused(&["-S", "http=n", http], &["http"]);
+    assert_refused(&["--profile=guest", http], &["--profile"]);
+    assert_refused(&["--pprof-addr", "example", http], &["--pprof-addr"]);
+    assert_refused(&["--requests", "0", http], &["--requests"]);
+    assert_refused(&["--duration", "soon", http], &["--duration"]);
+    assert_refused(&["--dir", "/nowhere/at/all", "--addr", "127.0.0.1:0", http], &["preparing instances"]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address").to_string();
+    assert_refused(&["--addr", &address, http], &["listening on", &address]);
+}
