@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use super::current_task::TaskTimes;
 use super::labels::Labels;
 use super::recorder::Shared;
 use super::signal::{Entered, Instrumentation, SignalSampler};
-use super::task_times::TaskTimes;
 use crate::samples::LabelsId;
 
 /// A guest is active on this thread while this exists. Made by [`Recorder::enter`](crate::Recorder::enter).
@@ -55,7 +55,7 @@ impl<F> Instrumented<F> {
         Self { future, instrumentation: Instrumentation::default(), times: TaskTimes::default(), shared }
     }
 
-    /// Labels what is recorded of the future; see [`Recorder::labels`](crate::Recorder::labels). Labels of another recorder
+    /// Labels what is recorded of the future, by either sampler; see [`Recorder::labels`](crate::Recorder::labels). Labels of another recorder
     /// are none.
     pub fn labeled(mut self, labels: &Labels) -> Self {
         self.instrumentation.labels = labels.of(&self.shared);
@@ -69,11 +69,12 @@ impl<F: Future> Future for Instrumented<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let (shared, future, instrumentation) = (&*this.shared, this.future, this.instrumentation);
+        let labels = instrumentation.labels;
         let poll = || match &shared.signal {
             Some(sampler) => instrumentation.poll(sampler, &shared.log, context, |context| future.poll(context)),
             None => future.poll(context),
         };
-        let result = this.times.during(shared.call_cpu, poll);
+        let result = this.times.during(this.shared, labels, poll);
         // Whoever counts calls wants to know how long the task waited meanwhile. Nobody else is to pay for a clock.
         if shared.is_tracing_calls() {
             this.times.suspend();

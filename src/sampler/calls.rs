@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use wasmtime::CallHook;
 
+use super::current_task::CurrentTask;
 use super::recorder::Shared;
 use super::signal::{Beginning, Caller, CallerFinder, Registers};
-use super::task_times::CurrentTask;
 use crate::address::TextOffset;
 use crate::error::Result;
 use crate::profile::Target;

@@ -8,6 +8,7 @@ mod activation;
 mod builder;
 mod calls;
 mod clock;
+mod current_task;
 mod epoch;
 mod labels;
 mod memory;
@@ -17,7 +18,6 @@ mod signal;
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 #[path = "unsupported.rs"]
 mod signal;
-mod task_times;
 
 pub use activation::{Activation, Instrumented};
 pub use builder::{RecorderBuilder, SamplerChoice, SamplingClock};

@@ -6,6 +6,11 @@ use indexmap::IndexSet;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LabelsId(pub(crate) u32);
 
+impl LabelsId {
+    /// No labels.
+    pub(crate) const NONE: Self = Self(0);
+}
+
 /// Keys and values, in order of the keys.
 pub(crate) type LabelSet = Box<[(String, String)]>;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wasmtime::AsContext;
 
+use super::super::current_task::CurrentTask;
 use super::super::labels::Labels;
 use super::super::recorder::Shared;
 use super::backtrace::capture;
@@ -29,7 +30,8 @@ impl EpochProbe {
         Self { shared, last, labels: LabelsId::default() }
     }
 
-    /// Labels all samples of the store; see [`Recorder::labels`](crate::Recorder::labels). Labels of another recorder are
+    /// Labels all samples of the store, unless an [instrumented](crate::Recorder::instrument) future runs it, which has
+    /// labels of its own; see [`Recorder::labels`](crate::Recorder::labels). Labels of another recorder are
     /// none.
     #[must_use]
     pub fn labeled(mut self, labels: &Labels) -> Self {
@@ -51,9 +53,11 @@ impl EpochProbe {
         let cpu = clocks.cpu.min(wall);
         self.last = time;
 
+        let of_task = CurrentTask::get().labels(&self.shared);
+        let labels = if of_task == LabelsId::NONE { self.labels } else { of_task };
         // All modules of a component share its text section, which says whose they are.
         let stack = capture(store, |module, _| self.shared.target_of(module.text()));
-        let sample = RawSample { time, wall, cpu, truncated: stack.truncated, labels: self.labels };
+        let sample = RawSample { time, wall, cpu, truncated: stack.truncated, labels };
         self.shared.record(sample, stack.outermost_first.into_iter());
     }
 }

@@ -1,14 +1,17 @@
-//! How long the task that runs on a thread has waited, and which CPU time it has used: what a thread's own clocks do not
-//! tell of a task that moves between threads.
+//! The task that runs on a thread: how long it has waited, which CPU time it has used, and what its labels are. A thread
+//! does not know that of a task that moves between threads.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::clock::thread_cpu_time;
+use super::recorder::Shared;
+use crate::samples::LabelsId;
 
 thread_local! {
-    static CURRENT: Cell<CurrentTask> = const { Cell::new(CurrentTask { number: None, waited: 0, cpu_offset: 0 }) };
+    static CURRENT: Cell<CurrentTask> = const { Cell::new(CurrentTask::NONE) };
 }
 
 /// The task that a thread runs.
@@ -20,9 +23,18 @@ pub(super) struct CurrentTask {
     pub(super) waited: u64,
     /// What is to be added to the thread's CPU time to get the task's, in nanoseconds.
     pub(super) cpu_offset: i64,
+    /// Its labels, and the address of the recorder that made them.
+    labels: (LabelsId, usize),
 }
 
 impl CurrentTask {
+    const NONE: Self = Self { number: None, waited: 0, cpu_offset: 0, labels: (LabelsId::NONE, 0) };
+
+    /// Its labels, if they are of this recorder.
+    pub(super) fn labels(self, recorder: &Arc<Shared>) -> LabelsId {
+        if self.labels.1 == Arc::as_ptr(recorder).addr() { self.labels.0 } else { LabelsId::NONE }
+    }
+
     pub(super) fn get() -> Self {
         CURRENT.with(Cell::get)
     }
@@ -44,16 +56,18 @@ fn thread_cpu() -> i64 {
 }
 
 impl TaskTimes {
-    /// Does `poll` as a part of the task. Reads the CPU clock, which is a system call, only if asked to.
-    pub(super) fn during<R>(&mut self, with_cpu: bool, poll: impl FnOnce() -> R) -> R {
+    /// Does `poll` as a part of the task. Reads the CPU clock, which is a system call, only if the recorder wants it.
+    pub(super) fn during<R>(&mut self, recorder: &Arc<Shared>, labels: LabelsId, poll: impl FnOnce() -> R) -> R {
+        let with_cpu = recorder.call_cpu;
         if let Some(since) = self.suspended.take() {
             self.waited = self.waited.saturating_add(nanos(since.elapsed()));
         }
         static TASKS: AtomicU64 = AtomicU64::new(0);
         let number = *self.number.get_or_insert_with(|| TASKS.fetch_add(1, Ordering::Relaxed));
         let offset = self.cpu.wrapping_sub(if with_cpu { thread_cpu() } else { 0 });
-        let _outer =
-            Restore(CURRENT.replace(CurrentTask { number: Some(number), waited: self.waited, cpu_offset: offset }));
+        let labels = (labels, Arc::as_ptr(recorder).addr());
+        let task = CurrentTask { number: Some(number), waited: self.waited, cpu_offset: offset, labels };
+        let _outer = Restore(CURRENT.replace(task));
         let result = poll();
         if with_cpu {
             self.cpu = thread_cpu().wrapping_add(offset);
