@@ -3,7 +3,7 @@
 //!
 //! Every request runs in a store of its own, on any of tokio's threads, and is labelled with its route. While the server
 //! runs, `go tool pprof http://127.0.0.1:8000/debug/pprof/profile?seconds=10` looks at it. After Ctrl-C, or after as
-//! many requests as a second argument says, it prints time by route and by interface.
+//! many requests as a second argument says, it prints time by route and by interface, and every call.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -26,7 +26,7 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
-use witprof::export::{TableStyle, write_report_table};
+use witprof::export::{TableStyle, write_call_table, write_report_table};
 use witprof::{Dimension, PPROF_INDEX, PPROF_PATH, Recorder, SymbolMap};
 
 /// What the host keeps for each store.
@@ -87,11 +87,12 @@ impl Server {
     }
 
     async fn ask_guest(self: Arc<Self>, request: Request<Incoming>) -> wasmtime::Result<Response<Body>> {
-        // A handful of routes, whatever the clients send.
-        let route = request.uri().path().split('/').nth(1).unwrap_or_default().get(..1).unwrap_or_default();
+        // The first part of the path. (Clients choose it: a recorder keeps 65,536 of them at most.)
+        let route = request.uri().path().split('/').nth(1).unwrap_or_default();
         let labels = self.recorder.labels([("route", format!("/{route}"))]);
         let host = Host { wasi: WasiCtx::builder().build(), http: WasiHttpCtx::new(), table: ResourceTable::new() };
         let mut store = Store::new(self.guest.engine(), host);
+        self.recorder.trace_calls(&mut store)?;
         let (sender, response) = oneshot::channel();
         let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
         let out = store.data_mut().http().new_response_outparam(sender)?;
@@ -163,7 +164,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let profile = server.recorder.finish();
     println!("{} requests", server.answered.load(Ordering::Relaxed));
-    write_report_table(&profile.report_by_label("route"), TableStyle::default(), &mut std::io::stdout())?;
-    write_report_table(&profile.report(Dimension::Interface), TableStyle::default(), &mut std::io::stdout())?;
+    let mut style = TableStyle::default();
+    style.width = 100;
+    let mut out = std::io::stdout();
+    write_report_table(&profile.report_by_label("route"), style, &mut out)?;
+    write_report_table(&profile.report(Dimension::Interface), style, &mut out)?;
+    if let Some(calls) = profile.calls() {
+        write_call_table(calls, style, &mut out)?;
+    }
     Ok(())
 }

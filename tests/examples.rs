@@ -95,7 +95,7 @@ fn a_server_that_is_profiled_and_scraped() {
             assert_eq!(status, 200);
             let has = |name: &str| profile.windows(name.len()).any(|bytes| bytes == name.as_bytes());
             assert!(has("wasi:http/incoming-handler@0.2.0"), "{query}");
-            assert!(has("/b") && has("route"), "{query}");
+            assert!(has("/busy") && has("route"), "{query}");
         }
     });
     // The last ones.
@@ -104,7 +104,10 @@ fn a_server_that_is_profiled_and_scraped() {
     assert!(server.wait().expect("its end").success());
     let report = rest.join("\n");
     assert!(report.contains(&format!("{REQUESTS} requests")), "{report}");
-    for row in ["/b", "/l", "wasi:http/incoming-handler@0.2.0 (export)"] {
+    for row in ["/busy", "/light", "wasi:http/incoming-handler@0.2.0 (export)"] {
         assert!(rest.iter().any(|line| line.trim_end().ends_with(row)), "no {row} in {report}");
     }
+    let handled = rest.iter().find(|line| line.ends_with("wasi:http/incoming-handler@0.2.0#handle (export)"));
+    let count = handled.and_then(|line| line.split_whitespace().next());
+    assert_eq!(count, Some(&*REQUESTS.to_string()), "{report}");
 }

@@ -21,10 +21,21 @@ pub fn write_call_table(trace: &CallTrace, style: TableStyle, out: &mut dyn Writ
 
 pub(super) fn call_table(trace: &CallTrace, style: TableStyle, out: &mut dyn Write) -> io::Result<()> {
     let (bold, plain) = style.heading();
+    // Sync guests are never suspended.
+    let is_async =
+        trace.functions().iter().any(|function| function.times.is_some_and(|times| !times.suspended.is_zero()));
+    let suspended = |text: &str| if is_async { format!(" {text:>9}") } else { String::new() };
+    let used = 46 + suspended("").len();
     writeln!(
         out,
-        "{bold}{:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}  called function{plain}",
-        "calls", "total", "suspended", "p50", "p90", "p99", "max"
+        "{bold}{:>9} {:>8}{} {:>7} {:>7} {:>7} {:>7}  function{plain}",
+        "calls",
+        "total",
+        suspended("suspended"),
+        "p50",
+        "p90",
+        "p99",
+        "max"
     )?;
     for function in trace.functions().iter().take(style.rows) {
         let time = |which: fn(&CalledTimes) -> Duration| {
@@ -32,24 +43,31 @@ pub(super) fn call_table(trace: &CallTrace, style: TableStyle, out: &mut dyn Wri
         };
         writeln!(
             out,
-            "{:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}  {}",
+            "{:>9} {:>8}{} {:>7} {:>7} {:>7} {:>7}  {}",
             function.count,
             time(|times| times.wall),
-            time(|times| times.suspended),
+            suspended(&time(|times| times.suspended)),
             time(|times| times.p50),
             time(|times| times.p90),
             time(|times| times.p99),
             time(|times| times.max),
-            style.fit(&function.crossing.to_string(), 71),
+            // A name that is cut too short says nothing.
+            TableStyle { width: style.width.max(used + NAME), ..style }.fit(&function.crossing.to_string(), used + 6),
         )?;
     }
     if trace.functions().len() > style.rows {
-        writeln!(out, "{:>71}({} more)", "", trace.functions().len() - style.rows)?;
+        writeln!(out, "{:>used$}      ({} more)", "", trace.functions().len() - style.rows)?;
+    }
+    if trace.unnamed_entries() > 0 {
+        writeln!(out, "{:>9} entries of guests by functions that could not be told", trace.unnamed_entries())?;
     }
     Ok(())
 }
 
-/// A time in at most eight characters: three digits and a unit.
+/// Columns that a name has, even if the terminal is narrower than that.
+const NAME: usize = 56;
+
+/// A time in at most seven characters: three digits and a unit.
 fn short(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     let (value, unit) = match seconds {
@@ -60,7 +78,7 @@ fn short(time: Duration) -> String {
         _ => (seconds, "s"),
     };
     let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
-    format!("{value:.digits$} {unit}")
+    format!("{value:.digits$}{unit}")
 }
 
 /// Writes `trace` as JSON: `{"calls": [{"interface", "function", "direction", "count", "times": {"wall_ms", "suspended_ms",
@@ -125,6 +143,6 @@ mod tests {
     #[test]
     fn times_are_short() {
         let times = [0, 7, 999, 1_500, 23_456, 999_000, 12_345_678, 61_000_000_000].map(Duration::from_nanos);
-        assert_eq!(times.map(short), ["-", "7.00 ns", "999 ns", "1.50 µs", "23.5 µs", "999 µs", "12.3 ms", "61.0 s"]);
+        assert_eq!(times.map(short), ["-", "7.00ns", "999ns", "1.50µs", "23.5µs", "999µs", "12.3ms", "61.0s"]);
     }
 }

@@ -1,5 +1,6 @@
 //! Linear memories, by name.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::symbolize::Target;
@@ -38,8 +39,15 @@ pub struct MemoryGrowth {
     pub stack: Option<StackIndex>,
 }
 
+/// The points in a period, in its own time. The first is what the size was when it began.
+fn points(all: &[(Duration, u64)], period: &Range<Duration>) -> Vec<(Duration, u64)> {
+    let before = all.iter().take_while(|(time, _)| *time < period.start).last();
+    let inside = all.iter().filter(|(time, _)| period.contains(time));
+    before.into_iter().chain(inside).map(|(time, size)| (time.saturating_sub(period.start), *size)).collect()
+}
+
 /// Names the memories of a log.
-pub(super) fn name_memories(log: &MemoryLog, targets: &[Target]) -> Vec<MemoryTrack> {
+pub(super) fn name_memories(log: &MemoryLog, targets: &[Target], period: &Range<Duration>) -> Vec<MemoryTrack> {
     let name = |key: &MemoryKey| {
         let (target, library) = (*key)?;
         let map = &targets.get(target as usize)?.map;
@@ -47,7 +55,7 @@ pub(super) fn name_memories(log: &MemoryLog, targets: &[Target]) -> Vec<MemoryTr
     };
     let tracks = log.memories.iter().map(|(key, sizes)| MemoryTrack {
         name: name(key).unwrap_or_else(|| "other memories".to_owned()),
-        points: sizes.points.clone(),
+        points: points(&sizes.points, period),
         peak: sizes.peak,
         growths: sizes.growths,
     });

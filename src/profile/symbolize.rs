@@ -68,6 +68,7 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> Profile {
                     continue;
                 }
                 // Windows may overlap a little: threads are collected one after the other.
+                let time = time.saturating_sub(recording.period.start);
                 let time = out.samples.last().map_or(time, |last| time.max(last.time));
                 match stacks[stack.0 as usize] {
                     Some(stack) => {
@@ -94,14 +95,14 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> Profile {
         name: recording.targets.first().map_or_else(String::new, |target| target.map.component().to_owned()),
         sampler: recording.sampler,
         interval: recording.interval,
-        started_at: recording.started_at,
-        elapsed: recording.elapsed,
+        started_at: recording.started_at + recording.period.start,
+        elapsed: recording.elapsed.min(recording.period.end).saturating_sub(recording.period.start),
         handler_cost: log.handler_cost,
         counts,
         threads,
         labels: log.labels.sets().cloned().collect(),
         calls,
-        memories: name_memories(&recording.memories, recording.targets),
+        memories: name_memories(&recording.memories, recording.targets, &recording.period),
         growths,
         spans: recording.spans.0.clone(),
         spans_left_out: recording.spans.1,
@@ -235,7 +236,8 @@ impl<'r> Tables<'r> {
                 self.resolve(frame, Position::Caller).map(|frame| self.push(caller, frame)).or(caller)
             });
             let memory = log.memories.get_index_of(&growth.memory)?;
-            Some(MemoryGrowth { memory, time: growth.time, from: growth.from, to: growth.to, stack })
+            let time = growth.time.saturating_sub(recording.period.start);
+            Some(MemoryGrowth { memory, time, from: growth.from, to: growth.to, stack })
         });
         growths.collect()
     }

@@ -362,7 +362,8 @@ impl Recorder {
     }
 
     /// The same for a period, in time [since the recording began](Self::elapsed): what a service was doing in the last ten
-    /// seconds, for instance. Samples that were taken in the period are in it, but of losses nothing is known.
+    /// seconds, for instance. Samples that were taken in the period are in it, but of losses nothing is known. The profile
+    /// begins with the period: that is when its time is zero.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -479,6 +480,7 @@ impl Shared {
         spans.thin();
         let kept = spans.kept().iter().map(|kept| kept.value.clone());
         let mut kept: Vec<Span> = kept.filter(|span| period.contains(&span.begin)).collect();
+        kept.iter_mut().for_each(|span| span.begin = span.begin.saturating_sub(period.start));
         kept.sort_by_key(|span| (span.begin, std::cmp::Reverse(span.wall)));
         (kept, spans.left_out().0)
     }

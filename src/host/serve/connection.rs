@@ -43,7 +43,10 @@ const ERROR_PAGE: &str = "<!doctype html>
 /// Answers the requests of one client.
 pub(super) async fn serve(server: Arc<Server>, stream: TcpStream) {
     let answer = |request| answer(Arc::clone(&server), request);
-    if let Err(error) = converse(stream, &server.shutdown, answer).await {
+    // A client that leaves before it has its answer is no failure.
+    if let Err(error) = converse(stream, &server.shutdown, answer).await
+        && !error.is_incomplete_message()
+    {
         cli::message(&format!("witprof: a connection failed: {}", escape_control(&format!("{error:?}"))));
     }
 }

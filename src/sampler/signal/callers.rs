@@ -29,8 +29,6 @@ pub(in super::super) struct CallScene {
     _owners: Vec<CompiledCode>,
     host: HostCode,
     tick: TickLength,
-    /// Where the function that is about to be entered was found last: so many bytes above the hook's stack pointer.
-    slots: Mutex<Vec<u64>>,
     /// Ways that finders of stores have learned that are gone.
     known: [Mutex<Vec<Ways>>; Beginning::COUNT],
 }
@@ -57,7 +55,6 @@ impl CallScene {
             _owners: code,
             host: HostCode::now(),
             tick: TickLength::new(),
-            slots: Mutex::default(),
             known: Default::default(),
         })
     }
@@ -110,6 +107,8 @@ struct Ways {
     /// From a node and the return address found there.
     ways: FxHashMap<(u32, u64), u32>,
     callers: Vec<Caller>,
+    /// Where, above the stack pointer, the function was found that was about to be entered: by node.
+    slots: FxHashMap<u32, Box<[u64]>>,
     cache: CacheNative<MustNotAllocateDuringUnwind>,
 }
 
@@ -119,8 +118,26 @@ impl Ways {
             nodes: vec![Node::At { offset: 0, first: (0, 0) }],
             ways: FxHashMap::default(),
             callers: Vec::new(),
+            slots: FxHashMap::default(),
             cache: CacheNative::new_in(),
         }
+    }
+
+    /// Where the way goes on from a node, with a packed [`Step`]; `None` if it does so for the first time.
+    #[inline]
+    fn next(&self, at: u32, here: Registers) -> Option<u32> {
+        let Node::At { offset, first } = self.nodes[at as usize] else { return None };
+        if offset == 0 {
+            return None;
+        }
+        // SAFETY: the address is that of the return address of a frame of this very stack, which is in use: the frame of
+        // the first node is that of the function that asks, and each other was found behind the return address that
+        // leads to it. So it is aligned, mapped, and written before.
+        let return_address = unsafe { (here.sp.wrapping_add(offset) as *const u64).read_volatile() };
+        if return_address == first.0 {
+            return Some(first.1);
+        }
+        self.ways.get(&(at, return_address)).copied()
     }
 }
 
@@ -150,6 +167,9 @@ impl Drop for CallerFinder {
 
 /// Bytes of the stack in which the function that is entered is looked for: Wasmtime's own frames.
 const SEARCHED: u64 = 1024;
+
+/// The frames of Wasmtime's that tell one way of entering a guest from another.
+const ENTERING_FRAMES: usize = 7;
 
 /// The lowest address that can be one.
 const PAGE: u64 = 4096;
@@ -202,23 +222,7 @@ impl CallerFinder {
     #[inline]
     pub(in super::super) fn find(&mut self, here: Registers) -> Option<Caller> {
         let mut at = 0;
-        loop {
-            let Node::At { offset, first } = self.ways.nodes[at as usize] else { break };
-            if offset == 0 {
-                break;
-            }
-            // SAFETY: the address is that of the return address of a frame of this very stack, which is in use: the frame
-            // of the first node is that of the function that asks, and each other was found behind the return address
-            // that leads to it. So it is aligned, mapped, and written before.
-            let return_address = unsafe { (here.sp.wrapping_add(offset) as *const u64).read_volatile() };
-            let next = if return_address == first.0 {
-                first.1
-            } else {
-                match self.ways.ways.get(&(at, return_address)) {
-                    Some(next) => *next,
-                    None => break,
-                }
-            };
+        while let Some(next) = self.ways.next(at, here) {
             match Step::new(next) {
                 Step::Node(next) => at = next,
                 Step::Caller(caller) => return Some(self.ways.callers[caller as usize]),
@@ -231,23 +235,8 @@ impl CallerFinder {
     #[cold]
     fn find_and_remember(&mut self, here: Registers) -> Option<Caller> {
         self.scene.tick.measure();
-        let mut memory = StackMemory::new(0..0, here.sp);
-        let mut frames: Vec<(u64, u64)> = Vec::new();
-        let mut at = here;
-        let mut is_first = true;
-        let scene = Arc::clone(&self.scene);
-        let site = loop {
-            let read = |address| memory.read(address).ok_or(());
-            at = caller_of_host_frame(&scene.host, at, is_first, &mut self.ways.cache, read)?;
-            is_first = false;
-            frames.push((at.sp.wrapping_sub(8).wrapping_sub(here.sp), at.pc));
-            if let Some(site) = scene.site(at.pc) {
-                break site;
-            }
-            if frames.len() >= MAX_FRAMES || scene.host.find(at.pc.wrapping_sub(1)).is_none() {
-                return None;
-            }
-        };
+        let (frames, at) = self.unwind(here, MAX_FRAMES);
+        let site = self.scene.site(at.pc)?;
         let frame = at.fp.wrapping_sub(here.sp);
         let known = self.ways.callers.iter().position(|caller| caller.site == site && caller.frame == frame);
         let number = known.unwrap_or(self.ways.callers.len());
@@ -260,12 +249,13 @@ impl CallerFinder {
             self.ways.callers.push(caller);
         }
         if IS_BELOW_FRAME {
-            self.remember(&frames, number);
+            self.remember(&frames, Some(number));
         }
         Some(caller)
     }
 
-    fn remember(&mut self, frames: &[(u64, u64)], caller: u32) {
+    /// Remembers a way, and if there is a caller at its end, that.
+    fn remember(&mut self, frames: &[(u64, u64)], caller: Option<u32>) {
         let mut at = 0;
         for (index, (found, return_address)) in frames.iter().enumerate() {
             let is_last = index + 1 == frames.len();
@@ -276,7 +266,7 @@ impl CallerFinder {
             }
             let next = match self.ways.ways.get(&(at, *return_address)) {
                 Some(next) => *next,
-                None if is_last => caller | Step::CALLER,
+                None if is_last && caller.is_some() => caller.unwrap_or(0) | Step::CALLER,
                 None if self.ways.nodes.len() < MAX_NODES => {
                     self.ways.nodes.push(Node::At { offset: 0, first: (0, 0) });
                     // Fewer than `MAX_NODES`.
@@ -301,17 +291,57 @@ impl CallerFinder {
     /// Nothing says where it is kept, or for how long it stays there after another call. So this is a guess, and who asks
     /// checks it with [`entry_of`](Self::entry_of) when there is an opportunity.
     pub(in super::super) fn about_to_enter(&mut self, here: Registers) -> Option<CallSite> {
-        let scene = Arc::clone(&self.scene);
-        let mut slots = lock(&scene.slots);
+        // Where the address is kept depends on the functions that are about to enter the guest, and on nothing else.
+        let way = self.way(here, ENTERING_FRAMES);
         let mut memory = StackMemory::new(0..0, here.sp);
-        if !slots.is_empty()
-            && let Some(site) = self.agreed(slots.iter().copied(), here, &mut memory).1
+        if let Some(slots) = way.and_then(|way| self.ways.slots.get(&way).cloned())
+            && let (_, Some(site)) = self.agreed(slots.iter().copied(), here, &mut memory)
         {
             return Some(site);
         }
         let (found, site) = self.agreed((0..SEARCHED).step_by(8), here, &mut memory);
-        *slots = found;
+        if let (Some(way), Some(_)) = (way, site) {
+            self.ways.slots.insert(way, found.into());
+        }
         site
+    }
+
+    /// The node that so many frames lead to from `here`; `None` if they cannot be unwound, or are not remembered.
+    fn way(&mut self, here: Registers, frames: usize) -> Option<u32> {
+        let follow = |ways: &Ways| {
+            let mut at = 0;
+            for _ in 0..frames {
+                match Step::new(ways.next(at, here)?) {
+                    Step::Node(next) => at = next,
+                    Step::Caller(_) => return None,
+                }
+            }
+            Some(at)
+        };
+        if let Some(way) = follow(&self.ways) {
+            return Some(way);
+        }
+        let (unwound, _) = self.unwind(here, frames);
+        if IS_BELOW_FRAME {
+            self.remember(&unwound, None);
+        }
+        follow(&self.ways)
+    }
+
+    /// The return addresses of so many frames, and where they are, above the stack pointer of `here`; and the last of these
+    /// frames, which may be the first of compiled code.
+    fn unwind(&mut self, here: Registers, frames: usize) -> (Vec<(u64, u64)>, Registers) {
+        let scene = Arc::clone(&self.scene);
+        let mut memory = StackMemory::new(0..0, here.sp);
+        let (mut at, mut found) = (here, Vec::new());
+        while found.len() < frames && scene.site(at.pc).is_none() {
+            let read = |address| memory.read(address).ok_or(());
+            let caller = caller_of_host_frame(&scene.host, at, found.is_empty(), &mut self.ways.cache, read);
+            let Some(caller) = caller else { break };
+            found.push((caller.sp.wrapping_sub(8).wrapping_sub(here.sp), caller.pc));
+            at = caller;
+        }
+        (found, at)
     }
 
     /// The offsets above the stack pointer where there is a function, and the function if it is everywhere the same.
