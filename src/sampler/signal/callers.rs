@@ -294,13 +294,18 @@ impl CallerFinder {
         // Where the address is kept depends on the functions that are about to enter the guest, and on nothing else.
         let way = self.way(here, ENTERING_FRAMES);
         let mut memory = StackMemory::new(0..0, here.sp);
-        if let Some(slots) = way.and_then(|way| self.ways.slots.get(&way).cloned())
-            && let (_, Some(site)) = self.agreed(slots.iter().copied(), here, &mut memory)
-        {
-            return Some(site);
+        let known = way.and_then(|way| self.ways.slots.get(&way).cloned());
+        let (mut found, mut site) = match &known {
+            Some(slots) => self.agreed(slots.iter().copied(), here, &mut memory),
+            None => (Vec::new(), None),
+        };
+        if found.is_empty() {
+            (found, site) = self.agreed((0..SEARCHED).step_by(8), here, &mut memory);
         }
-        let (found, site) = self.agreed((0..SEARCHED).step_by(8), here, &mut memory);
-        if let (Some(way), Some(_)) = (way, site) {
+        // What is left of other calls is there by chance, and sooner or later something else is.
+        if let Some(way) = way
+            && known.is_none_or(|known| *known != *found)
+        {
             self.ways.slots.insert(way, found.into());
         }
         site
