@@ -327,3 +327,22 @@ fn memories_are_followed() {
     let json: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
     assert_eq!(json["counters"][0]["name"], "memory of demo:log/main");
 }
+
+#[test]
+fn a_recorder_may_be_dropped_at_any_moment() {
+    let guest = Guest::new(false);
+    let recorder = guest.recorder(|builder| builder);
+    let (mut store, instance) = guest.traced(&recorder);
+    let run = function(&mut store, &instance, "run");
+    // While a guest runs in another thread, before it, and after it.
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| {
+            for _ in 0..50 {
+                run.call(&mut store, (1000,)).expect("run");
+            }
+        });
+        drop(recorder);
+        running.join().expect("no panic");
+    });
+    run.call(&mut store, (5,)).expect("run");
+}

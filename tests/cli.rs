@@ -110,6 +110,45 @@ fn the_bundled_component_runs_and_its_hot_function_is_on_top() {
 }
 
 #[test]
+fn calls_are_traced_when_asked_for() {
+    let folder = folder();
+    let kitchen = support::kitchen();
+    let kitchen = kitchen.to_string_lossy();
+    let counts = |rounds: &str, option: &str| {
+        let output = run(folder.path(), &["run", option, "-o", "k.json", &kitchen, rounds]);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+        assert!(stderr.contains("wasi:cli/run@0.2.0#run (export)"), "{stderr}");
+        let output = run(folder.path(), &["report", "--calls", "--json", "k.json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let calls = report["calls"].as_array().expect("calls").clone();
+        let count = |function: &str| {
+            let of = calls.iter().find(|row| row["function"] == function).unwrap_or_else(|| panic!("{report:#}"));
+            (of["count"].as_u64().expect("a number"), of["times"].clone())
+        };
+        ["run", "describe", "counter.increment"].map(count)
+    };
+    let [few_runs, few_described, few_increments] = counts("30", "--trace-calls");
+    let [runs, described, increments] = counts("60", "--trace-calls=cpu");
+    assert_eq!((few_runs.0, runs.0), (1, 1));
+    assert!(few_runs.1["cpu_ms"].is_null() && runs.1["cpu_ms"].as_f64().is_some_and(|time| time > 0.0));
+    for (few, more) in [(few_described, described), (few_increments, increments)] {
+        assert!(few.0 >= 30 && more.0 == few.0 * 2, "{few:?} and {more:?}");
+        assert!(few.1.is_null(), "of crossings only the number is known");
+    }
+    let output = run(folder.path(), &["report", "--calls", "k.json"]);
+    assert!(text(&output.stdout).contains("demo:math/ops@0.1.0#counter.increment (internal)"));
+    // Memories are followed always.
+    let json = profile(&folder.path().join("k.json"));
+    let memories: Vec<&str> =
+        json["counters"].as_array().expect("counters").iter().filter_map(|counter| counter["name"].as_str()).collect();
+    assert!(memories.iter().any(|name| name.starts_with("memory of ")), "{memories:?}");
+    run(folder.path(), &["run", "--quiet", "-o", "k.json", &kitchen, "1"]);
+    assert_refused(folder.path(), &["report", "--calls", "k.json"], &["--trace-calls"]);
+}
+
+#[test]
 fn without_an_output_the_profile_is_named_after_the_component() {
     let folder = folder();
     write(folder.path(), "tiny.wat", program(""));

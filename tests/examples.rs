@@ -33,6 +33,23 @@ fn a_host_that_embeds_the_recorder() {
 }
 
 #[test]
+fn an_async_host_of_many_guests() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let arguments = [support::kitchen(), "50".into()];
+    let output = Command::new(example("async_host")).args(arguments).current_dir(folder.path()).output();
+    let output = output.expect("running the example");
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for tenant in ["red", "green", "blue", "white"] {
+        assert!(report.lines().any(|line| line.ends_with(tenant)), "{report}");
+    }
+    let runs = report.lines().find(|line| line.ends_with("wasi:cli/run@0.2.0#run (export)"));
+    assert_eq!(runs.and_then(|line| line.split_whitespace().next()), Some("4"), "{report}");
+    let profile = read_firefox(&mut &support::read(&folder.path().join("async_host.json"))[..]).expect("a profile");
+    assert!(!profile.memories().is_empty());
+}
+
+#[test]
 fn moving_over_from_wasmtime() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let output = Command::new(example("guest_profiler"))

@@ -77,7 +77,8 @@ pub struct CallTrace {
 }
 
 impl CallTrace {
-    /// The functions that were called, that with the most wall-clock time first.
+    /// The functions that were called, that with the most wall-clock time first; those whose time is not known come last,
+    /// by their number.
     #[must_use]
     pub fn functions(&self) -> &[CalledFunction] {
         &self.functions
@@ -124,7 +125,7 @@ pub(super) fn name_calls(
             sums.entry(crossing).or_default().merge(calls);
         }
     }
-    sums.sort_by(|a, of_a, b, of_b| of_b.wall.cmp(&of_a.wall).then_with(|| a.cmp(b)));
+    sums.sort_by(|a, of_a, b, of_b| (of_b.wall, of_b.count).cmp(&(of_a.wall, of_a.count)).then_with(|| a.cmp(b)));
     let kept = counted.kept.iter().filter_map(|call| {
         let function = sums.get_index_of(&crossing(call.site)?)?;
         Some(TracedCall {
