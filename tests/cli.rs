@@ -127,15 +127,15 @@ fn calls_are_traced_when_asked_for() {
             let of = calls.iter().find(|row| row["function"] == function).unwrap_or_else(|| panic!("{report:#}"));
             (of["count"].as_u64().expect("a number"), of["times"].clone())
         };
-        ["run", "describe", "counter.increment"].map(count)
+        ["run", "counter.constructor", "counter.increment"].map(count)
     };
-    let [few_runs, few_described, few_increments] = counts("30", "--trace-calls");
-    let [runs, described, increments] = counts("60", "--trace-calls=cpu");
+    let [few_runs, few_made, few_increments] = counts("30", "--trace-calls");
+    let [runs, made, increments] = counts("60", "--trace-calls=cpu");
     assert_eq!((few_runs.0, runs.0), (1, 1));
     assert!(few_runs.1["cpu_ms"].is_null() && runs.1["cpu_ms"].as_f64().is_some_and(|time| time > 0.0));
-    for (few, more) in [(few_described, described), (few_increments, increments)] {
+    for (few, more) in [(few_made, made), (few_increments, increments)] {
         assert!(few.0 >= 30 && more.0 == few.0 * 2, "{few:?} and {more:?}");
-        assert!(few.1.is_null(), "of crossings only the number is known");
+        assert!(few.1.is_null(), "of crossings no time is known");
     }
     let output = run(folder.path(), &["report", "--calls", "k.json"]);
     assert!(text(&output.stdout).contains("demo:math/ops@0.1.0#counter.increment (internal)"));

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::profile::{CallTrace, CalledTimes};
 
 /// Writes `trace` as a table: for each interface function how often it was called, how long the calls took together, and
-/// the quantiles of a call. Names are escaped for a terminal.
+/// the quantiles of a call; where the times are not known, the number is a lower bound. Names are escaped for a terminal.
 ///
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
@@ -44,7 +44,7 @@ pub(super) fn call_table(trace: &CallTrace, style: TableStyle, out: &mut dyn Wri
         writeln!(
             out,
             "{:>9} {:>8}{} {:>7} {:>7} {:>7} {:>7}  {}",
-            function.count,
+            if function.times.is_some() { function.count.to_string() } else { format!("≥{}", function.count) },
             time(|times| times.wall),
             suspended(&time(|times| times.suspended)),
             time(|times| times.p50),
@@ -82,8 +82,8 @@ fn short(time: Duration) -> String {
 }
 
 /// Writes `trace` as JSON: `{"calls": [{"interface", "function", "direction", "count", "times": {"wall_ms", "suspended_ms",
-/// "cpu_ms", "p50_ms", "p90_ms", "p99_ms", "max_ms"}}], "unnamed_entries"}`. `times` is null where only the number of calls
-/// is known, `cpu_ms` unless it was measured. Names are as the guest wrote them.
+/// "cpu_ms", "p50_ms", "p90_ms", "p99_ms", "max_ms"}}], "unnamed_entries"}`. `times` is null where `count` is
+/// only a lower bound, `cpu_ms` unless it was measured. Names are as the guest wrote them.
 ///
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.

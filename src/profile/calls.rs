@@ -23,9 +23,9 @@ index! {
 pub struct CalledFunction {
     /// Which function, and which way its interface is crossed.
     pub crossing: Crossing,
-    /// How many calls have returned. Exact.
+    /// How many calls have returned. Exact if [`times`](Self::times) are known, else a lower bound.
     pub count: u64,
-    /// How long they took; `None` where only their number is known, as for calls from one component to another.
+    /// How long they took; `None` for calls from one component to another, of which Wasmtime does not tell all.
     pub times: Option<CalledTimes>,
 }
 

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::attribution::{Attribution, Crossing, Part};
-use super::calls::CallTrace;
+use super::calls::{CallTrace, CalledFunction};
 use super::tables::{Profile, StackIndex};
 use crate::symbols::{Direction, FunctionKind, Layer};
 
@@ -177,7 +177,9 @@ impl Profile {
 
     /// Adds how often each interface or interface function was called, if that is known; those that no sample saw included.
     fn add_calls<'v>(&'v self, dimension: Dimension, rows: &mut Rows<'v>) {
-        for function in self.calls.iter().flat_map(CallTrace::functions) {
+        // Of the others only a lower bound is known.
+        let exact = |function: &&CalledFunction| function.times.is_some();
+        for function in self.calls.iter().flat_map(CallTrace::functions).filter(exact) {
             let key = match dimension {
                 Dimension::Interface => interface_key(&function.crossing),
                 Dimension::InterfaceFunction => Key::Crossing(&function.crossing),

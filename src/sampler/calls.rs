@@ -7,9 +7,10 @@
 //! - Of an export, no frame is there yet when it is entered, but the frames of Wasmtime that are about to enter it know
 //!   which it is. That is a guess. As soon as the guest calls anything, its outermost frame says how it was entered; if
 //!   that differs, the guess is put right, and there are no more guesses for this store.
-//! - Of a call from one component to another, the adapter tells Wasmtime when it is over, or when an asynchronous one
-//!   starts, which is a call of the host by the adapter. (That a synchronous one begins, it tells without the hook
-//!   being told, so there is no time.)
+//! - Of a call from one component to another, the adapter may tell Wasmtime when it is over, or when an asynchronous one
+//!   starts, which is a call of the host by the adapter. It does so only if the call lends a resource, or the callee has
+//!   called the host meanwhile; so what is counted is a lower bound. That a synchronous call begins, it tells without the
+//!   hook being told, so there is no time.
 
 use std::sync::Arc;
 

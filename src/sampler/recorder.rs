@@ -235,11 +235,12 @@ impl Recorder {
     /// The results are in [`Profile::calls`]. Works with either sampler, on Linux. Costs about a tenth of a microsecond
     /// for each call.
     ///
-    /// What is exact: the number of calls of each imported function that have returned, and their times; entries of
-    /// exported functions that call an import or another component at least once; calls from one component of a
-    /// composition to another, where Wasmtime's adapters tell the host of them, which they do unless an engine has
-    /// turned the concurrency of components off. An entry that calls nothing cannot be told from other such entries, and
-    /// is not counted; nor is a call that a pause falls into.
+    /// Exact are the numbers of calls that have returned, and their times, of imported functions, and of exported ones that
+    /// call an import meanwhile. Which function an entry is that calls nothing is told by what Wasmtime keeps on its stack;
+    /// where that is not clear, it is in [`CallTrace::unnamed_entries`](crate::CallTrace::unnamed_entries). Of calls from
+    /// one component of a composition to another only a lower bound is known: Wasmtime hears of those that lend a
+    /// resource, and of those whose callee calls the host; the time that they take, samples tell. A call that a pause falls
+    /// into is not counted. Of a WASI 0.3 export that returns to wait, the time until then is its time.
     ///
     /// ```
     /// # use witprof::Recorder;
