@@ -26,6 +26,8 @@ addEventListener('load', () => {
     at.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
   step('title', () => document.title);
   step('rows', () => [...document.querySelectorAll('tr.interface-row')].map(row => row.dataset.name));
+  step('calls', () => Object.fromEntries([...document.querySelectorAll('tr.interface-row')]
+    .map(row => [row.dataset.name, row.lastElementChild.textContent])));
   step('first', () => flame());
   for (const view of ['library', 'function', 'interface']) step(view, () => { choose('view', view); return flame() });
   step('leaf', () => { choose('direction', 'leaf'); return flame() });
@@ -100,13 +102,15 @@ fn the_report_of_a_composition_can_be_used() {
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_witprof"));
-    command.current_dir(folder.path()).args(["run", "--quiet", "--interval", "500us", "-o", "k.json"]);
+    command.current_dir(folder.path()).args(["run", "--quiet", "--interval", "500us", "--trace-calls", "-o", "k.json"]);
     assert!(command.arg(support::kitchen()).output().expect("running witprof").status.success());
     let profile = read_firefox(&mut &support::read(&folder.path().join("k.json"))[..]).expect("a profile");
     let (seen, log) = seen(&profile, "demo:math/ops");
     assert_no_message(&log);
     let math = "demo:math/ops@0.1.0 (internal)";
     assert!(seen["rows"].as_array().expect("rows").iter().any(|row| row == math), "{seen}");
+    assert_eq!(seen["calls"]["wasi:cli/run@0.2.0 (export)"], "1", "{seen}");
+    assert_eq!(seen["calls"][math], "", "of which only a lower bound is known: {seen}");
     for (step, view, direction) in [
         ("first", "interface", "root"),
         ("library", "library", "root"),

@@ -258,7 +258,7 @@ fn traps_do_not_disturb_the_count() {
     let mut linker = Linker::<u32>::new(&engine);
     let hit = |mut store: wasmtime::StoreContextMut<'_, u32>, (): ()| {
         *store.data_mut() += 1;
-        if *store.data() % 3 == 0 { Err(wasmtime::format_err!("the host fails")) } else { Ok(()) }
+        if store.data().is_multiple_of(3) { Err(wasmtime::format_err!("the host fails")) } else { Ok(()) }
     };
     linker.root().func_wrap("hit", hit).expect("hit");
     let mut hits = 0;

@@ -56,7 +56,7 @@ impl From<Clock> for SamplingClock {
 enum CallClock {
     /// Time as it passes
     Wall,
-    /// CPU time as well, at half a microsecond for each call
+    /// CPU time as well, which takes two system calls for each call
     Cpu,
 }
 

@@ -24,7 +24,7 @@ use crate::profile::{Comparison, Profile, Report};
 /// traced. Names are as the guest wrote them.
 ///
 /// # Errors
-/// [`Error::Write`] if `out` cannot be written to.
+/// [`Error::Write`](crate::Error::Write) if `out` cannot be written to.
 pub fn write_report_json(profile: &Profile, report: &Report, out: &mut dyn Write) -> Result<()> {
     let percent = |time: Duration| {
         if report.wall.is_zero() { 0.0 } else { time.as_secs_f64() / report.wall.as_secs_f64() * 100.0 }
@@ -60,7 +60,7 @@ pub fn write_report_json(profile: &Profile, report: &Report, out: &mut dyn Write
 /// in which 95 of 100 would lie by chance, and `certain` says whether a change is more than that can explain.
 ///
 /// # Errors
-/// [`Error::Write`] if `out` cannot be written to.
+/// [`Error::Write`](crate::Error::Write) if `out` cannot be written to.
 pub fn write_comparison_json(comparison: &Comparison, out: &mut dyn Write) -> Result<()> {
     let changes = comparison.changes.iter().map(|change| ChangeJson {
         name: &change.name,

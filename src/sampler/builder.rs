@@ -141,8 +141,8 @@ impl RecorderBuilder {
         self
     }
 
-    /// Wants the CPU time of traced calls, too ([`Recorder::call_tracer`]): a system call when a call begins and another when
-    /// it ends, half a microsecond together.
+    /// Wants the CPU time of traced calls, too ([`Recorder::call_tracer`]): a system call when a call begins, and another when
+    /// it ends.
     #[must_use]
     pub fn trace_call_cpu_time(mut self) -> Self {
         self.call_cpu = true;

@@ -1,5 +1,6 @@
 //! Calls across interfaces, counted: how often each function was called, and how long it took.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
@@ -99,7 +100,7 @@ struct Shard {
 /// Shards: more than there are threads that count at the same time, mostly.
 const SHARDS: usize = 32;
 
-/// Calls that are kept of each shard.
+/// Calls that are kept of each shard: few enough for memory, and more than its part of what is shown.
 const KEPT_OF_SHARD: usize = 4096;
 
 /// All calls that a recorder has counted, in memory that depends on how many functions there are, and not on how many
@@ -165,7 +166,13 @@ impl CallLog {
             }
             counted.kept.extend(shard.kept.kept().iter().map(|kept| kept.value.clone()));
         }
-        counted.kept.sort_by_key(|call| (call.times.begin, std::cmp::Reverse(call.times.wall)));
+        counted.kept.sort_by_key(|call| (call.times.begin, Reverse(call.times.wall)));
+        // Each part has kept as many as all of them may.
+        let mut kept = Selection::default();
+        counted.kept.drain(..).for_each(|call| kept.add(call.times.wall, || call));
+        kept.thin();
+        counted.kept.extend(kept.kept().iter().map(|kept| kept.value.clone()));
+        counted.kept.sort_by_key(|call| (call.times.begin, Reverse(call.times.wall)));
         counted
     }
 }

@@ -97,6 +97,7 @@ struct Row {
     boundary_ms: f64,
     self_ms: f64,
     total_ms: f64,
+    calls: Option<u64>,
     functions: Vec<Row>,
 }
 
@@ -194,6 +195,7 @@ fn row(row: &ReportRow) -> Row {
         boundary_ms: milliseconds(row.boundary),
         self_ms: milliseconds(row.own),
         total_ms: milliseconds(row.total),
+        calls: row.calls,
         functions: Vec::new(),
     }
 }

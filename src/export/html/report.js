@@ -100,6 +100,9 @@
     ['total', 'Total', row => row.total_ms],
     ['share', 'Total, %', row => row.total_ms],
   ];
+  // Only if calls were traced; of some interfaces their number is not known.
+  const hasCalls = data.rows.some(row => row.calls !== null);
+  if (hasCalls) COLUMNS.push(['calls', 'Calls', row => row.calls ?? -1]);
   const HINTS = {
     spent: 'What time was spent on; these add up to the wall time',
     self: 'Own time in guest or host, waiting included',
@@ -107,6 +110,7 @@
     blocked: 'The part of self in which nothing ran',
     total: 'With all that was called from inside',
     share: 'Total, as a share of the wall time',
+    calls: 'How many calls have returned',
   };
 
   const FEW = 15;
@@ -180,10 +184,11 @@
     find.addEventListener('click', () => findInGraph(inGraph));
     const boundary = `${time(row.boundary_ms)} (${percent(row.boundary_ms, data.wall_ms)})`;
     const times = [time(row.self_ms), boundary, time(row.blocked_ms), time(row.total_ms)];
+    const calls = hasCalls ? [row.calls === null ? '' : row.calls.toLocaleString('en')] : [];
     return el('tr', { class: className, 'data-name': name },
       el('td', {}, el('div', { class: 'cell' }, ...before, find)),
       el('td', { class: 'bar' }, bar(row)),
-      ...[...times, percent(row.total_ms, data.wall_ms)].map(text => el('td', {}, text)));
+      ...[...times, percent(row.total_ms, data.wall_ms), ...calls].map(text => el('td', {}, text)));
   }
 
   function bar(row) {
