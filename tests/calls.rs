@@ -346,3 +346,87 @@ fn a_recorder_may_be_dropped_at_any_moment() {
     });
     run.call(&mut store, (5,)).expect("run");
 }
+
+#[test]
+fn a_call_that_a_pause_falls_into_is_not_counted() {
+    let mut guest = Guest::new(false);
+    let recorder = Arc::new(guest.recorder(|builder| builder));
+    let pausing = Arc::clone(&recorder);
+    guest.linker.allow_shadowing(true);
+    let mut out = guest.linker.instance("demo:log/out@1.0.0").expect("an instance");
+    out.func_wrap("wait", move |_, (n,): (u32,)| {
+        pausing.pause();
+        pausing.resume();
+        Ok((n,))
+    })
+    .expect("wait");
+    let (mut store, instance) = guest.traced(&recorder);
+    function(&mut store, &instance, "run").call(&mut store, (3,)).expect("run");
+    let counts = counts(&recorder.finish());
+    assert_eq!(counts.get("demo:log/out@1.0.0#put (import)"), Some(&5), "{counts:?}");
+    assert!(!counts.keys().any(|name| name.contains("#wait") || name.contains("#run")), "{counts:?}");
+}
+
+/// What calls the host from code that was not registered is not taken for the component below it.
+#[test]
+fn other_code_on_the_same_stack_is_not_counted() {
+    let mut guest = Guest::new(false);
+    let recorder = guest.recorder(|builder| builder);
+    let other = r#"(module (import "" "hit" (func $hit)) (memory (export "memory") 1)
+        (func (export "run") (call $hit) (call $hit) (drop (memory.grow (i32.const 1)))))"#;
+    let other = wasmtime::Module::new(&guest.engine, other).expect("a module");
+    guest.linker.allow_shadowing(true);
+    let mut out = guest.linker.instance("demo:log/out@1.0.0").expect("an instance");
+    out.func_wrap("put", move |mut store, (_,): (u32,)| {
+        let hit = wasmtime::Func::wrap(&mut store, || {});
+        let instance = wasmtime::Instance::new(&mut store, &other, &[hit.into()])?;
+        instance.get_typed_func::<(), ()>(&mut store, "run")?.call(&mut store, ())
+    })
+    .expect("put");
+    let (mut store, instance) = guest.traced(&recorder);
+    let [run, pure] = ["run", "pure"].map(|name| function(&mut store, &instance, name));
+    for n in [10, 7] {
+        run.call(&mut store, (n,)).expect("run");
+        pure.call(&mut store, (n,)).expect("pure");
+    }
+    let profile = recorder.finish();
+    assert_eq!(counts(&profile), expected(&[10, 7]));
+    let puts = counts(&profile)["demo:log/out@1.0.0#put (import)"];
+    assert_eq!(
+        profile.calls().expect("calls").unnamed_entries(),
+        puts,
+        "of the other module, whose names may not be seen"
+    );
+}
+
+#[test]
+fn memories_that_do_not_grow_are_not_said_to() {
+    const PAGE: u64 = 65_536;
+    let component = r#"(component $small
+      (core module $main
+        (memory 1 3)
+        (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))
+      (core instance $i (instantiate $main))
+      (func (export "grow") (param "n" s32) (result s32) (canon lift (core func $i "grow"))))"#;
+    let engine = support::engine();
+    let component = Component::new(&engine, component).expect("a component");
+    let map = SymbolMap::builder("small").component(&component).expect("a map");
+    let recorder = Recorder::builder(Duration::from_millis(1)).sampler(SamplerChoice::Epoch);
+    let recorder = recorder.component(Arc::new(map), &component).start().expect("a recorder");
+    let mut store = Store::new(&engine, Limited { memory: recorder.trace_memory(wasmtime::StoreLimits::default()) });
+    store.limiter(|host| &mut host.memory);
+    recorder.attach(&mut store);
+    let instance = Linker::<Limited>::new(&engine).instantiate(&mut store, &component).expect("an instance");
+    let grow = instance.get_typed_func::<(i32,), (i32,)>(&mut store, "grow").expect("grow");
+    let mut grow = |pages| grow.call(&mut store, (pages,)).expect("grow").0;
+    assert_eq!([grow(-1), grow(1), grow(100)], [-1, 1, -1]);
+    recorder.pause();
+    assert_eq!(grow(1), 2);
+    recorder.resume();
+    assert_eq!([grow(1), grow(0)], [-1, 3]);
+    let profile = recorder.snapshot();
+    let [memory] = profile.memories() else { panic!("{:?}", profile.memories()) };
+    assert_eq!((memory.name.as_str(), memory.peak), ("small/main", 3 * PAGE), "{memory:?}");
+    assert_eq!(memory.points.last().map(|(_, size)| *size), Some(3 * PAGE));
+    assert!(profile.memory_growths().iter().all(|growth| growth.to <= 3 * PAGE), "{:?}", profile.memory_growths());
+}

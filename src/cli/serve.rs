@@ -21,11 +21,11 @@ pub(super) struct ServeArguments {
     #[command(flatten)]
     profiling: ProfilingArguments,
 
-    /// End after this time
+    /// End after this time. Requests that have begun are answered, however long their clients take
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     duration: Option<Duration>,
 
-    /// End after so many requests
+    /// End after so many requests, which are answered
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
 

@@ -3,6 +3,23 @@
 //! Each exporter is a pure function of a [`Profile`](crate::Profile) or [`SymbolMap`](crate::SymbolMap) and a writer:
 //! no clock, no path, no lookup of names, and the same bytes for the same input. One file per format, and a format's
 //! library is used in that file only.
+//!
+//! ```
+//! # use witprof::{Dimension, Profile};
+//! use witprof::export::{TableStyle, write_call_table, write_firefox, write_folded, write_report_json, write_report_table};
+//!
+//! # fn example(profile: &Profile) -> Result<(), Box<dyn std::error::Error>> {
+//! write_firefox(profile, &mut std::fs::File::create("profile.json")?)?;
+//! write_folded(profile, Dimension::Interface, &mut std::fs::File::create("profile.folded")?)?;
+//! let report = profile.report(Dimension::Interface);
+//! write_report_json(profile, &report, &mut std::fs::File::create("report.json")?)?;
+//! write_report_table(&report, TableStyle::default(), &mut std::io::stdout())?;
+//! if let Some(calls) = profile.calls() {
+//!     write_call_table(calls, TableStyle::default(), &mut std::io::stdout())?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod calls;
 mod escape;

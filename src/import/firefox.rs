@@ -30,6 +30,14 @@ use crate::symbols::{Direction, FunctionKind, Layer};
 ///
 /// # Errors
 /// [`Error::Read`] if `input` is no such profile, is damaged, or cannot be read; the message says where.
+///
+/// ```
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let file = std::fs::File::open("profile.json")?;
+/// let profile = witprof::read_firefox(&mut std::io::BufReader::new(file))?;
+/// # Ok(())
+/// # }
+/// ```
 pub fn read_firefox(input: &mut dyn Read) -> Result<Profile> {
     let error = |problem: String| Error::Read { problem };
     let document: Document = serde_json::from_reader(input).map_err(|json| {

@@ -35,8 +35,8 @@ pub struct CalledFunction {
 pub struct CalledTimes {
     /// Wall-clock time from call to return, of all calls. Exact; for an import it includes the reading of its arguments.
     pub wall: Duration,
-    /// The part of that in which the task that called was suspended. Known for [instrumented](crate::Recorder::instrument)
-    /// futures; else zero.
+    /// The part of that in which the task that called was suspended. Known of calls that begin and end in the same
+    /// [instrumented](crate::Recorder::instrument) future; else zero.
     pub suspended: Duration,
     /// CPU time of the calls of which it is known; `None` if it was not asked for.
     pub cpu: Option<Duration>,
@@ -69,6 +69,18 @@ pub struct TracedCall {
 }
 
 /// Every call that was [traced](crate::Recorder::call_tracer): sums and quantiles of all, and some of them one by one.
+///
+/// ```
+/// # use witprof::Profile;
+/// # fn example(profile: &Profile) {
+/// for function in profile.calls().iter().flat_map(|trace| trace.functions()) {
+///     match function.times {
+///         Some(times) => println!("{}: {} calls, half of them within {:?}", function.crossing, function.count, times.p50),
+///         None => println!("{}: at least {} calls", function.crossing, function.count),
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallTrace {
     pub(crate) functions: Vec<CalledFunction>,

@@ -47,6 +47,16 @@ impl Change {
 }
 
 /// What has changed between two profiles, as shares of the time of each: a profile of more samples does not seem slower.
+///
+/// ```
+/// # use witprof::{Comparison, Dimension, Profile};
+/// # fn example(before: &Profile, after: &Profile) {
+/// let comparison = Comparison::new(before, after, Dimension::Function);
+/// for change in comparison.changes.iter().filter(|change| change.is_certain()) {
+///     println!("{}: {:+.1} points", change.name, change.difference() * 100.0);
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Comparison {

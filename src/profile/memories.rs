@@ -17,9 +17,9 @@ pub struct MemoryTrack {
     /// When its size changed, since the recording began, and how many bytes it had from then on. In a long recording,
     /// changes that are close together are one.
     pub points: Vec<(Duration, u64)>,
-    /// The most bytes it had.
+    /// The most bytes it had, since the recording began.
     pub peak: u64,
-    /// How often the guest made it grow.
+    /// How often the guest made it grow, since the recording began.
     pub growths: u64,
 }
 

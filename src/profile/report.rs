@@ -151,6 +151,15 @@ struct Sum {
 
 impl Profile {
     /// Time by `dimension`.
+    ///
+    /// ```
+    /// # use witprof::{Dimension, Profile};
+    /// # fn example(profile: &Profile) {
+    /// for row in profile.report(Dimension::Interface).rows {
+    ///     println!("{}: {:?} of its own, {:?} at its boundary", row.name, row.own, row.boundary);
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn report(&self, dimension: Dimension) -> Report {
         self.report_of(dimension, None)
@@ -158,6 +167,13 @@ impl Profile {
 
     /// Time by the value of the label `key`: `route`, for instance, if activations were given
     /// [labels](crate::Recorder::labels) with that key.
+    ///
+    /// ```
+    /// # use witprof::Profile;
+    /// # fn example(profile: &Profile) {
+    /// let slowest = profile.report_by_label("route").rows.first().map(|row| row.name.clone());
+    /// # }
+    /// ```
     #[must_use]
     pub fn report_by_label(&self, key: &str) -> Report {
         self.report_of(Dimension::Label, Some(key))
@@ -192,6 +208,15 @@ impl Profile {
     /// Who calls the interface or interface function `name` (see [`Crossing::is_meant_by`]), and what it costs them: rows
     /// are its callers by `dimension`, and their time is what it takes when they call it. Own and boundary time are
     /// those of `name` alone, the total is that with everything it calls. `None` if no sample is inside of it.
+    ///
+    /// ```
+    /// # use witprof::{Dimension, Profile};
+    /// # fn example(profile: &Profile) {
+    /// if let Some(callers) = profile.callers("wasi:io/streams#output-stream.write", Dimension::Function) {
+    ///     callers.rows.iter().for_each(|row| println!("{} waits {:?} for it", row.name, row.total));
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn callers(&self, name: &str, dimension: Dimension) -> Option<Report> {
         let view = View::new(self, None);

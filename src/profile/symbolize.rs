@@ -95,7 +95,7 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> Profile {
         name: recording.targets.first().map_or_else(String::new, |target| target.map.component().to_owned()),
         sampler: recording.sampler,
         interval: recording.interval,
-        started_at: recording.started_at + recording.period.start,
+        started_at: recording.started_at.checked_add(recording.period.start).unwrap_or(recording.started_at),
         elapsed: recording.elapsed.min(recording.period.end).saturating_sub(recording.period.start),
         handler_cost: log.handler_cost,
         counts,

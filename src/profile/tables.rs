@@ -169,6 +169,24 @@ impl SamplerKind {
 ///
 /// Contains no address of this process, and of the host nothing but the names of its threads, unless its frames were
 /// asked for.
+///
+/// ```
+/// # use witprof::Profile;
+/// # fn example(profile: &Profile) {
+/// for thread in profile.threads() {
+///     for sample in &thread.samples {
+///         // From the innermost frame outwards.
+///         let mut at = Some(sample.stack);
+///         while let Some(stack) = at.map(|stack| profile.stacks()[stack.index()]) {
+///             let frame = profile.frames()[stack.frame.index()];
+///             let function = &profile.functions()[frame.function.index()];
+///             println!("{} of {}", function.name, profile.libraries()[function.library.index()].name);
+///             at = stack.caller;
+///         }
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub(crate) name: String,
@@ -281,6 +299,15 @@ impl Profile {
     }
 
     /// The linear memories that were [traced](crate::Recorder::trace_memory).
+    ///
+    /// ```
+    /// # use witprof::Profile;
+    /// # fn example(profile: &Profile) {
+    /// for memory in profile.memories() {
+    ///     println!("{}: {} bytes at most, grown {} times", memory.name, memory.peak, memory.growths);
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn memories(&self) -> &[MemoryTrack] {
         &self.memories
@@ -299,7 +326,7 @@ impl Profile {
         &self.spans
     }
 
-    /// How many spans were recorded, and are not in [`spans`](Self::spans), because there are too many.
+    /// How many spans were recorded, since the recording began, and are not in [`spans`](Self::spans), because there are too many.
     #[must_use]
     pub fn spans_left_out(&self) -> u64 {
         self.spans_left_out

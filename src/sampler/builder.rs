@@ -43,6 +43,25 @@ pub enum SamplingClock {
 }
 
 /// Builds a [`Recorder`]. Made by [`Recorder::builder`].
+///
+/// ```
+/// # use std::{sync::Arc, time::Duration};
+/// # use wasmtime::component::Component;
+/// # use witprof::{Recorder, SamplerChoice, SamplingClock, SymbolMap};
+/// # fn example(component: &Component, plugin: &Component) -> witprof::Result<Recorder> {
+/// let map = |name, component| Ok::<_, witprof::Error>(Arc::new(SymbolMap::builder(name).component(component)?));
+/// let recorder = Recorder::builder(Duration::from_micros(997))
+///     .component(map("shop", component)?, component)
+///     .component(map("plugin", plugin)?, plugin)
+///     .sampler(SamplerChoice::Signal)
+///     .clock(SamplingClock::Wall)
+///     .memory_limit(64 << 20)
+///     .keep_last(Duration::from_secs(600))
+///     .trace_call_cpu_time()
+///     .start()?;
+/// # Ok(recorder)
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct RecorderBuilder {
     interval: Duration,

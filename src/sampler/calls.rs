@@ -82,6 +82,8 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 struct Start {
     time: u64,
+    /// How often the recording had been paused.
+    pauses: u32,
     /// The number of the task.
     task: Option<u64>,
     waited: u64,
@@ -99,8 +101,8 @@ struct Cpu {
 /// What adapters call once for each call from one component to another.
 const CROSSINGS: [&str; 3] = ["exit-sync-call", "sync-start-call", "async-start-call"];
 
-/// Calls inside of each other. More can only be calls that ended in a panic, of which no return is reported.
-const MAX_OPEN: usize = 4096;
+/// Calls that have not returned, of all tasks of a store. More are counted as such that could not be told.
+const MAX_OPEN: usize = 1 << 16;
 
 /// The hook's stack pointer may differ by so much between a call and its return, should the compiler have inlined one of
 /// the two into Wasmtime's function, and not the other.
@@ -189,9 +191,18 @@ impl CallTracer {
     fn push(&mut self, hook: u64, callee: Callee) {
         // What is not counted need not be timed.
         let is_counted = callee != Callee::Host(None);
-        let start = if is_counted { self.start() } else { Start { time: 0, task: None, waited: 0, cpu: None } };
+        let start =
+            if is_counted { self.start() } else { Start { time: 0, pauses: 0, task: None, waited: 0, cpu: None } };
+        // A call that began in the same place never returned: it ended in a panic.
+        if let Some(stale) =
+            self.open.iter().rposition(|open| open.hook == hook && open.callee.is_host() == callee.is_host())
+        {
+            self.open.remove(stale);
+        }
         if self.open.len() < MAX_OPEN {
             self.open.push(Open { hook, callee, start });
+        } else if is_counted {
+            self.log.count_unnamed();
         }
     }
 
@@ -246,6 +257,7 @@ impl CallTracer {
         let task = CurrentTask::get();
         Start {
             time: self.finder.now(),
+            pauses: self.shared.pauses(),
             task: task.number,
             waited: task.waited,
             cpu: self.with_cpu.then(|| Cpu::now(task)),
@@ -254,6 +266,9 @@ impl CallTracer {
 
     fn record(&mut self, site: CallSite, start: Start) {
         let end = self.start();
+        if start.pauses != end.pauses {
+            return;
+        }
         // A call of a store that another task has taken over has no times of one task.
         let is_same_task = start.task == end.task;
         let cpu = start.cpu.zip(end.cpu).filter(|(start, end)| is_same_task && start.thread == end.thread);

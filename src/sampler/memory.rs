@@ -41,8 +41,10 @@ impl<L> MemoryTracer<L> {
 
 impl<L: ResourceLimiter> ResourceLimiter for MemoryTracer<L> {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.memories.last = None;
         let is_allowed = self.limits.memory_growing(current, desired, maximum)?;
-        if is_allowed {
+        // Beyond its maximum a memory does not grow, whatever is allowed.
+        if is_allowed && maximum.is_none_or(|maximum| desired <= maximum) {
             self.memories.grow(current as u64, desired as u64);
         }
         Ok(is_allowed)
@@ -80,8 +82,8 @@ struct StoreMemories {
     shared: Arc<Shared>,
     finder: Option<CallerFinder>,
     memories: Vec<Memory>,
-    /// The last change: which memory, its size before, and whose it was taken for.
-    last: Option<(usize, u64, MemoryKey)>,
+    /// The last change, should it have to be taken back: which memory, its size before, and the number of the growth.
+    last: Option<(usize, u64, Option<u64>)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -95,40 +97,40 @@ impl StoreMemories {
     #[inline(never)]
     fn grow(&mut self, from: u64, to: u64) {
         let here = CallerFinder::here();
-        if self.shared.is_idle() {
+        if self.shared.is_finished() {
             return;
         }
         let stack = self.finder.as_mut().map_or_else(Vec::new, |finder| finder.stack(here));
         let time = self.shared.elapsed();
         let Some(key) = self.grown_by(&stack) else {
             let key = self.made(to);
-            self.last = Some((self.memories.len(), 0, key));
+            self.last = Some((self.memories.len(), 0, None));
             self.memories.push(Memory { key, size: to });
-            lock(&self.shared.memories).change(key, time, from, to);
+            lock(&self.shared.memories).change(key, time, 0, to);
             return;
         };
         let at = self.find(key, from);
         let before = std::mem::replace(&mut self.memories[at], Memory { key, size: to });
-        self.last = Some((at, before.size, before.key));
-        let frames = stack.iter().map(|site| {
-            let offset = TextOffset::new(site.offset.saturating_add(1));
-            RawFrame::Text { target: site.target, offset }
-        });
         let mut log = lock(&self.shared.memories);
         if before.key != key || before.size != from {
             // It was taken for another one's until now.
             log.change(before.key, time, before.size, 0);
             log.change(key, time, 0, from);
         }
-        log.grow(Growth { memory: key, time, from, to, stack: frames.collect() });
+        let frames = stack.iter().map(|site| {
+            let offset = TextOffset::new(site.offset.saturating_add(1));
+            RawFrame::Text { target: site.target, offset }
+        });
+        let number = log.grow(Growth { memory: key, time, from, to, stack: frames.collect() });
+        self.last = Some((at, from, Some(number)));
     }
 
     /// The last growth was allowed, but it failed.
     fn take_back(&mut self) {
-        let Some((at, size, _)) = self.last.take() else { return };
+        let Some((at, size, growth)) = self.last.take() else { return };
         if let Some(memory) = self.memories.get_mut(at) {
             let failed = std::mem::replace(&mut memory.size, size);
-            lock(&self.shared.memories).change(memory.key, self.shared.elapsed(), failed, size);
+            lock(&self.shared.memories).take_back(memory.key, failed, size, growth);
         }
     }
 
@@ -166,7 +168,7 @@ impl StoreMemories {
 
 impl Drop for StoreMemories {
     fn drop(&mut self) {
-        if self.shared.is_idle() {
+        if self.shared.is_finished() {
             return;
         }
         let time = self.shared.elapsed();

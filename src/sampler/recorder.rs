@@ -1,7 +1,7 @@
 //! The recorder: what may be seen, and what has been seen.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant, SystemTime};
@@ -92,6 +92,19 @@ impl Recorder {
     ///
     /// # Errors
     /// [`SignalProblem::Platform`] and [`SignalProblem::Interpreter`].
+    ///
+    /// ```
+    /// # use wasmtime::{Config, Engine};
+    /// # use witprof::Recorder;
+    /// # fn example() -> wasmtime::Result<Engine> {
+    /// let engine = Engine::default();
+    /// if Recorder::check_signals(&engine, "shop").is_ok() {
+    ///     return Ok(engine);
+    /// }
+    /// // Epochs, then, which have to be compiled in.
+    /// Engine::new(Config::new().epoch_interruption(true))
+    /// # }
+    /// ```
     pub fn check_signals(engine: &Engine, name: &str) -> std::result::Result<(), SignalProblem> {
         if !signal::IS_SUPPORTED {
             return Err(SignalProblem::Platform);
@@ -158,6 +171,15 @@ impl Recorder {
     ///
     /// Of each combination of keys, values beyond the first 65,536 sets of labels are recorded as `(other)`. Labels take
     /// a lock to make: keep those that come again.
+    ///
+    /// ```
+    /// # use witprof::Recorder;
+    /// # async fn answer() {}
+    /// # async fn example(recorder: &Recorder) {
+    /// let labels = recorder.labels([("route", "/cart")]);
+    /// recorder.instrument(answer()).labeled(&labels).await;
+    /// # }
+    /// ```
     #[must_use]
     pub fn labels<K: Into<String>, V: Into<String>>(&self, labels: impl IntoIterator<Item = (K, V)>) -> Labels {
         let labels = labels.into_iter().map(|(key, value)| (key.into(), value.into()));
@@ -203,6 +225,15 @@ impl Recorder {
     /// Records `store` from now on, if samples are taken by epochs: takes over its epoch callback and deadline. For sync
     /// stores, and for async stores that need not yield. With the signal sampler, a store whose engine has epoch
     /// interruption is only kept from being interrupted.
+    ///
+    /// ```
+    /// # use wasmtime::{Engine, Store};
+    /// # use witprof::Recorder;
+    /// # fn example(recorder: &Recorder, engine: &Engine) {
+    /// let mut store = Store::new(engine, ());
+    /// recorder.attach(&mut store);
+    /// # }
+    /// ```
     pub fn attach<T: 'static>(&self, store: &mut Store<T>) {
         self.attach_with(store, UpdateDeadline::Continue);
     }
@@ -303,6 +334,15 @@ impl Recorder {
     /// Stops recording and returns what has been recorded. Attached stores and instrumented futures go on unrecorded.
     /// Nothing is left in the process: no timer, no thread, and the signal does what it did before. Calling it again
     /// returns the same profile.
+    ///
+    /// ```
+    /// # use witprof::{Recorder, export::write_firefox};
+    /// # fn example(recorder: &Recorder) -> Result<(), Box<dyn std::error::Error>> {
+    /// let profile = recorder.finish();
+    /// write_firefox(&profile, &mut std::fs::File::create("profile.json")?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn finish(&self) -> Profile {
         let shared = &self.shared;
         drop(lock(&self.ticker).take());
@@ -331,6 +371,7 @@ impl Recorder {
     /// ```
     pub fn pause(&self) {
         self.shared.is_paused.store(true, Ordering::Release);
+        self.shared.pauses.fetch_add(1, Ordering::AcqRel);
         if let Some(signal) = &self.shared.signal {
             signal.pause();
         }
@@ -423,6 +464,8 @@ pub(super) struct Shared {
     started_at: SystemTime,
     finished: AtomicBool,
     is_paused: AtomicBool,
+    /// How often it has been paused.
+    pauses: AtomicU32,
     /// Wall-clock and CPU time of each thread when they were read last.
     clock_readings: Mutex<FxHashMap<ThreadId, (Duration, Option<Duration>)>>,
     pub(super) log: Arc<Mutex<SampleLog>>,
@@ -464,6 +507,7 @@ impl Shared {
             started_at: SystemTime::now(),
             finished: AtomicBool::new(false),
             is_paused: AtomicBool::new(false),
+            pauses: AtomicU32::new(0),
             clock_readings: Mutex::default(),
             log,
             signal,
@@ -520,9 +564,17 @@ impl Shared {
         self.call_tracing.get().is_some()
     }
 
+    pub(super) fn pauses(&self) -> u32 {
+        self.pauses.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
     /// Whether nothing is to be recorded at the moment.
     pub(super) fn is_idle(&self) -> bool {
-        self.finished.load(Ordering::Acquire) || self.is_paused.load(Ordering::Acquire)
+        self.is_finished() || self.is_paused.load(Ordering::Acquire)
     }
 
     /// What `log`, which is this recorder's, holds of `period`.

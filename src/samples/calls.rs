@@ -169,7 +169,9 @@ impl CallLog {
         counted.kept.sort_by_key(|call| (call.times.begin, Reverse(call.times.wall)));
         // Each part has kept as many as all of them may.
         let mut kept = Selection::default();
-        counted.kept.drain(..).for_each(|call| kept.add(call.times.wall, || call));
+        for call in counted.kept.drain(..) {
+            kept.add(call.times.wall, || call);
+        }
         kept.thin();
         counted.kept.extend(kept.kept().iter().map(|kept| kept.value.clone()));
         counted.kept.sort_by_key(|call| (call.times.begin, Reverse(call.times.wall)));

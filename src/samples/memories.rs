@@ -84,12 +84,32 @@ impl MemoryLog {
         self.memories.entry(key).or_default().change(time, from, to);
     }
 
-    /// It has grown, in a guest.
-    pub(crate) fn grow(&mut self, growth: Growth) {
+    /// It has grown, in a guest. Returns the number of the growth.
+    pub(crate) fn grow(&mut self, growth: Growth) -> u64 {
         let Growth { memory, time, from, to, .. } = growth;
         self.change(memory, time, from, to);
         self.memories.entry(memory).or_default().growths += 1;
-        self.growths.add(to.saturating_sub(from), || growth);
+        self.growths.add(to.saturating_sub(from), || growth)
+    }
+
+    /// The last change of a memory, from `size` to `failed`, has not come about after all.
+    pub(crate) fn take_back(&mut self, key: MemoryKey, failed: u64, size: u64, growth: Option<u64>) {
+        let sizes = self.memories.entry(key).or_default();
+        let with_it = sizes.size;
+        sizes.size = with_it.saturating_sub(failed).saturating_add(size);
+        if let Some((_, last)) = sizes.points.last_mut()
+            && *last == with_it
+        {
+            *last = sizes.size;
+        }
+        if sizes.peak == with_it {
+            // What is kept of the past tells it about as well as it shows the past.
+            sizes.peak = sizes.points.iter().map(|(_, size)| *size).max().unwrap_or(0).max(sizes.size);
+        }
+        if let Some(number) = growth {
+            sizes.growths = sizes.growths.saturating_sub(1);
+            self.growths.remove(number);
+        }
     }
 }
 

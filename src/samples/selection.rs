@@ -44,18 +44,24 @@ impl<T> Selection<T> {
         &self.kept
     }
 
-    /// Adds one of some weight; makes it only if there is a chance that it is kept.
-    pub(crate) fn add(&mut self, weight: u64, make: impl FnOnce() -> T) {
+    /// Adds one of some weight; makes it only if there is a chance that it is kept. Returns its number.
+    pub(crate) fn add(&mut self, weight: u64, make: impl FnOnce() -> T) -> u64 {
         let number = self.count;
         self.count = self.count.saturating_add(1);
         self.weight = self.weight.saturating_add(weight);
         if weight < self.lightest && rank(number) > self.last_rank {
-            return;
+            return number;
         }
         self.kept.push(Kept { number, weight, value: make() });
         if self.kept.len() >= self.limit.saturating_mul(2) {
             self.thin();
         }
+        number
+    }
+
+    /// Takes back what has just been added.
+    pub(crate) fn remove(&mut self, number: u64) {
+        self.kept.retain(|kept| kept.number != number);
     }
 
     /// How many are not kept, and the sum of their weights.
@@ -106,7 +112,9 @@ mod tests {
             limit in 2_usize..40,
         ) {
             let mut selection = Selection::with_limit(limit);
-            weights.iter().for_each(|weight| selection.add(*weight, || ()));
+            for weight in &weights {
+                selection.add(*weight, || ());
+            }
             selection.thin();
             prop_assert_eq!(selection.kept().len(), weights.len().min(limit));
             let (count, weight) = selection.left_out();
@@ -143,7 +151,9 @@ mod tests {
     fn the_rest_is_a_fair_sample() {
         let mut selection = Selection::with_limit(2000);
         // All equal, of which those that come first are the heaviest by the order of `thin`.
-        (0..100_000).for_each(|_| selection.add(1, || ()));
+        for _ in 0..100_000 {
+            selection.add(1, || ());
+        }
         selection.thin();
         let late = selection.kept().iter().filter(|kept| kept.number >= 50_500).count();
         assert!((400..600).contains(&late), "{late} of the 1000 in the second half");

@@ -185,6 +185,17 @@ impl SymbolMap {
 }
 
 /// Builds a [`SymbolMap`]. Made by [`SymbolMap::builder`].
+///
+/// ```
+/// # use wasmtime::{Engine, component::Component};
+/// # use witprof::SymbolMap;
+/// # fn example(engine: &Engine, wasm: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+/// let component = Component::new(engine, wasm)?;
+/// let map = SymbolMap::builder("shop").source(wasm).signatures().component(&component)?;
+/// println!("{} functions in {} libraries", map.functions().len(), map.libraries().len());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct SymbolMapBuilder<'s> {
     name: String,

@@ -112,6 +112,7 @@ impl Desk {
 
     /// The guest's function has returned, or its time is up.
     pub(super) fn returned(&self, exchange: &Arc<Exchange>, is_in_time: bool) {
+        exchange.ends_now();
         let mut state = lock(&self.state);
         state.is_closed |= !is_in_time;
         let visitor = state.visitors.iter_mut().find(|visitor| Arc::ptr_eq(&visitor.exchange, exchange));

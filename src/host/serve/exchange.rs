@@ -46,6 +46,7 @@ impl Ledger {
             labels,
             begin: self.origin.1 + start.saturating_duration_since(self.origin.0),
             start,
+            end: AtomicU64::new(0),
             status: AtomicU16::new(0),
             has_failed: AtomicBool::new(false),
             is_sent: AtomicBool::new(false),
@@ -104,6 +105,8 @@ pub(super) struct Exchange {
     /// Time of the recording.
     begin: Duration,
     start: Instant,
+    /// Nanoseconds until the guest returned, or the answer was sent, whichever is later; it may be let go of much later.
+    end: AtomicU64,
     /// 0 as long as there is none.
     status: AtomicU16,
     has_failed: AtomicBool,
@@ -151,7 +154,14 @@ impl Exchange {
     }
 
     pub(super) fn sent(&self) {
+        self.ends_now();
         self.is_sent.store(true, Ordering::Release);
+    }
+
+    /// The guest has returned.
+    pub(super) fn ends_now(&self) {
+        let nanos = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.end.fetch_max(nanos, Ordering::Relaxed);
     }
 
     fn span(&self) -> Span {
@@ -159,7 +169,11 @@ impl Exchange {
             0 => "no answer".to_owned(),
             status => status.to_string(),
         };
-        let span = Span::new(&*self.name, self.begin, self.start.elapsed()).detail(status);
+        let wall = match self.end.load(Ordering::Relaxed) {
+            0 => self.start.elapsed(),
+            nanos => Duration::from_nanos(nanos),
+        };
+        let span = Span::new(&*self.name, self.begin, wall).detail(status);
         match self.cpu.total() {
             Some(cpu) if !self.has_company.load(Ordering::Relaxed) => span.cpu(cpu),
             _ => span,

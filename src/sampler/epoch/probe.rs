@@ -16,6 +16,20 @@ use crate::samples::{LabelsId, RawSample};
 /// Use one probe per store, because a probe remembers when its store was sampled last.
 /// [`Recorder::attach`](crate::Recorder::attach) makes one and installs it, for stores that have no callback of their
 /// own.
+///
+/// ```
+/// # use std::time::Instant;
+/// # use wasmtime::{Store, Trap, UpdateDeadline};
+/// # use witprof::Recorder;
+/// # fn example(recorder: &Recorder, store: &mut Store<()>, deadline: Instant) {
+/// let mut probe = recorder.probe();
+/// store.epoch_deadline_callback(move |store| {
+///     probe.sample(&store);
+///     if Instant::now() < deadline { Ok(UpdateDeadline::Continue(1)) } else { Err(Trap::Interrupt.into()) }
+/// });
+/// store.set_epoch_deadline(1);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct EpochProbe {
     shared: Arc<Shared>,

@@ -17,7 +17,7 @@ use rustc_hash::FxHashMap;
 
 use super::clocks::{self, SampleClock, TickLength};
 use super::core::code_table;
-use super::walk::{CodeTable, HostCode, Registers, StackMemory, caller_by_frame_pointer, caller_of_host_frame};
+use super::walk::{CodeTable, HostCode, Registers, StackMemory, caller_by_frame_pointer, caller_of_host_frame, strip};
 use crate::component::CompiledCode;
 use crate::lock::lock;
 use crate::samples::CallSite;
@@ -175,7 +175,10 @@ const ENTERING_FRAMES: usize = 7;
 const PAGE: u64 = 4096;
 
 /// Behind the last address that a process can have.
-const MAX_ADDRESS: u64 = 1 << 47;
+const MAX_ADDRESS: u64 = 1 << if cfg!(target_arch = "x86_64") { 47 } else { 52 };
+
+/// Frames of Wasmtime's that lead to a guest are not larger than this together.
+const MAX_OFFSET: u64 = 16 << 10;
 
 /// More frames than Wasmtime has between a hook and a guest.
 const MAX_FRAMES: usize = 64;
@@ -235,7 +238,7 @@ impl CallerFinder {
     #[cold]
     fn find_and_remember(&mut self, here: Registers) -> Option<Caller> {
         self.scene.tick.measure();
-        let (frames, at) = self.unwind(here, MAX_FRAMES);
+        let (frames, at) = self.unwind(here, MAX_FRAMES)?;
         let site = self.scene.site(at.pc)?;
         let frame = at.fp.wrapping_sub(here.sp);
         let known = self.ways.callers.iter().position(|caller| caller.site == site && caller.frame == frame);
@@ -292,41 +295,42 @@ impl CallerFinder {
     /// checks it with [`entry_of`](Self::entry_of) when there is an opportunity.
     pub(in super::super) fn about_to_enter(&mut self, here: Registers) -> Option<CallSite> {
         // Where the address is kept depends on the functions that are about to enter the guest, and on nothing else.
-        let way = self.way(here, ENTERING_FRAMES);
+        let (way, extent) = self.way(here, ENTERING_FRAMES)?;
         let mut memory = StackMemory::new(0..0, here.sp);
-        let known = way.and_then(|way| self.ways.slots.get(&way).cloned());
+        let known = self.ways.slots.get(&way).cloned();
         let (mut found, mut site) = match &known {
             Some(slots) => self.agreed(slots.iter().copied(), here, &mut memory),
             None => (Vec::new(), None),
         };
         if found.is_empty() {
-            (found, site) = self.agreed((0..SEARCHED).step_by(8), here, &mut memory);
+            (found, site) = self.agreed((0..extent.min(SEARCHED)).step_by(8), here, &mut memory);
         }
         // What is left of other calls is there by chance, and sooner or later something else is.
-        if let Some(way) = way
-            && known.is_none_or(|known| *known != *found)
-        {
+        if known.is_none_or(|known| *known != *found) {
             self.ways.slots.insert(way, found.into());
         }
         site
     }
 
-    /// The node that so many frames lead to from `here`; `None` if they cannot be unwound, or are not remembered.
-    fn way(&mut self, here: Registers, frames: usize) -> Option<u32> {
+    /// The node that so many frames lead to from `here`, and how far above the stack pointer the last of their return
+    /// addresses is; `None` if they cannot be unwound, or are not remembered.
+    fn way(&mut self, here: Registers, frames: usize) -> Option<(u32, u64)> {
         let follow = |ways: &Ways| {
-            let mut at = 0;
+            let (mut at, mut extent) = (0, 0);
             for _ in 0..frames {
+                let Node::At { offset, .. } = ways.nodes[at as usize] else { return None };
+                extent = offset;
                 match Step::new(ways.next(at, here)?) {
                     Step::Node(next) => at = next,
                     Step::Caller(_) => return None,
                 }
             }
-            Some(at)
+            Some((at, extent))
         };
         if let Some(way) = follow(&self.ways) {
             return Some(way);
         }
-        let (unwound, _) = self.unwind(here, frames);
+        let (unwound, _) = self.unwind(here, frames)?;
         if IS_BELOW_FRAME {
             self.remember(&unwound, None);
         }
@@ -334,19 +338,27 @@ impl CallerFinder {
     }
 
     /// The return addresses of so many frames, and where they are, above the stack pointer of `here`; and the last of these
-    /// frames, which may be the first of compiled code.
-    fn unwind(&mut self, here: Registers, frames: usize) -> (Vec<(u64, u64)>, Registers) {
+    /// frames, which may be the first of registered code. `None` if there is a frame of other code, or none: of such code
+    /// nobody knows how long it stays where it is, and what is behind it is not who called.
+    fn unwind(&mut self, here: Registers, frames: usize) -> Option<(Vec<(u64, u64)>, Registers)> {
         let scene = Arc::clone(&self.scene);
         let mut memory = StackMemory::new(0..0, here.sp);
         let (mut at, mut found) = (here, Vec::new());
         while found.len() < frames && scene.site(at.pc).is_none() {
+            scene.host.find(at.pc.wrapping_sub(1))?;
             let read = |address| memory.read(address).ok_or(());
-            let caller = caller_of_host_frame(&scene.host, at, found.is_empty(), &mut self.ways.cache, read);
-            let Some(caller) = caller else { break };
-            found.push((caller.sp.wrapping_sub(8).wrapping_sub(here.sp), caller.pc));
-            at = caller;
+            at = caller_of_host_frame(&scene.host, at, found.is_empty(), &mut self.ways.cache, read)?;
+            let offset = at.sp.wrapping_sub(8).wrapping_sub(here.sp);
+            if offset >= MAX_OFFSET {
+                return None;
+            }
+            found.push((offset, at.pc));
         }
-        (found, at)
+        // That of a trampoline is read without a look later on.
+        if scene.site(at.pc).is_some() && (at.fp < at.sp || memory.read_pair(at.fp).is_none()) {
+            return None;
+        }
+        Some((found, at))
     }
 
     /// The offsets above the stack pointer where there is a function, and the function if it is everywhere the same.
@@ -390,7 +402,7 @@ impl CallerFinder {
         // SAFETY: the trampoline has not returned, and all code that Wasmtime compiles keeps its caller's frame pointer and
         // its return address where its own frame pointer points to.
         let [_, return_address] = unsafe { (frame as *const [u64; 2]).read_volatile() };
-        self.scene.site(return_address)
+        self.scene.site(strip(return_address))
     }
 
     /// The compiled functions that are on the stack between the host and its next frame, from the one that called the host

@@ -327,6 +327,11 @@ pub(crate) fn caller_of_host_frame(
     Some(registers::from_framehop(pc, &state))
 }
 
+/// A return address without what the processor may have signed it with.
+pub(crate) fn strip(return_address: u64) -> u64 {
+    registers::strip(return_address)
+}
+
 /// Whether `pc` is a return address in the first function of a fiber.
 fn is_fiber_entry(scene: &Scene<'_>, pc: u64) -> bool {
     scene.host.code_at(pc).is_some_and(|code| Native::is_fiber_entry(&code))
