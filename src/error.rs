@@ -72,6 +72,21 @@ pub enum Error {
         /// The component or module that was to be profiled.
         name: String,
     },
+    /// The code is interpreted, so there is no machine code that could be named.
+    #[error("telling perf of `{name}`: it is interpreted (Pulley), so perf sees the interpreter only")]
+    Interpreted {
+        /// The component or module.
+        name: String,
+    },
+    /// The file in which `perf` looks for names could not be made or written to.
+    #[error("writing `{}`, where perf looks for names", path.display())]
+    PerfMap {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the operating system reported.
+        #[source]
+        source: std::io::Error,
+    },
     /// A request for a profile asks for what cannot be.
     #[error("{problem}")]
     Query {

@@ -14,6 +14,8 @@ mod import;
 #[cfg(feature = "pprof")]
 mod live;
 mod lock;
+#[cfg(target_os = "linux")]
+mod perf_map;
 mod profile;
 mod sampler;
 mod samples;
@@ -25,6 +27,8 @@ pub use guest_profiler::GuestProfiler;
 pub use import::read_firefox;
 #[cfg(feature = "pprof")]
 pub use live::{PPROF_INDEX, PPROF_PATH, Scrape};
+#[cfg(target_os = "linux")]
+pub use perf_map::PerfMap;
 pub use profile::{
     CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, Dimension, Frame, FrameIndex,
     FunctionIndex, LabelsIndex, LibraryIndex, MemoryGrowth, MemoryTrack, NO_INTERFACE, Part, Profile, ProfileFunction,

@@ -149,6 +149,33 @@ fn calls_are_traced_when_asked_for() {
 }
 
 #[test]
+fn names_are_readable_unless_they_are_wanted_raw() {
+    let folder = folder();
+    let kitchen = support::kitchen();
+    let names = |option: &str| {
+        let output = run(folder.path(), &["map", option, "--json", &kitchen.to_string_lossy()]);
+        let map: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let functions = map["functions"].as_array().expect("functions").clone();
+        functions.iter().filter_map(|function| function["name"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let is_mangled = |name: &String| name.starts_with("_ZN") || name.starts_with("_R");
+    let readable = names("-Oopt-level=2");
+    assert!(!readable.iter().any(is_mangled) && readable.iter().any(|name| name == "app::count_primes"));
+    let raw = names("--raw-names");
+    assert!(raw.iter().any(is_mangled) && !raw.iter().any(|name| name == "app::count_primes"));
+    assert_eq!(raw.len(), readable.len());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn perf_is_told_no_names_of_interpreted_code() {
+    let folder = folder();
+    let kitchen = support::kitchen();
+    let arguments = ["run", "--perf-map", "--target", "pulley64", "-o", "k.json", &kitchen.to_string_lossy(), "1"];
+    assert_refused(folder.path(), &arguments, &["interpreted (Pulley)"]);
+}
+
+#[test]
 fn without_an_output_the_profile_is_named_after_the_component() {
     let folder = folder();
     write(folder.path(), "tiny.wat", program(""));

@@ -25,6 +25,10 @@ pub(super) struct MapArguments {
     #[arg(long)]
     functions: bool,
 
+    /// Give names as compilers and linkers wrote them
+    #[arg(long)]
+    raw_names: bool,
+
     /// Print JSON
     #[arg(long, conflicts_with = "functions")]
     json: bool,
@@ -41,7 +45,7 @@ pub(super) struct MapArguments {
 pub(super) fn map(mut arguments: MapArguments) -> Result<ExitCode> {
     let file = WasmFile::read(&arguments.file)?;
     let output = arguments.output.as_ref().map(|path| Destination::open(path, file.path())).transpose()?;
-    let map = build(&mut arguments.wasmtime, &file)?;
+    let map = build(&mut arguments, &file)?;
     let text = render(&arguments, &map)?;
     match output {
         Some(output) => output.write(|file| Ok(file.write_all(&text)?))?,
@@ -61,17 +65,19 @@ fn render(arguments: &MapArguments, map: &SymbolMap) -> Result<Vec<u8>> {
     Ok(text.into_inner()?)
 }
 
-fn build(options: &mut wasmtime_cli_flags::CommonOptions, file: &WasmFile) -> Result<SymbolMap> {
-    let builder = SymbolMap::builder(&file.stem());
+fn build(arguments: &mut MapArguments, file: &WasmFile) -> Result<SymbolMap> {
+    let mut builder = SymbolMap::builder(&file.stem());
+    if arguments.raw_names {
+        builder = builder.raw_names();
+    }
+    let options = &mut arguments.wasmtime;
     if file.is_precompiled() {
         // Only read, never run, so the bytes need not be trusted.
         return Ok(builder.serialized(file.bytes())?);
     }
     let reading = || format!("compiling `{}`", file.path().display());
     let wasm = file.wasm().map_err(failed).with_context(reading)?;
-    // As `witprof run` compiles it, unless the options say otherwise.
     options.init_logging().map_err(failed)?;
-    options.wasm.epoch_interruption.get_or_insert(true);
     let engine = Engine::new(&options.config(None).map_err(failed)?).map_err(failed)?;
     let _spinner = file.spinner();
     let builder = builder.source(&wasm).signatures();

@@ -86,6 +86,14 @@ pub(super) struct ProfilingArguments {
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "wall")]
     trace_calls: Option<CallClock>,
 
+    /// Give names as compilers and linkers wrote them
+    #[arg(long)]
+    raw_names: bool,
+
+    /// Tell `perf` the names of all functions: writes /tmp/perf-PID.map (Linux). For `perf record witprof run …`
+    #[arg(long)]
+    perf_map: bool,
+
     /// Print nothing but errors
     #[arg(long)]
     quiet: bool,
@@ -107,7 +115,9 @@ impl ProfilingArguments {
             Some(CallClock::Wall) => CallTracing::Wall,
             Some(CallClock::Cpu) => CallTracing::WallAndCpu,
         };
-        Sampling { interval: self.interval, choice: self.sampler.into(), clock: self.clock.into(), calls }
+        let (choice, clock) = (self.sampler.into(), self.clock.into());
+        let Self { interval, perf_map, raw_names, .. } = *self;
+        Sampling { interval, choice, clock, calls, perf_map, raw_names }
     }
 
     pub(super) fn verbosity(&self) -> Verbosity {

@@ -29,6 +29,7 @@ mod folded;
 mod html;
 mod map_json;
 mod map_table;
+mod perf_map;
 #[cfg(feature = "pprof")]
 mod pprof;
 mod report_json;
@@ -50,6 +51,7 @@ pub use folded::write_folded;
 pub use html::write_html;
 pub use map_json::write_map_json;
 pub use map_table::{MapDetail, write_map_table};
+pub use perf_map::write_perf_map;
 #[cfg(feature = "pprof")]
 pub use pprof::write_pprof;
 pub use report_json::{write_comparison_json, write_report_json};

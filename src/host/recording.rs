@@ -51,6 +51,10 @@ pub(crate) struct Sampling {
     pub(crate) choice: SamplerChoice,
     pub(crate) clock: SamplingClock,
     pub(crate) calls: CallTracing,
+    /// Whether `perf` is to know the names.
+    pub(crate) perf_map: bool,
+    /// Whether names are wanted as they are stored.
+    pub(crate) raw_names: bool,
 }
 
 /// What is to be run.
@@ -145,16 +149,46 @@ pub(super) fn recorder(code: Code<'_>, file: &WasmFile, sampling: Sampling) -> R
     if let Some(wasm) = &wasm {
         map = map.source(wasm);
     }
-    let Sampling { interval, choice, clock, calls } = sampling;
+    let Sampling { interval, choice, clock, calls, perf_map, raw_names } = sampling;
+    if raw_names {
+        map = map.raw_names();
+    }
     let mut recorder = Recorder::builder(interval).sampler(choice).clock(clock).show_host_frames();
     if calls == CallTracing::WallAndCpu {
         recorder = recorder.trace_call_cpu_time();
     }
+    let map = Arc::new(match code {
+        Code::Component(component) => map.component(component)?,
+        Code::Module(module) => map.module(module)?,
+    });
+    if perf_map {
+        tell_perf(&map, code)?;
+    }
     let recorder = match code {
-        Code::Component(component) => recorder.component(Arc::new(map.component(component)?), component),
-        Code::Module(module) => recorder.module(Arc::new(map.module(module)?), module),
+        Code::Component(component) => recorder.component(map, component),
+        Code::Module(module) => recorder.module(map, module),
     };
     Ok(recorder.start()?)
+}
+
+/// Writes the names to where `perf` looks for them. The code stays loaded until the process ends.
+#[cfg(target_os = "linux")]
+fn tell_perf(map: &SymbolMap, code: Code<'_>) -> Result<()> {
+    let mut perf = witprof::PerfMap::create()?;
+    let added = match code {
+        Code::Component(component) => perf.component(map, component),
+        Code::Module(module) => perf.module(map, module),
+    };
+    if added.is_err() {
+        // A file without names is of no use to anybody.
+        let _ = std::fs::remove_file(perf.path());
+    }
+    Ok(added?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn tell_perf(_: &SymbolMap, _: Code<'_>) -> Result<()> {
+    bail!("`--perf-map` is for Linux, where perf is: leave it out")
 }
 
 /// Writes the profile everywhere it is wanted, and says where.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::library::Library;
 use super::map::SymbolMap;
+use super::wit_name;
 use crate::address::TextOffset;
 
 /// Which kind of code a frame is.
@@ -217,15 +218,19 @@ pub struct Function<'m> {
 }
 
 impl<'m> Function<'m> {
-    /// Its name for a reader, demangled. Names of guest functions are chosen by the guest: escape them.
+    /// Its name for a reader, demangled, and without what toolchains add for themselves, unless the map was built with
+    /// [raw names](super::SymbolMapBuilder::raw_names). Names of guest functions are chosen by the guest: escape them.
     #[must_use]
     pub fn name(self) -> Cow<'m, str> {
         let record = self.record();
         let raw = self.map.names.get(record.name);
-        if record.named_by != NamedBy::NameSection {
-            return Cow::Borrowed(raw);
-        }
-        demangle(raw).map_or(Cow::Borrowed(raw), Cow::Owned)
+        let readable = match record.named_by {
+            _ if self.map.raw_names => None,
+            NamedBy::NameSection => demangle(raw).or_else(|| wit_name::readable(raw)).or_else(|| without_suffix(raw)),
+            NamedBy::CoreExport if record.kind.layer() == Layer::Guest => wit_name::readable(raw),
+            _ => None,
+        };
+        readable.map_or(Cow::Borrowed(raw), Cow::Owned)
     }
 
     /// Where its text starts.
@@ -316,6 +321,13 @@ pub(crate) fn demangle(name: &str) -> Option<String> {
     symbol.structured_demangle(&mut text, &cpp_demangle::DemangleOptions::new()).ok().map(|()| text.0)
 }
 
+/// A name without the number that LLVM adds to a local function of which it makes a global one: `helper.llvm.1234`.
+fn without_suffix(name: &str) -> Option<String> {
+    let (name, number) = name.rsplit_once(".llvm.")?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number && !name.is_empty()).then(|| name.to_owned())
+}
+
 /// Text that ends with an error when it grows too long: a mangled name of 200 bytes can stand for gigabytes.
 struct Bounded(String);
 
@@ -334,7 +346,15 @@ impl std::fmt::Write for Bounded {
 
 #[cfg(test)]
 mod tests {
-    use super::demangle;
+    use super::{demangle, without_suffix};
+
+    #[test]
+    fn suffixes_of_llvm_are_left_out() {
+        assert_eq!(without_suffix("helper.llvm.1234").as_deref(), Some("helper"));
+        for name in ["helper", "helper.llvm.", "helper.llvm.12x", ".llvm.12"] {
+            assert_eq!(without_suffix(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn names_are_shown_as_their_authors_wrote_them() {

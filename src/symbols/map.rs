@@ -78,6 +78,8 @@ pub struct SymbolMap {
     pub(super) libraries: Vec<Library>,
     pub(super) interfaces: IndexSet<Box<str>>,
     pub(super) names: NameTable,
+    /// Whether names are given as they are stored.
+    pub(super) raw_names: bool,
     /// By static module index.
     pub(super) modules: Vec<ModuleFunctions>,
     /// From a function that the host may enter to its entry trampoline.
@@ -93,7 +95,7 @@ impl SymbolMap {
     /// the file it came from.
     #[must_use]
     pub fn builder(name: &str) -> SymbolMapBuilder<'static> {
-        SymbolMapBuilder { name: name.to_owned(), source: None, signatures: false }
+        SymbolMapBuilder { name: name.to_owned(), source: None, signatures: false, raw_names: false }
     }
 
     /// The name of the component or core module.
@@ -201,6 +203,7 @@ pub struct SymbolMapBuilder<'s> {
     name: String,
     source: Option<&'s [u8]>,
     signatures: bool,
+    raw_names: bool,
 }
 
 impl<'s> SymbolMapBuilder<'s> {
@@ -209,7 +212,8 @@ impl<'s> SymbolMapBuilder<'s> {
     /// not used.
     #[must_use]
     pub fn source<'t>(self, wasm: &'t [u8]) -> SymbolMapBuilder<'t> {
-        SymbolMapBuilder { source: Some(wasm), name: self.name, signatures: self.signatures }
+        let Self { name, signatures, raw_names, .. } = self;
+        SymbolMapBuilder { source: Some(wasm), name, signatures, raw_names }
     }
 
     /// Also reads the WIT types of the [source](Self::source), so that interface functions have signatures. Takes some
@@ -217,6 +221,14 @@ impl<'s> SymbolMapBuilder<'s> {
     #[must_use]
     pub fn signatures(mut self) -> Self {
         self.signatures = true;
+        self
+    }
+
+    /// Gives names as compilers and linkers wrote them, mangled and with what they added, instead of as a person would write
+    /// them.
+    #[must_use]
+    pub fn raw_names(mut self) -> Self {
+        self.raw_names = true;
         self
     }
 
@@ -275,6 +287,7 @@ impl<'s> SymbolMapBuilder<'s> {
         let artifacts = Artifacts::decode(image).map_err(|problem| self.error(problem))?;
         let source = self.source.and_then(Source::parse);
         let mut map = namer::name(&artifacts, source.as_ref(), &self.name);
+        map.raw_names = self.raw_names;
         if let (true, Some(bytes), Some(source)) = (self.signatures, self.source, &source) {
             map.signatures = WitSignatures::decode(bytes, source);
         }
@@ -301,6 +314,7 @@ impl SymbolMap {
             libraries: parts.libraries,
             interfaces: parts.interfaces,
             names: parts.names,
+            raw_names: false,
             modules: parts.modules,
             signatures: WitSignatures::default(),
         }

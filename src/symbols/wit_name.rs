@@ -75,6 +75,32 @@ pub(super) fn from_core_export(name: &str) -> Option<(WitName<'_>, CoreExportRol
     Some((WitName { interface: Some(interface), function: function_name(function)? }, role))
 }
 
+/// A name that a toolchain gave to what it exports, as its author would write it: `[async-lift]wasi:cli/run@0.3.0#run` is
+/// `wasi:cli/run@0.3.0#run`, and `cabi_post_demo:math/ops#sum` is `demo:math/ops#sum (post-return)`. `None` for all others.
+pub(super) fn readable(name: &str) -> Option<String> {
+    let (rest, role) = if let Some(rest) = name.strip_prefix("cabi_post_") {
+        (rest, " (post-return)")
+    } else if let Some(rest) = name.strip_prefix("[callback]") {
+        (rest, " (callback)")
+    } else {
+        (name, "")
+    };
+    let rest = rest.strip_prefix("[async-lift]").or_else(|| rest.strip_prefix("[async-lift-stackful]")).unwrap_or(rest);
+    let readable = match from_core_export(name) {
+        Some((WitName { interface: Some(interface), function }, role_of_name)) => {
+            let role = if role_of_name == CoreExportRole::PostReturn { " (post-return)" } else { role };
+            format!("{interface}#{function}{role}")
+        }
+        Some((WitName { interface: None, function }, CoreExportRole::PostReturn)) => {
+            format!("{function} (post-return)")
+        }
+        Some((WitName { interface: None, function }, _)) => function,
+        None if rest.len() < name.len() && !rest.is_empty() => format!("{rest}{role}"),
+        None => return None,
+    };
+    (readable != name).then_some(readable)
+}
+
 /// Writes a function name as an author does: `[method]pool.insert` becomes `pool.insert`, `[constructor]pool` becomes
 /// `pool.constructor`. `None` for an empty name.
 pub(super) fn function_name(spelled: &str) -> Option<String> {
@@ -118,6 +144,27 @@ fn is_interface_or_label(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_toolchains_leave_is_made_readable() {
+        for (name, expected) in [
+            ("[async-lift]wasi:cli/run@0.3.0#run", "wasi:cli/run@0.3.0#run"),
+            ("[callback][async-lift]wasi:cli/run@0.3.0#run", "wasi:cli/run@0.3.0#run (callback)"),
+            ("cabi_post_demo:math/ops#sum", "demo:math/ops#sum (post-return)"),
+            ("demo:math/ops#[method]counter.increment", "demo:math/ops#counter.increment"),
+            ("cm32p2|demo:math/ops@1|sum", "demo:math/ops@1#sum"),
+            ("cm32p2|demo:math/ops@1|sum_post", "demo:math/ops@1#sum (post-return)"),
+            ("cm32p2||run", "run"),
+            ("[async-lift]run", "run"),
+            ("[callback][async-lift]run", "run (callback)"),
+            ("cabi_post_run", "run (post-return)"),
+        ] {
+            assert_eq!(readable(name).as_deref(), Some(expected), "{name}");
+        }
+        for name in ["run", "main", "wasi:cli/run@0.2.6#run", "cabi_realloc", "cabi_post_", "[unknown]x", "a#b"] {
+            assert_eq!(readable(name), None, "{name}");
+        }
+    }
 
     fn import(module: &str, field: &str) -> Option<(Option<String>, String)> {
         from_core_import(module, field).map(|name| (name.interface.map(str::to_owned), name.function))

@@ -1,0 +1,120 @@
+//! The names that `perf` shows of a profiled component.
+//!
+//! Needs `perf` (Debian: linux-perf). `WITPROF_SKIP_PERF=1` leaves out what does.
+#![allow(missing_docs, reason = "tests")]
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use wasmtime::component::Component;
+use wasmtime::{Config, Engine};
+use witprof::export::write_perf_map;
+use witprof::{Error, PerfMap, SymbolMap};
+
+fn run(folder: &Path, program: &str, arguments: &[&str]) -> Output {
+    let output = Command::new(program).args(arguments).current_dir(folder).output();
+    output.unwrap_or_else(|error| panic!("running {program}: {error}; install it, or set WITPROF_SKIP_PERF=1"))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Start, size and name of each line.
+fn entries(map: &str) -> Vec<(u64, u64, &str)> {
+    let hexadecimal = |text: &str| u64::from_str_radix(text, 16).expect("a hexadecimal number");
+    map.lines()
+        .map(|line| {
+            let mut parts = line.splitn(3, ' ');
+            let (start, size, name) = (parts.next(), parts.next(), parts.next());
+            (hexadecimal(start.expect("a start")), hexadecimal(size.expect("a size")), name.expect("a name"))
+        })
+        .collect()
+}
+
+#[test]
+fn every_function_is_there_once() {
+    let engine = support::engine();
+    let bytes = support::read(&support::kitchen());
+    let component = Component::new(&engine, &bytes).expect("a component");
+    let map = SymbolMap::builder("kitchen").source(&bytes).component(&component).expect("a map");
+    let mut out = Vec::new();
+    write_perf_map(&map, 0x7000_0000_0000, &mut out).expect("writing to memory");
+    let out = text(&out);
+    let entries = entries(&out);
+    assert_eq!(entries.len(), map.functions().len());
+    assert!(entries.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0), "in order, and none inside of another");
+    for name in [
+        "demo:math/ops@0.1.0 counter.increment [adapter]",
+        "wasi:clocks/monotonic-clock@0.2.6 now [trampoline]",
+        "wasi:cli/run@0.2.0 run [trampoline]",
+    ] {
+        assert_eq!(entries.iter().filter(|entry| entry.2 == name).count(), 1, "{name}");
+    }
+    assert!(entries.iter().any(|entry| entry.2.ends_with(" app::count_primes [guest]")));
+}
+
+#[test]
+fn the_file_is_made_once_and_interpreters_are_refused() {
+    let wat = "(component (core module $m (func (export \"f\"))) (core instance (instantiate $m)))";
+    let engine = support::engine();
+    let component = Component::new(&engine, wat).expect("a component");
+    let map = Arc::new(SymbolMap::builder("first").component(&component).expect("a map"));
+    let mut perf = PerfMap::create().expect("a file");
+    perf.component(&map, &component).expect("writing");
+    perf.component(&map, &component).expect("writing");
+    let other = Component::new(&engine, wat).expect("a component");
+    perf.component(&SymbolMap::builder("second").component(&other).expect("a map"), &other).expect("writing");
+    let written = std::fs::read_to_string(perf.path()).expect("the file");
+    let starts: BTreeSet<u64> = entries(&written).iter().map(|entry| entry.0).collect();
+    assert_eq!(starts.len(), map.functions().len() * 2, "each once: {written}");
+
+    let pulley = Engine::new(Config::new().target("pulley64").expect("a target")).expect("an engine");
+    let component = Component::new(&pulley, wat).expect("a component");
+    let map = SymbolMap::builder("third").component(&component).expect("a map");
+    assert!(matches!(perf.component(&map, &component), Err(Error::Interpreted { .. })));
+    std::fs::remove_file(perf.path()).expect("removing it");
+}
+
+#[test]
+fn perf_shows_the_names_of_a_composition() {
+    if std::env::var_os("WITPROF_SKIP_PERF").is_some() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let witprof = env!("CARGO_BIN_EXE_witprof");
+    let kitchen = support::kitchen();
+    let kitchen = kitchen.to_str().expect("UTF-8");
+    // A minute between samples: perf's alone.
+    let guest = [witprof, "run", "--quiet", "--perf-map", "--interval", "1min", "-o", "p.json", kitchen, "600"];
+    let record = ["record", "-q", "-e", "cpu-clock", "-F", "997", "-k", "mono", "-o", "perf.data", "--"];
+    let output = run(folder.path(), "perf", &[&record[..], &guest].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let output = run(folder.path(), "perf", &["script", "-i", "perf.data", "-F", "pid,ip,sym"]);
+    let script = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    // Leaves: one line for each sample.
+    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    let mut process = None;
+    for line in script.lines() {
+        let mut parts = line.split_whitespace();
+        process = parts.next().map(str::to_owned).or(process);
+        let name = parts.skip(1).collect::<Vec<_>>().join(" ");
+        *seen.entry(name).or_default() += 1;
+    }
+    let count = |part: &str| seen.iter().filter(|(name, _)| name.contains(part)).map(|(_, count)| count).sum::<u32>();
+    assert!(count("app::count_primes [guest]") > 20, "{seen:#?}");
+    for part in ["demo:math/ops@0.1.0 counter.increment [adapter]", "[trampoline]"] {
+        assert!(count(part) > 0, "no {part} in {seen:#?}");
+    }
+    // Wasmtime's own names are not there.
+    assert_eq!(count("wasm["), 0, "{seen:#?}");
+    if let Some(process) = process {
+        let _ = std::fs::remove_file(format!("/tmp/perf-{process}.map"));
+    }
+}
