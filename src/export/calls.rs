@@ -59,7 +59,8 @@ pub(super) fn call_table(trace: &CallTrace, style: TableStyle, out: &mut dyn Wri
         writeln!(out, "{:>used$}      ({} more)", "", trace.functions().len() - style.rows)?;
     }
     if trace.unnamed_entries() > 0 {
-        writeln!(out, "{:>9} entries of guests by functions that could not be told", trace.unnamed_entries())?;
+        let entries = if trace.unnamed_entries() == 1 { "entry" } else { "entries" };
+        writeln!(out, "{:>9} {entries} of guests by functions that could not be told", trace.unnamed_entries())?;
     }
     Ok(())
 }

@@ -4,22 +4,25 @@
 //! The file may come from anywhere. Every index is checked, memory grows with the file only, and what cannot be is an
 //! error that says where.
 
+mod document;
+mod extras;
+
 use std::io::Read;
 use std::time::{Duration, UNIX_EPOCH};
 
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::{FxBuildHasher, FxHashMap};
-use serde::Deserialize;
 
+use self::document::{Document, StacksJson, ThreadJson};
+use self::extras::{calls_of, growths_of, memory_of, span_of};
 use crate::address::{CodePoint, TextOffset};
 use crate::error::{Error, Result};
-use crate::export::firefox::{META_VERSION, Meta, MetaCall, MetaCalls, MetaMemory, MetaSpan, joined};
+use crate::export::firefox::{META_VERSION, Meta, joined};
 use crate::profile::{
-    CallTrace, CalledFunction, CalledIndex, CalledTimes, Crossing, Frame, FrameIndex, FunctionIndex, LabelsIndex,
-    LibraryIndex, MemoryGrowth, MemoryTrack, Profile, ProfileFunction, ProfileLibrary, Sample, SamplerKind, Stack,
-    StackIndex, Thread, TracedCall,
+    Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
+    SamplerKind, Stack, StackIndex, Thread,
 };
-use crate::samples::{HandlerCost, LabelSet, LossReason, SampleCounts, Span};
+use crate::samples::{HandlerCost, LabelSet, LossReason, SampleCounts};
 use crate::symbols::{Direction, FunctionKind, Layer};
 
 /// Reads a profile in the Firefox Profiler's format, uncompressed.
@@ -57,126 +60,6 @@ pub fn read_firefox(input: &mut dyn Read) -> Result<Profile> {
         return Err(error(format!("another version of witprof wrote it (form {} of its own data)", meta.version)));
     }
     Reader::new(&document).read().map_err(error)
-}
-
-type Column<T> = Vec<T>;
-
-#[derive(Deserialize)]
-struct Document {
-    meta: MetaJson,
-    #[serde(default)]
-    libs: Vec<LibraryJson>,
-    threads: Vec<ThreadJson>,
-    #[serde(default)]
-    shared: SharedJson,
-}
-
-#[derive(Deserialize)]
-struct MetaJson {
-    interval: f64,
-    #[serde(rename = "startTime", default)]
-    start_time: f64,
-    #[serde(default)]
-    product: String,
-    #[serde(rename = "preprocessedProfileVersion")]
-    version: u32,
-    #[serde(rename = "sampleUnits", default)]
-    units: Option<UnitsJson>,
-    #[serde(default)]
-    witprof: Option<Meta>,
-}
-
-#[derive(Deserialize)]
-struct UnitsJson {
-    #[serde(rename = "threadCPUDelta", default)]
-    cpu: String,
-}
-
-#[derive(Deserialize)]
-struct LibraryJson {
-    #[serde(default)]
-    name: String,
-    #[serde(rename = "breakpadId", default)]
-    id: String,
-}
-
-#[derive(Deserialize, Default)]
-struct SharedJson {
-    #[serde(rename = "stringArray", default)]
-    strings: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ThreadJson {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    process_name: String,
-    #[serde(default)]
-    pid: serde_json::Value,
-    #[serde(default)]
-    tid: serde_json::Value,
-    samples: SamplesJson,
-    stack_table: StacksJson,
-    frame_table: FramesJson,
-    func_table: FunctionsJson,
-    #[serde(default)]
-    resource_table: ResourcesJson,
-    #[serde(default)]
-    native_symbols: SymbolsJson,
-    #[serde(default)]
-    string_array: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SamplesJson {
-    stack: Column<Option<u32>>,
-    time: Option<Column<f64>>,
-    time_deltas: Option<Column<f64>>,
-    weight: Option<Column<f64>>,
-    weight_type: Option<String>,
-    #[serde(rename = "threadCPUDelta")]
-    cpu: Option<Column<Option<f64>>>,
-}
-
-#[derive(Deserialize)]
-struct StacksJson {
-    prefix: Column<Option<u32>>,
-    frame: Column<u32>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FramesJson {
-    func: Column<u32>,
-    #[serde(default)]
-    address: Column<Option<i64>>,
-    #[serde(default)]
-    native_symbol: Column<Option<u32>>,
-}
-
-#[derive(Deserialize)]
-struct FunctionsJson {
-    name: Column<u32>,
-    #[serde(default)]
-    resource: Column<Option<i64>>,
-}
-
-#[derive(Deserialize, Default)]
-struct ResourcesJson {
-    #[serde(default)]
-    lib: Column<Option<i64>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct SymbolsJson {
-    #[serde(default)]
-    address: Column<i64>,
-    #[serde(default)]
-    function_size: Column<Option<i64>>,
 }
 
 /// What tells one function from another: its library, its name, and the address of its symbol.
@@ -529,66 +412,6 @@ fn time(value: f64, per_second: f64) -> Option<Duration> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and less than 2^55")]
     let nanos = (value * (1e9 / per_second)).round() as u64;
     Some(Duration::from_nanos(nanos))
-}
-
-/// The calls of a file, of whose threads `places` tells the indices.
-fn calls_of(calls: &MetaCalls, places: &FxHashMap<usize, usize>) -> Result<CallTrace, String> {
-    let nanos = Duration::from_nanos;
-    let functions = calls.functions.iter().map(|function| {
-        let direction = Direction::ALL.into_iter().find(|direction| direction.name() == function.direction);
-        Ok(CalledFunction {
-            crossing: Crossing {
-                interface: function.interface.clone(),
-                function: function.function.clone(),
-                direction: direction.ok_or("a called function has no direction")?,
-            },
-            count: function.count,
-            times: function.times.map(|(wall, suspended, cpu, quantiles)| {
-                let [p50, p90, p99, max] = quantiles.map(nanos);
-                CalledTimes { wall: nanos(wall), suspended: nanos(suspended), cpu: cpu.map(nanos), p50, p90, p99, max }
-            }),
-        })
-    });
-    let kept = calls.kept.iter().map(|MetaCall(function, thread, begin, wall, suspended, cpu)| {
-        if *function as usize >= calls.functions.len() {
-            return Err("a call is of a function that is not there");
-        }
-        Ok(TracedCall {
-            function: CalledIndex(*function),
-            thread: thread.and_then(|thread| places.get(&thread).copied()),
-            begin: nanos(*begin),
-            wall: nanos(*wall),
-            suspended: nanos(*suspended),
-            cpu: cpu.map(nanos),
-        })
-    });
-    Ok(CallTrace {
-        functions: functions.collect::<Result<_, &str>>()?,
-        kept: kept.collect::<Result<_, &str>>()?,
-        unnamed: calls.unnamed,
-    })
-}
-
-fn memory_of(MetaMemory(name, peak, growths, points): &MetaMemory) -> MemoryTrack {
-    let points = points.iter().map(|(time, bytes)| (Duration::from_nanos(*time), *bytes)).collect();
-    MemoryTrack { name: name.clone(), points, peak: *peak, growths: *growths }
-}
-
-fn growths_of(meta: &Meta) -> Result<Vec<MemoryGrowth>, String> {
-    let growths = meta.growths.iter().map(|(memory, time, from, to)| {
-        if *memory >= meta.memories.len() {
-            return Err("a memory that grows is not there".to_owned());
-        }
-        Ok(MemoryGrowth { memory: *memory, time: Duration::from_nanos(*time), from: *from, to: *to, stack: None })
-    });
-    growths.collect()
-}
-
-fn span_of(MetaSpan(name, detail, begin, wall, cpu): &MetaSpan) -> Span {
-    let mut span = Span::new(name.as_str(), Duration::from_nanos(*begin), Duration::from_nanos(*wall));
-    span.detail.clone_from(detail);
-    span.cpu = cpu.map(Duration::from_nanos);
-    span
 }
 
 #[cfg(test)]
