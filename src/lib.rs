@@ -14,6 +14,7 @@ mod import;
 #[cfg(feature = "pprof")]
 mod live;
 mod lock;
+mod nanos;
 #[cfg(target_os = "linux")]
 mod perf_map;
 mod profile;

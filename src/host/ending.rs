@@ -5,7 +5,9 @@
 //! once by whoever comes first: the run that returned, the signal, or the process's exit handler.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use super::lock;
 
 type Last = Box<dyn FnOnce() + Send>;
 
@@ -13,12 +15,12 @@ static LAST: Mutex<Option<Last>> = Mutex::new(None);
 
 /// Has `last` done before the process ends.
 pub(super) fn before_exit(last: impl FnOnce() + Send + 'static) {
-    *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(last));
+    *lock(&LAST) = Some(Box::new(last));
 }
 
 /// Does it now. Waits if another thread is doing it.
 pub(super) fn do_last() {
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut last = lock(&LAST);
     if let Some(last) = last.take() {
         last();
     }

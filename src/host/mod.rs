@@ -13,6 +13,8 @@ mod serve;
 mod signals;
 mod wasm_file;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 pub(crate) use recording::{CallTracing, Sampling, Verbosity};
 pub(crate) use run::{GuestRun, run};
 pub(crate) use serve::{GuestServer, ServerOptions, serve};
@@ -21,4 +23,9 @@ pub(crate) use wasm_file::{WasmFile, WasmKind};
 /// Wasmtime has an error type of its own; `anyhow` keeps its chain of causes.
 pub(crate) fn failed(error: wasmtime::Error) -> anyhow::Error {
     error.into()
+}
+
+/// Locks, whoever panicked while holding the lock before: what is behind these locks is valid at every step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

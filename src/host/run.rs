@@ -1,7 +1,7 @@
 //! One run of one guest, with a recorder around it.
 
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -11,7 +11,7 @@ use witprof::{Layer, MemoryTracer, Profile, Recorder, SamplerKind};
 
 use super::recording::{self, CallTracing, Code, Sampling, Verbosity};
 use super::signals::EndingSignals;
-use super::{WasmFile, WasmKind, checks, ending, failed};
+use super::{WasmFile, WasmKind, checks, ending, failed, lock};
 use crate::cli::{self, OutputFile};
 
 /// What to run, and where its profile goes.
@@ -107,7 +107,7 @@ struct Limiter;
 
 impl Limiter {
     fn with<R>(with: impl FnOnce(&mut dyn ResourceLimiter) -> R) -> R {
-        let mut limiter = LIMITER.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut limiter = lock(&LIMITER);
         match &mut *limiter {
             Some(limiter) => with(limiter),
             None => with(&mut StoreLimits::default()),
@@ -147,7 +147,7 @@ impl ResourceLimiter for Limiter {
 
 /// Records how large the guest's memories are; `limits` are those that the options ask for.
 fn trace_memory<T: 'static>(recorder: &Recorder, store: &mut Store<T>, limits: StoreLimits) {
-    *LIMITER.lock().unwrap_or_else(PoisonError::into_inner) = Some(recorder.trace_memory(limits));
+    *lock(&LIMITER) = Some(recorder.trace_memory(limits));
     // It has no size, so nothing is allocated.
     store.limiter(|_| Box::leak(Box::new(Limiter)));
 }

@@ -55,8 +55,8 @@ impl<F> Instrumented<F> {
         Self { future, instrumentation: Instrumentation::default(), times: TaskTimes::default(), shared }
     }
 
-    /// Labels what is recorded of the future, by either sampler; see [`Recorder::labels`](crate::Recorder::labels). Labels of another recorder
-    /// are none.
+    /// Labels what is recorded of the future, by either sampler; see [`Recorder::labels`](crate::Recorder::labels).
+    /// Labels of another recorder are none.
     pub fn labeled(mut self, labels: &Labels) -> Self {
         self.instrumentation.labels = labels.of(&self.shared);
         self

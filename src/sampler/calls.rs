@@ -33,7 +33,6 @@ pub struct CallTracer {
     log: Arc<CallLog>,
     /// Reading of the clock when the recording began.
     base: u64,
-    with_cpu: bool,
     finder: CallerFinder,
     /// By number of a [`Caller`].
     roles: Vec<Option<Role>>,
@@ -113,7 +112,6 @@ impl CallTracer {
         let tracing = shared.trace_calls()?;
         Ok(Self {
             shared: Arc::clone(shared),
-            with_cpu: shared.call_cpu,
             log: Arc::clone(&tracing.log),
             finder: CallerFinder::new(Arc::clone(&tracing.scene), Beginning::CallHook),
             base: tracing.base,
@@ -260,7 +258,7 @@ impl CallTracer {
             pauses: self.shared.pauses(),
             task: task.number,
             waited: task.waited,
-            cpu: self.with_cpu.then(|| Cpu::now(task)),
+            cpu: self.shared.call_cpu.then(|| Cpu::now(task)),
         }
     }
 

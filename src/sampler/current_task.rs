@@ -4,10 +4,11 @@
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::clock::thread_cpu_time;
 use super::recorder::Shared;
+use crate::nanos::nanos;
 use crate::samples::LabelsId;
 
 thread_local! {
@@ -88,8 +89,4 @@ impl Drop for Restore {
     fn drop(&mut self) {
         CURRENT.set(self.0);
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

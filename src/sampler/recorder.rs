@@ -20,6 +20,7 @@ use super::memory::MemoryTracer;
 use super::signal::{self, CallScene, CallerFinder, SignalSampler};
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
+use crate::nanos::nanos;
 use crate::profile::{EVERYTHING, Profile, Recording, SamplerKind, Target, symbolize};
 use crate::samples::{CallLog, LabelsId, MemoryLog, RawFrame, RawSample, SampleLog, Selection, Span};
 
@@ -202,8 +203,7 @@ impl Recorder {
     /// ```
     pub fn record_span(&self, span: Span) {
         if !self.shared.is_idle() {
-            let wall = u64::try_from(span.wall.as_nanos()).unwrap_or(u64::MAX);
-            lock(&self.shared.spans).add(wall, || span);
+            lock(&self.shared.spans).add(nanos(span.wall), || span);
         }
     }
 
@@ -544,8 +544,7 @@ impl Shared {
                 .map_err(|problem| Error::Calls { problem })?;
         }
         let scene = self.trace_calls_scene().ok_or(Error::Calls { problem: SignalProblem::Platform })?;
-        let elapsed = u64::try_from(self.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let base = CallerFinder::time().saturating_sub(elapsed);
+        let base = CallerFinder::time().saturating_sub(nanos(self.elapsed()));
         Ok(self.call_tracing.get_or_init(|| CallTracing { scene, log: Arc::new(CallLog::new()), base }))
     }
 

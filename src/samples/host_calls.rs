@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::selection::Selection;
+use crate::nanos::nanos;
 
 /// One call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +46,7 @@ impl HostCalls {
             return;
         }
         let call = HostCall { begin: self.open.pop().unwrap_or_default(), end: now };
-        let length = u64::try_from(now.saturating_sub(call.begin).as_nanos()).unwrap_or(u64::MAX);
-        self.returned.add(length, || call);
+        self.returned.add(nanos(now.saturating_sub(call.begin)), || call);
     }
 
     /// Ends the calls that have not returned, and settles what is kept.

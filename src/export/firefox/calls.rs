@@ -6,6 +6,7 @@ use fxprof_processed_profile as fxprof;
 
 use super::Document;
 use super::categories::Category;
+use super::markers::name_and_category;
 use crate::profile::{CallTrace, CalledFunction, TracedCall};
 use crate::samples::Span;
 use crate::symbols::Layer;
@@ -99,13 +100,7 @@ impl fxprof::StaticSchemaMarker for CallMarker {
         field("cpu", "CPU time (0 if not measured)", fxprof::MarkerFieldFormat::Duration),
     ];
 
-    fn name(&self, _: &mut fxprof::Profile) -> fxprof::StringHandle {
-        self.name
-    }
-
-    fn category(&self, _: &mut fxprof::Profile) -> fxprof::CategoryHandle {
-        self.category
-    }
+    name_and_category!();
 
     fn string_field_value(&self, _: u32) -> fxprof::StringHandle {
         self.interface
@@ -131,13 +126,7 @@ impl fxprof::StaticSchemaMarker for LeftOutMarker {
     const FIELDS: &'static [fxprof::StaticSchemaMarkerField] =
         &[field("calls", "Calls", fxprof::MarkerFieldFormat::Integer)];
 
-    fn name(&self, _: &mut fxprof::Profile) -> fxprof::StringHandle {
-        self.name
-    }
-
-    fn category(&self, _: &mut fxprof::Profile) -> fxprof::CategoryHandle {
-        self.category
-    }
+    name_and_category!();
 
     fn string_field_value(&self, _: u32) -> fxprof::StringHandle {
         // Asked for fields that are strings, of which there is none.
@@ -170,13 +159,7 @@ impl fxprof::StaticSchemaMarker for SpanMarker {
         field("cpu", "CPU time (0 if not measured)", fxprof::MarkerFieldFormat::Duration),
     ];
 
-    fn name(&self, _: &mut fxprof::Profile) -> fxprof::StringHandle {
-        self.name
-    }
-
-    fn category(&self, _: &mut fxprof::Profile) -> fxprof::CategoryHandle {
-        self.category
-    }
+    name_and_category!();
 
     fn string_field_value(&self, _: u32) -> fxprof::StringHandle {
         self.detail

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fxprof_processed_profile as fxprof;
 
+use super::markers::name_and_category;
 use crate::samples::HostCalls;
 
 /// Adds a marker for each call that was kept, and one that says what was left out.
@@ -43,13 +44,7 @@ impl fxprof::StaticSchemaMarker for HostCallMarker {
         .union(fxprof::MarkerLocations::MARKER_TABLE.union(fxprof::MarkerLocations::TIMELINE_OVERVIEW));
     const FIELDS: &'static [fxprof::StaticSchemaMarkerField] = &[];
 
-    fn name(&self, _: &mut fxprof::Profile) -> fxprof::StringHandle {
-        self.name
-    }
-
-    fn category(&self, _: &mut fxprof::Profile) -> fxprof::CategoryHandle {
-        self.category
-    }
+    name_and_category!();
 
     fn string_field_value(&self, _: u32) -> fxprof::StringHandle {
         // Asked for fields, of which there is none.
@@ -93,13 +88,7 @@ impl fxprof::StaticSchemaMarker for LeftOutMarker {
         },
     ];
 
-    fn name(&self, _: &mut fxprof::Profile) -> fxprof::StringHandle {
-        self.name
-    }
-
-    fn category(&self, _: &mut fxprof::Profile) -> fxprof::CategoryHandle {
-        self.category
-    }
+    name_and_category!();
 
     fn string_field_value(&self, _: u32) -> fxprof::StringHandle {
         // Asked for fields that are strings, of which there is none.

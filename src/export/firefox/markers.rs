@@ -6,6 +6,21 @@ use fxprof_processed_profile as fxprof;
 
 use crate::profile::{Profile, Sample, Thread};
 
+/// What every marker has, and says in the same way: the trait has no defaults.
+macro_rules! name_and_category {
+    () => {
+        fn name(&self, _: &mut fxprof::Profile) -> fxprof::StringHandle {
+            self.name
+        }
+
+        fn category(&self, _: &mut fxprof::Profile) -> fxprof::CategoryHandle {
+            self.category
+        }
+    };
+}
+
+pub(super) use name_and_category;
+
 /// The most markers of a file: more than a person looks at, and few enough for the front-end.
 const MAX_MARKERS: usize = 20_000;
 
@@ -71,13 +86,7 @@ impl fxprof::StaticSchemaMarker for LabelMarker {
         flags: fxprof::MarkerFieldFlags::SEARCHABLE,
     }];
 
-    fn name(&self, _: &mut fxprof::Profile) -> fxprof::StringHandle {
-        self.name
-    }
-
-    fn category(&self, _: &mut fxprof::Profile) -> fxprof::CategoryHandle {
-        self.category
-    }
+    name_and_category!();
 
     fn string_field_value(&self, _: u32) -> fxprof::StringHandle {
         self.labels

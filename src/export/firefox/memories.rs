@@ -5,6 +5,7 @@ use fxprof_processed_profile as fxprof;
 use super::Document;
 use super::calls::field;
 use super::categories::Category;
+use super::markers::name_and_category;
 use crate::profile::MemoryGrowth;
 use crate::symbols::Layer;
 
@@ -66,13 +67,7 @@ impl fxprof::StaticSchemaMarker for GrowthMarker<'_> {
         field("to", "To", fxprof::MarkerFieldFormat::Bytes),
     ];
 
-    fn name(&self, _: &mut fxprof::Profile) -> fxprof::StringHandle {
-        self.name
-    }
-
-    fn category(&self, _: &mut fxprof::Profile) -> fxprof::CategoryHandle {
-        self.category
-    }
+    name_and_category!();
 
     fn string_field_value(&self, _: u32) -> fxprof::StringHandle {
         self.memory

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::rows::rows;
-use super::{INTERFACES_PROCESS, library_id, nanos};
+use super::{INTERFACES_PROCESS, library_id};
+use crate::nanos::nanos;
 use crate::profile::{CallTrace, MemoryTrack, Profile, Sample};
 use crate::samples::Span;
 

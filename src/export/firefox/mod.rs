@@ -39,6 +39,7 @@ pub(crate) use self::rows::joined;
 use self::rows::rows;
 use crate::address::CodePoint;
 use crate::error::{Error, Result};
+use crate::nanos::nanos;
 use crate::profile::{Dimension, Frame, Label, LibraryIndex, Profile, StackIndex, Thread, Tree};
 use crate::samples::HostCalls;
 use crate::symbols::Layer;
@@ -320,8 +321,4 @@ fn library_id(index: usize) -> DebugId {
 
 fn timestamp(time: Duration) -> fxprof::Timestamp {
     fxprof::Timestamp::from_nanos_since_reference(nanos(time))
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -9,8 +9,8 @@ use wasmtime_wasi_http::handler::ExpirationError;
 use witprof::Labels;
 
 use super::exchange::Exchange;
-use super::lock;
 use super::pool::Job;
+use crate::host::lock;
 
 /// How much later an instance is given up than a request: the one that takes too long is to be told so.
 const GRACE: Duration = Duration::from_millis(10);

@@ -9,7 +9,7 @@ use hyper::Request;
 use witprof::{Labels, Recorder, Span};
 
 use super::cpu_time::Meter;
-use super::lock;
+use crate::host::lock;
 
 /// Bytes of a path that are kept in names and labels. Clients choose them.
 const MAX_PATH: usize = 200;

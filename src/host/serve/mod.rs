@@ -24,8 +24,8 @@ mod state;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -329,8 +329,4 @@ fn bind(address: SocketAddr) -> Result<TcpListener> {
         socket.listen(BACKLOG)
     };
     listen().with_context(|| format!("listening on {address}"))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use wasmtime_wasi_http::handler::{Request, Response};
 
 use super::exchange::Exchange;
-use super::lock;
+use crate::host::lock;
 
 /// A request on its way to a guest.
 pub(super) struct Job {

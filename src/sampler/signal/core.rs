@@ -14,6 +14,7 @@ use super::thread::ThreadState;
 use super::walk::{CodeTable, HostCode, Scene};
 use crate::component::CompiledCode;
 use crate::lock::lock;
+use crate::nanos::nanos;
 use crate::sampler::SamplingClock;
 
 /// What the threads of one recorder have in common.
@@ -89,7 +90,7 @@ impl Core {
         // SAFETY: `_owners` keeps the code in place.
         let table = unsafe { code_table(&code) };
         let tick = TickLength::new();
-        let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = nanos(interval);
         Self {
             clock,
             signal,
@@ -175,7 +176,7 @@ impl Core {
 
     /// Adds up waits; returns what a sample of this one has to stand for, once it is enough.
     pub(super) fn wait_due(&self, wait: u64) -> Option<u64> {
-        let interval = u64::try_from(self.interval.as_nanos()).unwrap_or(u64::MAX);
+        let interval = nanos(self.interval);
         let add = |due: u64| Some(due.saturating_add(wait)).map(|sum| if sum < interval { sum } else { 0 });
         let before = self.wait_due.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).unwrap_or(0);
         Some(before.saturating_add(wait)).filter(|sum| *sum >= interval)

@@ -15,6 +15,7 @@ use super::ring::Ring;
 use super::signal_cell::SignalCell;
 use super::timer::Timer;
 use super::walk::{FrameWord, Registers, Walker};
+use crate::nanos::nanos;
 use crate::samples::{LabelsId, LossReason, RawFrame, StackId, ThreadIdentity};
 
 /// Signals on an idle thread before its timer is stopped. Guests that come and go quickly should not start it anew each
@@ -193,7 +194,7 @@ impl ThreadState {
     pub(super) fn arm(&self) {
         // The first signal comes after a random part of the interval: activations shorter than the interval are hit as
         // often as their length says.
-        let interval = u64::try_from(self.core.interval.as_nanos()).unwrap_or(u64::MAX);
+        let interval = nanos(self.core.interval);
         let first = Duration::from_nanos(self.core.random() % interval.max(1));
         self.idle_signals.store(0, Ordering::Relaxed);
         self.is_armed.store(true, Ordering::Relaxed);
