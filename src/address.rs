@@ -112,6 +112,17 @@ impl InstructionRanges {
         Some((TextOffset(*range_start), TextOffset(next)))
     }
 
+    /// The parts of `function` (start, length in bytes), each with the instruction that it was compiled from, if that is known.
+    pub(crate) fn ranges_in(
+        &self,
+        function: (TextOffset, u32),
+    ) -> impl Iterator<Item = (TextOffset, Option<WasmOffset>)> + '_ {
+        let (start, end) = (function.0.0, function.0.0.saturating_add(function.1));
+        let first = self.starts.partition_point(|(text, _)| *text < start);
+        let inside = self.starts[first..].iter().take_while(move |(text, _)| *text < end);
+        inside.map(|(text, wasm)| (TextOffset(*text), wasm.map(WasmOffset)))
+    }
+
     /// The instruction that the text at `offset` was compiled from.
     pub(crate) fn instruction_at(&self, offset: TextOffset) -> Option<WasmOffset> {
         let after = self.starts.partition_point(|(text, _)| *text <= offset.0);

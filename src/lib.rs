@@ -7,6 +7,7 @@
 
 mod address;
 mod component;
+mod debug_info;
 mod error;
 pub mod export;
 mod guest_profiler;
@@ -31,9 +32,10 @@ pub use live::{PPROF_INDEX, PPROF_PATH, Scrape};
 #[cfg(target_os = "linux")]
 pub use perf_map::PerfMap;
 pub use profile::{
-    CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, Dimension, Frame, FrameIndex,
-    FunctionIndex, LabelsIndex, LibraryIndex, MemoryGrowth, MemoryTrack, NO_INTERFACE, Part, Profile, ProfileFunction,
-    ProfileLibrary, Report, ReportRow, Sample, SamplerKind, Stack, StackIndex, Thread, TracedCall,
+    CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, Dimension, FileIndex, Frame,
+    FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, MemoryGrowth, MemoryTrack, NO_INTERFACE, Part, Profile,
+    ProfileFunction, ProfileLibrary, Report, ReportRow, Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,
+    TracedCall,
 };
 pub use sampler::{
     Activation, CallTracer, EpochProbe, Instrumented, Labels, MemoryTracer, Recorder, RecorderBuilder, SamplerChoice,

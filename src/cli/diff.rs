@@ -86,6 +86,7 @@ pub(super) fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
         let by = match arguments.by {
             By::Interface | By::InterfaceFunction => Dimension::Interface,
             By::Component | By::Library => Dimension::Library,
+            By::Line => Dimension::Line,
             By::Function | By::Layer | By::Thread => Dimension::Function,
         };
         output.write(|file| Ok(write_svg_comparison(&before, &after, by, file)?))?;

@@ -17,6 +17,8 @@ pub(super) enum By {
     Library,
     /// Functions of guest and host
     Function,
+    /// Lines of source code
+    Line,
     /// Guest, adapter, trampoline, host
     Layer,
     /// Threads
@@ -31,6 +33,7 @@ impl From<By> for Dimension {
             By::Component => Self::Component,
             By::Library => Self::Library,
             By::Function => Self::Function,
+            By::Line => Self::Line,
             By::Layer => Self::Layer,
             By::Thread => Self::Thread,
         }
@@ -68,6 +71,8 @@ pub(super) enum StacksBy {
     Library,
     /// Functions of guest and host
     Function,
+    /// Lines of source code
+    Line,
 }
 
 impl From<StacksBy> for Dimension {
@@ -76,6 +81,7 @@ impl From<StacksBy> for Dimension {
             StacksBy::Interface => Self::Interface,
             StacksBy::Library => Self::Library,
             StacksBy::Function => Self::Function,
+            StacksBy::Line => Self::Line,
         }
     }
 }

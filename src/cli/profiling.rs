@@ -90,6 +90,15 @@ pub(super) struct ProfilingArguments {
     #[arg(long)]
     raw_names: bool,
 
+    /// Do without lines of source code and inlined functions
+    #[arg(long)]
+    no_lines: bool,
+
+    /// Show source files whose path begins with FROM as beginning with TO (repeatable). Otherwise, paths are shown without
+    /// what tells where they were compiled; `/=/` shows them as they are
+    #[arg(long, value_name = "FROM=TO", value_parser = parse_path_rule)]
+    path_map: Vec<(String, String)>,
+
     /// Tell `perf` the names of all functions: writes /tmp/perf-PID.map (Linux). For `perf record witprof run …`
     #[arg(long)]
     perf_map: bool,
@@ -117,11 +126,19 @@ impl ProfilingArguments {
         };
         let (choice, clock) = (self.sampler.into(), self.clock.into());
         let Self { interval, perf_map, raw_names, .. } = *self;
-        Sampling { interval, choice, clock, calls, perf_map, raw_names }
+        let (lines, path_map) = (!self.no_lines, self.path_map.clone());
+        Sampling { interval, choice, clock, calls, perf_map, raw_names, lines, path_map }
     }
 
     pub(super) fn verbosity(&self) -> Verbosity {
         if self.quiet { Verbosity::Quiet } else { Verbosity::Normal }
+    }
+}
+
+fn parse_path_rule(text: &str) -> Result<(String, String)> {
+    match text.split_once('=') {
+        Some((from, to)) if !from.is_empty() => Ok((from.to_owned(), to.to_owned())),
+        _ => bail!("not of the form FROM=TO"),
     }
 }
 

@@ -14,13 +14,13 @@ use super::dimension::RowsBy;
 use super::input::read_profile;
 use super::terminal::{Stream, print, table_style};
 
-/// Print where the time of a profile went, by WIT interface, component, library, function, layer or thread
+/// Print where the time of a profile went, by WIT interface, component, library, function, line, layer or thread
 ///
 /// `self` is own work in guest or host, `boundary` what crossing the boundary costs, `blocked` the part of `self` off the
 /// CPU, and `total` includes everything called.
 #[derive(Parser)]
 pub(super) struct ReportArguments {
-    /// What rows are: interface, interface-function, component, library, function, layer, thread, or label:KEY
+    /// What rows are: interface, interface-function, component, library, function, line, layer, thread, or label:KEY
     #[arg(long, value_name = "WHAT", default_value = "interface", value_parser = RowsBy::parse)]
     by: RowsBy,
 

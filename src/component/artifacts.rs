@@ -228,6 +228,22 @@ impl<'a> ModuleArtifact<'a> {
         })
     }
 
+    /// Where the contents of its code section are in the WebAssembly binary; for an adapter module, in its own.
+    pub(crate) fn code_section_offset(&self) -> u64 {
+        self.info.meta.code_section_offset
+    }
+
+    /// Whether the image has no debug info of it.
+    pub(crate) fn is_without_debug_info(&self) -> bool {
+        self.info.meta.dwarf.is_empty()
+    }
+
+    /// Where the section of debug info with this number (gimli's) is in that of the image.
+    pub(crate) fn debug_info_section(&self, id: u8) -> Option<std::ops::Range<u64>> {
+        let found = self.info.meta.dwarf.iter().find(|(known, _)| *known == id);
+        found.map(|(_, range)| range.clone())
+    }
+
     /// The name that the module's name section gives to a function, as the bytes of the image hold it.
     pub(crate) fn function_name(&self, function: FuncIndex) -> Option<&'a str> {
         let names = &self.info.func_names;

@@ -7,6 +7,7 @@ use wasmtime::Module;
 use wasmtime::component::Component;
 use wasmtime_environ::obj;
 
+use crate::address::InstructionRanges;
 use crate::error::ImageProblem;
 
 /// Compiled code that can be profiled: a component, or a core module that stands alone.
@@ -42,6 +43,14 @@ impl CompiledCode {
         match self {
             Self::Component(component) => component.text(),
             Self::Module(module) => module.text(),
+        }
+    }
+
+    /// Which text was compiled from which instruction; nothing if it was compiled without an address map.
+    pub(crate) fn instruction_ranges(&self) -> Option<InstructionRanges> {
+        match self {
+            Self::Component(component) => component.address_map().map(InstructionRanges::collect),
+            Self::Module(module) => module.address_map().map(InstructionRanges::collect),
         }
     }
 
@@ -160,6 +169,13 @@ impl<'a> Image<'a> {
     /// Concatenated names of guest functions; `CompiledModuleInfo::func_names` points into it.
     pub(crate) fn function_names(&self) -> &'a [u8] {
         self.function_names
+    }
+
+    /// Where in the image the debug info is that Wasmtime copied from the WebAssembly binary, if it was asked to.
+    pub(crate) fn debug_info_range(&self) -> Option<std::ops::Range<usize>> {
+        let (start, length) = self.elf.section_by_name(obj::ELF_WASMTIME_DWARF)?.file_range()?;
+        let start = usize::try_from(start).ok()?;
+        Some(start..start.checked_add(usize::try_from(length).ok()?)?)
     }
 
     /// The symbols of compiled functions, in no particular order.

@@ -45,7 +45,7 @@ pub(crate) enum CallTracing {
 }
 
 /// How samples are to be taken.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sampling {
     pub(crate) interval: Duration,
     pub(crate) choice: SamplerChoice,
@@ -55,6 +55,10 @@ pub(crate) struct Sampling {
     pub(crate) perf_map: bool,
     /// Whether names are wanted as they are stored.
     pub(crate) raw_names: bool,
+    /// Whether lines of source code are wanted.
+    pub(crate) lines: bool,
+    /// What paths of source files begin with, and what they are to begin with.
+    pub(crate) path_map: Vec<(String, String)>,
 }
 
 /// What is to be run.
@@ -142,16 +146,20 @@ fn loading_problem(file: &WasmFile) -> String {
 }
 
 /// Starts recording what runs of `code`.
-pub(super) fn recorder(code: Code<'_>, file: &WasmFile, sampling: Sampling) -> Result<Recorder> {
-    let wasm = if file.is_precompiled() { None } else { file.wasm().ok() };
-    let stem = file.stem();
-    let mut map = SymbolMap::builder(&stem);
-    if let Some(wasm) = &wasm {
-        map = map.source(wasm);
+pub(super) fn recorder(code: Code<'_>, file: &WasmFile, sampling: &Sampling) -> Result<Recorder> {
+    let Sampling { interval, choice, clock, calls, perf_map, raw_names, lines, ref path_map } = *sampling;
+    let mut map = SymbolMap::builder(&file.stem());
+    if let (false, Ok(wasm)) = (file.is_precompiled(), file.shared_wasm()) {
+        map = map.debug_info(wasm);
     }
-    let Sampling { interval, choice, clock, calls, perf_map, raw_names } = sampling;
     if raw_names {
         map = map.raw_names();
+    }
+    if !lines {
+        map = map.without_lines();
+    }
+    for (from, to) in path_map {
+        map = map.path_map(from, to);
     }
     let mut recorder = Recorder::builder(interval).sampler(choice).clock(clock).show_host_frames();
     if calls == CallTracing::WallAndCpu {
@@ -197,6 +205,9 @@ pub(super) fn write(recorder: &Recorder, outputs: Vec<OutputFile>, verbosity: Ve
     if verbosity == Verbosity::Normal {
         // A closed stderr is no reason to lose the profile.
         let _ = write_summary(&profile, cli::table_style(Stream::Error, SUMMARY_ROWS), &mut std::io::stderr());
+    }
+    for problem in profile.missing_lines() {
+        verbosity.message(&escape_control(problem));
     }
     for output in outputs {
         let path = escape_control(&output.path().display().to_string()).into_owned();

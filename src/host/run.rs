@@ -57,7 +57,7 @@ async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Re
     if let (Code::Component(component), None) = (code, &command.invoke) {
         checks::has_command(component, &engine)?;
     }
-    let recorder = Arc::new(recording::recorder(code, &file, sampling)?);
+    let recorder = Arc::new(recording::recorder(code, &file, &sampling)?);
     let (mut store, mut linker) = command.new_store_and_linker(&engine, &target).map_err(failed)?;
     match recorder.sampler() {
         SamplerKind::Epoch => attach(&recorder, &mut store, command.run.common.wasm.timeout),

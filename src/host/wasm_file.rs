@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -23,7 +24,7 @@ pub(crate) enum WasmKind {
 #[derive(Debug)]
 pub(crate) struct WasmFile {
     path: PathBuf,
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
 }
 
 impl WasmFile {
@@ -39,7 +40,7 @@ impl WasmFile {
         if bytes.is_empty() {
             bail!("reading `{}`: it is empty", path.display());
         }
-        Ok(Self { path: path.to_owned(), bytes })
+        Ok(Self { path: path.to_owned(), bytes: bytes.into() })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -85,6 +86,14 @@ impl WasmFile {
             return Err(wasmtime::Error::msg("it is neither WebAssembly, nor its text, nor precompiled by Wasmtime"));
         }
         wat::Parser::new().parse_bytes(Some(&self.path), &self.bytes).map_err(wasmtime::Error::new)
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn shared_wasm(&self) -> wasmtime::Result<Arc<[u8]>> {
+        Ok(match self.wasm()? {
+            Cow::Borrowed(_) => Arc::clone(&self.bytes),
+            Cow::Owned(translated) => translated.into(),
+        })
     }
 
     /// A spinner with the elapsed time, for as long as the returned value lives. Shown only on a terminal, and only

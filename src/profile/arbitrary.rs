@@ -10,10 +10,10 @@ use super::attribution::Crossing;
 use super::calls::{CallTrace, CalledFunction, CalledIndex, CalledTimes, TracedCall};
 use super::memories::{MemoryGrowth, MemoryTrack};
 use super::tables::{
-    Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
-    SamplerKind, Stack, StackIndex, Thread,
+    FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
+    Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,
 };
-use crate::address::{CodePoint, TextOffset};
+use crate::address::{CodePoint, TextOffset, WasmOffset};
 use crate::samples::{LossReason, SampleCounts, Span};
 use crate::symbols::{Direction, FunctionKind, Layer};
 
@@ -49,22 +49,35 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
         .map(|((kind, interface, function, direction), index)| {
             let library = Layer::ALL.iter().zip(0..).find(|(layer, _)| **layer == kind.layer());
             let library = LibraryIndex(library.map_or(0, |(_, index)| index));
+            let file = (kind.layer() == Layer::Guest && index % 4 > 0).then_some(FileIndex(index % 2));
+            if *kind == FunctionKind::Inlined {
+                let name = format!("inlined; \u{1b}[{index}m 7");
+                return ProfileFunction { file, ..ProfileFunction::without_interface(name, library, *kind) };
+            }
             ProfileFunction {
                 interface: interface.map(|number| format!("a:b/i{number}@1.0.0")),
                 interface_function: function.map(|number| format!("f{number}")),
                 direction: *direction,
                 offset: index * 100,
                 size: 50,
+                file,
                 ..ProfileFunction::without_interface(format!("{}; \u{1b}[{index}m 7", kind.name()), library, *kind)
             }
         })
         .collect();
     let count = u32::try_from(functions.len()).expect("few");
-    let frames = (0..count).map(|function| Frame {
-        function: FunctionIndex(function),
-        point: CodePoint::InstructionPointer(TextOffset::new(function * 100 + 1)),
-        instruction: None,
-    });
+    let frames: Vec<Frame> = (0..count)
+        .map(|function| Frame {
+            function: FunctionIndex(function),
+            point: CodePoint::InstructionPointer(TextOffset::new(function * 100 + 1)),
+            instruction: Some(WasmOffset::new(function * 7)).filter(|_| function % 3 > 0),
+            source: functions[function as usize].file.map(|file| SourceLine {
+                file,
+                line: 1 + function,
+                column: Some(function).filter(|column| *column > 5),
+            }),
+        })
+        .collect();
     let mut stacks = IndexSet::new();
     let mut ends = Vec::new();
     for path in paths {
@@ -100,7 +113,9 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
         handler_cost: None,
         libraries: libraries.to_vec(),
         functions,
-        frames: frames.collect(),
+        frames,
+        files: vec!["src/<a>.rs".to_owned(), "b;\u{1b}[1m.c".to_owned()],
+        missing_lines: vec!["`x` has no lines".to_owned()],
         stacks: stacks.into_iter().collect(),
         threads,
         labels: [None, Some("1"), Some("<2>")]

@@ -190,7 +190,8 @@ fn place(
             | Kind::Host
             | Kind::Suspended
             | Kind::Unregistered
-            | Kind::Elided,
+            | Kind::Elided
+            | Kind::Inlined,
             _,
         ) => Mode::Own,
     };
@@ -258,8 +259,9 @@ mod tests {
         profile.functions = functions.collect();
         let indices = || 0..u32::try_from(frames.len()).expect("few");
         let point = CodePoint::InstructionPointer(TextOffset::new(0));
-        profile.frames =
-            indices().map(|index| Frame { function: FunctionIndex(index), point, instruction: None }).collect();
+        profile.frames = indices()
+            .map(|index| Frame { function: FunctionIndex(index), point, instruction: None, source: None })
+            .collect();
         let stack = |index: u32| Stack { caller: index.checked_sub(1).map(StackIndex), frame: FrameIndex(index) };
         profile.stacks = indices().map(stack).collect();
         let attribution = Attribution::new(&profile);

@@ -26,7 +26,7 @@ pub use memories::{MemoryGrowth, MemoryTrack};
 pub use report::{Dimension, NO_INTERFACE, Report, ReportRow};
 pub(crate) use symbolize::{EVERYTHING, Recording, Target, symbolize};
 pub use tables::{
-    Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
-    SamplerKind, Stack, StackIndex, Thread,
+    FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
+    Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,
 };
 pub(crate) use tree::{Label, Tree};

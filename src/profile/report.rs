@@ -1,4 +1,4 @@
-//! Time by interface, component, library, function, layer or thread.
+//! Time by interface, component, library, function, line, layer or thread.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::attribution::{Attribution, Crossing, Part};
 use super::calls::{CallTrace, CalledFunction};
-use super::tables::{Profile, StackIndex};
+use super::tables::{FileIndex, Profile, SourceLine, StackIndex};
 use crate::symbols::{Direction, FunctionKind, Layer};
 
 /// What the rows of a [`Report`] are.
@@ -24,6 +24,8 @@ pub enum Dimension {
     Library,
     /// A function of compiled code or of the host.
     Function,
+    /// A line of source code. What has none goes by its function.
+    Line,
     /// Guest, adapter, trampoline or host.
     Layer,
     /// A thread.
@@ -34,18 +36,19 @@ pub enum Dimension {
 
 impl Dimension {
     /// All dimensions but labels, which not every profile has.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Interface,
         Self::InterfaceFunction,
         Self::Component,
         Self::Library,
         Self::Function,
+        Self::Line,
         Self::Layer,
         Self::Thread,
     ];
 
-    /// The name used in every output: `interface`, `interface-function`, `component`, `library`, `function`, `layer`,
-    /// `thread`, `label`.
+    /// The name used in every output: `interface`, `interface-function`, `component`, `library`, `function`, `line`,
+    /// `layer`, `thread`, `label`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -54,6 +57,7 @@ impl Dimension {
             Self::Component => "component",
             Self::Library => "library",
             Self::Function => "function",
+            Self::Line => "line",
             Self::Layer => "layer",
             Self::Thread => "thread",
             Self::Label => "label",
@@ -75,7 +79,7 @@ const NO_COMPONENT: &str = "(no component)";
 pub struct ReportRow {
     /// What it is. Mostly chosen by the guest: escape it.
     pub name: String,
-    /// More about it, for instance the library of a function.
+    /// More about it: the library of a function, the function of a line.
     pub detail: Option<String>,
     /// Wall-clock time of its own work, in guest or host, [blocked](Self::blocked) time included.
     pub own: Duration,
@@ -126,6 +130,8 @@ enum Key<'p> {
     Crossing(&'p Crossing),
     Named(&'p str),
     Function(u32),
+    /// Of a function, in a file.
+    Line(u32, FileIndex, u32),
     Thread(usize),
     Labels(u32),
     Nothing,
@@ -304,7 +310,9 @@ impl<'p> View<'p> {
                 .innermost_guest(stack)
                 .and_then(|guest| self.component(guest))
                 .map_or(Key::Nothing, Key::Named),
-            Dimension::Library | Dimension::Function | Dimension::Layer => self.frame_key(dimension, stack),
+            Dimension::Library | Dimension::Function | Dimension::Line | Dimension::Layer => {
+                self.frame_key(dimension, stack)
+            }
             Dimension::Thread => Key::Thread(place.thread),
             Dimension::Label => self.label_key(place.labels),
         }
@@ -325,6 +333,11 @@ impl<'p> View<'p> {
             Dimension::Library => Key::Named(&library().name),
             Dimension::Layer => Key::Named(library().layer.name()),
             Dimension::Component => self.component(stack).map_or(Key::Nothing, Key::Named),
+            Dimension::Line => {
+                let source = self.profile.frames[self.profile.stacks[stack.index()].frame.index()].source;
+                let function = self.functions[function.index()];
+                source.map_or(Key::Function(function), |source| Key::Line(function, source.file, source.line))
+            }
             _ => Key::Function(self.functions[function.index()]),
         }
     }
@@ -338,7 +351,7 @@ impl<'p> View<'p> {
     fn caller_key(&self, dimension: Dimension, place: Place, stack: StackIndex) -> Key<'_> {
         match dimension {
             // Trampolines and shims in between do not ask for anything.
-            Dimension::Function | Dimension::Library => {
+            Dimension::Function | Dimension::Line | Dimension::Library => {
                 let mut callers = std::iter::successors(Some(stack), |at| self.profile.stacks[at.index()].caller);
                 let asks = |stack: &StackIndex| {
                     let function = &self.profile.functions[self.profile.leaf(*stack).index()];
@@ -368,7 +381,7 @@ impl<'p> View<'p> {
             }
             Dimension::Thread => each(Key::Thread(place.thread)),
             Dimension::Label => each(self.label_key(place.labels)),
-            Dimension::Component | Dimension::Library | Dimension::Function | Dimension::Layer => {
+            Dimension::Component | Dimension::Library | Dimension::Function | Dimension::Line | Dimension::Layer => {
                 each(self.key(dimension, place, stack));
                 let mut at = Some(stack);
                 while let Some(stack) = at {
@@ -390,6 +403,10 @@ impl<'p> View<'p> {
             Key::Function(function) => {
                 let function = &self.profile.functions[function as usize];
                 (function.name.clone(), Some(self.profile.libraries[function.library.index()].name.clone()))
+            }
+            Key::Line(function, file, line) => {
+                let line = self.profile.line_name(SourceLine { file, line, column: None });
+                (line, Some(self.profile.functions[function as usize].name.clone()))
             }
             Key::Thread(thread) => (self.profile.threads[thread].name.clone(), None),
             Key::Labels(0) => (NO_LABEL.to_owned(), None),

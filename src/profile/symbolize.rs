@@ -1,6 +1,7 @@
 //! Joins samples to names: the only place where a raw frame becomes a function.
 
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,11 +12,12 @@ use super::calls::name_calls;
 use super::host_symbols::{HostPlace, HostSymbols};
 use super::memories::{MemoryGrowth, name_memories};
 use super::tables::{
-    Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
-    SamplerKind, Stack, StackIndex, Thread,
+    FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
+    Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,
 };
 use crate::address::{CodePoint, InstructionRanges, TextOffset, WasmOffset};
 use crate::component::CompiledCode;
+use crate::debug_info::{Lines, NoLines, SourceFrame, SourceLocation};
 use crate::samples::{
     CountedCalls, Entry, Growth, LossReason, MemoryLog, RawFrame, SampleCounts, SampleLog, Span, Track, Window,
 };
@@ -106,6 +108,8 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> Profile {
         growths,
         spans: recording.spans.0.clone(),
         spans_left_out: recording.spans.1,
+        missing_lines: tables.missing_lines(),
+        files: tables.files.iter().map(|file| file.to_string()).collect(),
         libraries: tables.libraries.into_values().collect(),
         functions: tables.functions.into_values().collect(),
         frames: tables.frames.into_iter().collect(),
@@ -119,6 +123,11 @@ enum FunctionKey {
     Compiled {
         target: u32,
         function: FunctionId,
+    },
+    Inlined {
+        target: u32,
+        library: LibraryId,
+        name: String,
     },
     Host {
         library: String,
@@ -140,7 +149,12 @@ enum LibraryKey {
 struct Tables<'r> {
     recording: &'r Recording<'r>,
     /// By target; made when the first frame of the target needs it.
-    instructions: FxHashMap<u32, InstructionRanges>,
+    instructions: FxHashMap<u32, Option<InstructionRanges>>,
+    /// The same.
+    lines: FxHashMap<u32, Option<Lines<'r>>>,
+    /// By target.
+    missing_lines: FxHashMap<u32, NoLines>,
+    files: IndexSet<Arc<str>, FxBuildHasher>,
     host: HostSymbols,
     libraries: IndexMap<LibraryKey, ProfileLibrary, FxBuildHasher>,
     functions: IndexMap<FunctionKey, ProfileFunction, FxBuildHasher>,
@@ -155,9 +169,13 @@ enum Position {
     Caller,
 }
 
+/// A frame of the log as frames of the profile: a function, and what was inlined into it there, from the outside inwards.
+/// Empty if it may not be shown, or says nothing.
+type Frames = Rc<[FrameIndex]>;
+
 /// The frames of a log as frames of the profile, for one position; made when asked for.
 struct Resolved {
-    frames: Vec<Option<Option<FrameIndex>>>,
+    frames: Vec<Option<Frames>>,
     position: Position,
 }
 
@@ -166,10 +184,9 @@ impl Resolved {
         Self { frames: vec![None; count], position }
     }
 
-    /// The frame of the profile; `None` if it may not be shown, or says nothing.
-    fn get(&mut self, tables: &mut Tables<'_>, index: usize, raw: &RawFrame) -> Option<FrameIndex> {
+    fn get(&mut self, tables: &mut Tables<'_>, index: usize, raw: &RawFrame) -> Frames {
         let position = self.position;
-        *self.frames[index].get_or_insert_with(|| tables.resolve(raw, position))
+        Rc::clone(self.frames[index].get_or_insert_with(|| tables.resolve(raw, position)))
     }
 }
 
@@ -178,6 +195,9 @@ impl<'r> Tables<'r> {
         Self {
             recording,
             instructions: FxHashMap::default(),
+            lines: FxHashMap::default(),
+            missing_lines: FxHashMap::default(),
+            files: IndexSet::default(),
             host: HostSymbols::default(),
             libraries: IndexMap::default(),
             functions: IndexMap::default(),
@@ -212,9 +232,9 @@ impl<'r> Tables<'r> {
             begins_unknown.push(begins);
             let outer = outer.or_else(|| if begins { None } else { self.entry_stack(raw[frame]) });
             // A frame that the map does not know is left out, not its stack.
-            let push = |tables: &mut Self, resolved: &mut Resolved| match resolved.get(tables, frame, raw[frame]) {
-                Some(frame) => Some(tables.push(outer, frame)),
-                None => outer,
+            let push = |tables: &mut Self, resolved: &mut Resolved| {
+                let frames = resolved.get(tables, frame, raw[frame]);
+                tables.push_all(outer, &frames)
             };
             let sampled = if is_sampled[index] { push(self, &mut innermost) } else { None };
             let calling = if is_caller[index] { push(self, &mut callers) } else { None };
@@ -222,6 +242,17 @@ impl<'r> Tables<'r> {
             as_caller.push(calling);
         }
         as_sample
+    }
+
+    /// Why targets that were seen have no lines, or not all of them.
+    fn missing_lines(&self) -> Vec<String> {
+        let targets = self.recording.targets.iter().zip(0_u32..);
+        let reasons = targets.filter_map(|(target, index)| {
+            let damage = || target.map.debug_info()?.ok()?.damage();
+            let reason = self.missing_lines.get(&index).cloned().or_else(damage)?;
+            Some(format!("`{}` has no lines of source code: {reason}", target.map.component()))
+        });
+        reasons.collect()
     }
 
     /// The growths of memories in the period, with their stacks.
@@ -233,7 +264,8 @@ impl<'r> Tables<'r> {
         let growths = kept.into_iter().filter_map(|growth| {
             let stack = growth.stack.iter().rev().fold(None, |caller, frame| {
                 // All of them wait for what they called, the host's function that makes the memory grow.
-                self.resolve(frame, Position::Caller).map(|frame| self.push(caller, frame)).or(caller)
+                let frames = self.resolve(frame, Position::Caller);
+                self.push_all(caller, &frames)
             });
             let memory = log.memories.get_index_of(&growth.memory)?;
             let time = growth.time.saturating_sub(recording.period.start);
@@ -247,31 +279,35 @@ impl<'r> Tables<'r> {
         StackIndex(handle(stack))
     }
 
+    fn push_all(&mut self, caller: Option<StackIndex>, frames: &[FrameIndex]) -> Option<StackIndex> {
+        frames.iter().fold(caller, |caller, frame| Some(self.push(caller, *frame)))
+    }
+
     /// The stack of the entry trampoline that the outermost guest frame was entered through. A backtrace of
     /// Wasmtime leaves it out, but the host has no other way in.
     fn entry_stack(&mut self, outermost: &RawFrame) -> Option<StackIndex> {
         let RawFrame::Wasm { target, module, function, .. } = *outermost else { return None };
         let map = &self.recording.targets.get(target as usize)?.map;
         let function = map.entry_of(map.core_function(module, function)?)?;
-        let frame = self.compiled(target, function, None, Position::Caller);
-        Some(self.push(None, frame))
+        let frames = self.compiled(target, function, None, Position::Caller);
+        self.push_all(None, &frames)
     }
 
-    /// Makes a frame of the profile; `None` if the map has no such function, or the frame is none.
-    fn resolve(&mut self, frame: &RawFrame, position: Position) -> Option<FrameIndex> {
+    /// Makes the frames of the profile.
+    fn resolve(&mut self, frame: &RawFrame, position: Position) -> Frames {
         match *frame {
             RawFrame::Wasm { target, module, function, instruction } => {
-                let map = &self.recording.targets.get(target as usize)?.map;
-                let function = map.core_function(module, function)?;
-                Some(self.compiled(target, function, instruction, position))
+                let map = self.recording.targets.get(target as usize).map(|target| &target.map);
+                let function = map.and_then(|map| map.core_function(module, function));
+                function.map(|function| self.compiled(target, function, instruction, position)).unwrap_or_default()
             }
-            RawFrame::Text { target, offset } => self.text(target, offset, position),
-            RawFrame::Host { address } => Some(self.host(address, position)),
-            RawFrame::HiddenHost => Some(self.other(FunctionKind::Host, position)),
-            RawFrame::Unregistered => Some(self.other(FunctionKind::Unregistered, position)),
-            RawFrame::Elided => Some(self.other(FunctionKind::Elided, position)),
-            RawFrame::Suspended => Some(self.other(FunctionKind::Suspended, position)),
-            RawFrame::UnknownCallers => None,
+            RawFrame::Text { target, offset } => self.text(target, offset, position).unwrap_or_default(),
+            RawFrame::Host { address } => [self.host(address, position)].into(),
+            RawFrame::HiddenHost => [self.other(FunctionKind::Host, position)].into(),
+            RawFrame::Unregistered => [self.other(FunctionKind::Unregistered, position)].into(),
+            RawFrame::Elided => [self.other(FunctionKind::Elided, position)].into(),
+            RawFrame::Suspended => [self.other(FunctionKind::Suspended, position)].into(),
+            RawFrame::UnknownCallers => Frames::default(),
         }
     }
 
@@ -283,24 +319,79 @@ impl<'r> Tables<'r> {
         function: FunctionId,
         instruction: Option<WasmOffset>,
         position: Position,
-    ) -> FrameIndex {
+    ) -> Frames {
         let map = &self.recording.targets[target as usize].map;
         let (start, size) = (map.function(function).offset(), map.function(function).size());
-        let range = instruction.and_then(|instruction| self.instructions(target).range_of((start, size), instruction));
+        let range = instruction.and_then(|instruction| self.instructions(target)?.range_of((start, size), instruction));
         let (first, end) = range.unwrap_or((start, TextOffset::new(start.get().saturating_add(1))));
         let point = position.point_of(first, end);
-        let function = self.compiled_function(target, function);
-        self.frame(Frame { function, point, instruction })
+        self.with_source(target, function, point, instruction)
     }
 
     /// A frame of which the place in the text section is known.
-    fn text(&mut self, target: u32, offset: TextOffset, position: Position) -> Option<FrameIndex> {
+    fn text(&mut self, target: u32, offset: TextOffset, position: Position) -> Option<Frames> {
         let point = position.point_of(offset, offset);
         let map = &self.recording.targets.get(target as usize)?.map;
         let function = map.lookup_id(point.lookup_offset())?;
-        let instruction = self.instructions(target).instruction_at(point.lookup_offset());
-        let function = self.compiled_function(target, function);
-        Some(self.frame(Frame { function, point, instruction }))
+        let instruction = self.instructions(target).and_then(|ranges| ranges.instruction_at(point.lookup_offset()));
+        Some(self.with_source(target, function, point, instruction))
+    }
+
+    /// A frame of compiled code, with its line and with what was inlined there.
+    fn with_source(
+        &mut self,
+        target: u32,
+        id: FunctionId,
+        point: CodePoint,
+        instruction: Option<WasmOffset>,
+    ) -> Frames {
+        let recording = self.recording;
+        let map = &recording.targets[target as usize].map;
+        let function = self.compiled_function(target, id);
+        // Adapters are compiled from bytes of their own, which nobody else has.
+        let instruction = instruction.filter(|_| map.function(id).layer() == Layer::Guest);
+        let found = instruction.and_then(|instruction| Some(self.lines(target).as_ref()?.at(instruction)));
+        let found = found.unwrap_or_default();
+        let Some((compiled, inlined)) = found.split_last() else {
+            return [self.frame(Frame { function, point, instruction, source: None })].into();
+        };
+        let mut frames = vec![self.source_frame(function, compiled, point, instruction)];
+        for source in inlined.iter().rev() {
+            let function = self.inlined_function(target, map.library_id(id), source);
+            frames.push(self.source_frame(function, source, point, instruction));
+        }
+        frames.into()
+    }
+
+    fn source_frame(
+        &mut self,
+        function: FunctionIndex,
+        source: &SourceFrame,
+        point: CodePoint,
+        instruction: Option<WasmOffset>,
+    ) -> FrameIndex {
+        let source = source.location.as_ref().map(|SourceLocation { file, line, column, .. }| {
+            let (index, _) = self.files.insert_full(Arc::clone(file));
+            SourceLine { file: FileIndex(handle(index)), line: *line, column: *column }
+        });
+        if let (Some((_, function)), Some(source)) = (self.functions.get_index_mut(function.index()), source) {
+            function.file.get_or_insert(source.file);
+        }
+        self.frame(Frame { function, point, instruction, source })
+    }
+
+    fn inlined_function(&mut self, target: u32, library: LibraryId, source: &SourceFrame) -> FunctionIndex {
+        let name = source.function.as_deref().unwrap_or("(inlined function)");
+        let name = self.recording.targets[target as usize].map.shown_name(name);
+        let key = FunctionKey::Inlined { target, library, name };
+        if let Some(index) = self.functions.get_index_of(&key) {
+            return FunctionIndex(handle(index));
+        }
+        let FunctionKey::Inlined { name, .. } = &key else { unreachable!("made so above") };
+        // Its caller is of the same library, which is there.
+        let library = self.library_of(target, library);
+        let row = ProfileFunction::without_interface(name.clone(), library, FunctionKind::Inlined);
+        FunctionIndex(handle(self.functions.insert_full(key, row).0))
     }
 
     fn host(&mut self, address: u64, position: Position) -> FrameIndex {
@@ -324,7 +415,7 @@ impl<'r> Tables<'r> {
             size: symbol.size,
             ..ProfileFunction::without_interface(symbol.name, library, FunctionKind::Host)
         });
-        self.frame(Frame { function: index, point, instruction: None })
+        self.frame(Frame { function: index, point, instruction: None, source: None })
     }
 
     /// A frame that stands for others, or for none.
@@ -348,16 +439,35 @@ impl<'r> Tables<'r> {
             ..ProfileFunction::without_interface(name.to_owned(), library, kind)
         });
         let point = position.point_of(TextOffset::new(start), TextOffset::new(start + 1));
-        self.frame(Frame { function: index, point, instruction: None })
+        self.frame(Frame { function: index, point, instruction: None, source: None })
     }
 
     fn frame(&mut self, frame: Frame) -> FrameIndex {
         FrameIndex(handle(self.frames.insert_full(frame).0))
     }
 
-    fn instructions(&mut self, target: u32) -> &InstructionRanges {
+    /// Nothing if the code was compiled without an address map.
+    fn instructions(&mut self, target: u32) -> Option<&InstructionRanges> {
         let code = &self.recording.targets[target as usize].code;
-        self.instructions.entry(target).or_insert_with(|| code.instruction_ranges())
+        self.instructions.entry(target).or_insert_with(|| code.instruction_ranges()).as_ref()
+    }
+
+    /// The lines of a target; nothing if they are not known, which is noted if they are wanted.
+    fn lines(&mut self, target: u32) -> &Option<Lines<'r>> {
+        let Target { map, code } = &self.recording.targets[target as usize];
+        let has_address_map = self.instructions(target).is_some();
+        let missing = &mut self.missing_lines;
+        self.lines.entry(target).or_insert_with(|| match map.debug_info()? {
+            Ok(info) if has_address_map => Some(info.open(code)),
+            Ok(_) => {
+                missing.insert(target, NoLines::NoAddressMap);
+                None
+            }
+            Err(problem) => {
+                missing.insert(target, problem.clone());
+                None
+            }
+        })
     }
 
     fn library(&mut self, key: LibraryKey, row: impl FnOnce() -> ProfileLibrary) -> LibraryIndex {
@@ -367,27 +477,33 @@ impl<'r> Tables<'r> {
         index
     }
 
+    /// A library of a target.
+    fn library_of(&mut self, target: u32, library: LibraryId) -> LibraryIndex {
+        let map = &self.recording.targets[target as usize].map;
+        self.library(LibraryKey::Compiled { target, library }, || {
+            let library = &map.libraries()[library.0 as usize];
+            ProfileLibrary { name: library.name.clone(), layer: library.layer, component: library.component.clone() }
+        })
+    }
+
     fn compiled_function(&mut self, target: u32, function: FunctionId) -> FunctionIndex {
         let key = FunctionKey::Compiled { target, function };
         if let Some(index) = self.functions.get_index_of(&key) {
             return FunctionIndex(handle(index));
         }
         let map = &self.recording.targets[target as usize].map;
-        let library = LibraryKey::Compiled { target, library: map.library_id(function) };
+        let library = self.library_of(target, map.library_id(function));
         let function = map.function(function);
-        let library_row = || {
-            let library = function.library();
-            ProfileLibrary { name: library.name.clone(), layer: library.layer, component: library.component.clone() }
-        };
         let row = ProfileFunction {
             name: function.name().into_owned(),
-            library: self.library(library, library_row),
+            library,
             kind: function.kind(),
             interface: function.interface().map(str::to_owned),
             interface_function: function.interface_function().map(str::to_owned),
             direction: function.direction(),
             offset: function.offset().get(),
             size: function.size(),
+            file: None,
         };
         let (index, _) = self.functions.insert_full(key, row);
         FunctionIndex(handle(index))
@@ -401,16 +517,6 @@ impl Position {
             Self::Innermost => CodePoint::InstructionPointer(first),
             Self::Caller => CodePoint::ReturnAddress(end),
         }
-    }
-}
-
-impl CompiledCode {
-    fn instruction_ranges(&self) -> InstructionRanges {
-        match self {
-            Self::Component(component) => component.address_map().map(InstructionRanges::collect),
-            Self::Module(module) => module.address_map().map(InstructionRanges::collect),
-        }
-        .unwrap_or_default()
     }
 }
 

@@ -50,6 +50,23 @@ index! {
     LabelsIndex
 }
 
+index! {
+    /// A file of source code of a [`Profile`]; valid for the profile it came from.
+    FileIndex
+}
+
+/// A line of source code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct SourceLine {
+    /// The file it is in.
+    pub file: FileIndex,
+    /// Its number, from 1 on.
+    pub line: u32,
+    /// The column, from 1 on, if it is known.
+    pub column: Option<u32>,
+}
+
 /// An artifact that samples were seen in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -80,18 +97,31 @@ pub struct ProfileFunction {
     pub direction: Option<Direction>,
     /// Text offset of its first byte; for a function of the host, address inside of its file.
     pub offset: u32,
-    /// Length of its text in bytes.
+    /// Length of its text in bytes; for an inlined function, 0 as the offset: its text is that of others.
     pub size: u32,
+    /// The file that most of its source is in, as far as is known.
+    pub file: Option<FileIndex>,
 }
 
 impl ProfileFunction {
     /// A function that has nothing to do with an interface.
     pub(crate) fn without_interface(name: String, library: LibraryIndex, kind: FunctionKind) -> Self {
-        Self { name, library, kind, interface: None, interface_function: None, direction: None, offset: 0, size: 0 }
+        Self {
+            name,
+            library,
+            kind,
+            interface: None,
+            interface_function: None,
+            direction: None,
+            offset: 0,
+            size: 0,
+            file: None,
+        }
     }
 }
 
-/// A place in a function.
+/// A place in a function. Functions that were inlined at a place have frames of their own, further in, with the same
+/// `point`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Frame {
@@ -101,6 +131,8 @@ pub struct Frame {
     pub point: CodePoint,
     /// Where in the WebAssembly binary, if known.
     pub instruction: Option<WasmOffset>,
+    /// Where in the function's source, if known: the line that runs, or that calls what is further in.
+    pub source: Option<SourceLine>,
 }
 
 /// A stack: its innermost frame, and the stack of its caller.
@@ -199,6 +231,10 @@ pub struct Profile {
     pub(crate) libraries: Vec<ProfileLibrary>,
     pub(crate) functions: Vec<ProfileFunction>,
     pub(crate) frames: Vec<Frame>,
+    /// Paths of files of source code.
+    pub(crate) files: Vec<String>,
+    /// Why there are no lines of source code.
+    pub(crate) missing_lines: Vec<String>,
     pub(crate) stacks: Vec<Stack>,
     pub(crate) threads: Vec<Thread>,
     /// The first is empty.
@@ -272,6 +308,19 @@ impl Profile {
         &self.frames
     }
 
+    /// The path of a file of source code, without what tells where it was compiled unless a
+    /// [rule](crate::SymbolMapBuilder::path_map) says otherwise. Chosen by the guest: escape it, and do not trust it.
+    #[must_use]
+    pub fn file(&self, file: FileIndex) -> &str {
+        &self.files[file.index()]
+    }
+
+    /// Why components or modules that were sampled have no lines of source code, or not all of them; a sentence for each.
+    #[must_use]
+    pub fn missing_lines(&self) -> &[String] {
+        &self.missing_lines
+    }
+
     /// All stacks; a stack comes after its caller's.
     #[must_use]
     pub fn stacks(&self) -> &[Stack] {
@@ -342,6 +391,11 @@ impl Profile {
     #[must_use]
     pub fn cpu_time(&self) -> Duration {
         self.samples().map(|sample| sample.cpu).sum()
+    }
+
+    /// A line of source code for a reader: `src/mix.c:10`.
+    pub(crate) fn line_name(&self, source: SourceLine) -> String {
+        format!("{}:{}", self.file(source.file), source.line)
     }
 
     /// What a reader calls a function where its library is not shown beside it: the name of an adapter or trampoline is

@@ -7,7 +7,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::attribution::{Attribution, Crossing, CrossingId, Part};
 use super::report::{Dimension, NO_INTERFACE};
-use super::tables::{FunctionIndex, LibraryIndex, Profile, Sample, StackIndex};
+use super::tables::{FunctionIndex, LibraryIndex, Profile, Sample, SourceLine, StackIndex};
 #[cfg(any(feature = "html", feature = "svg"))]
 use crate::symbols::Layer;
 
@@ -19,6 +19,8 @@ pub(crate) enum Label {
     Crossing(CrossingId),
     Library(LibraryIndex),
     Function(FunctionIndex),
+    /// Of a function; the column is left out.
+    Line(FunctionIndex, SourceLine),
     /// Boundary time of the crossing above.
     Boundary,
     /// Time off the CPU, of the crossing above.
@@ -37,7 +39,7 @@ pub(crate) struct Tree<'p> {
 }
 
 impl<'p> Tree<'p> {
-    /// The tree of all stacks by `dimension`, which is interface (or interface function, which is the same), library, or
+    /// The tree of all stacks by `dimension`, which is interface (or interface function, which is the same), library, line, or
     /// else function; without their samples.
     pub(crate) fn without_samples(profile: &'p Profile, dimension: Dimension) -> Self {
         let attribution = Attribution::new(profile);
@@ -94,6 +96,11 @@ impl<'p> Tree<'p> {
             return self.attribution.crossing_here(stack).map(Label::Crossing);
         }
         let function = self.profile.leaf(stack);
+        if self.dimension == Dimension::Line
+            && let Some(source) = self.profile.frames[self.profile.stacks[stack.index()].frame.index()].source
+        {
+            return Some(Label::Line(function, SourceLine { column: None, ..source }));
+        }
         if self.dimension != Dimension::Library {
             return Some(Label::Function(function));
         }
@@ -143,6 +150,10 @@ impl<'p> Tree<'p> {
             Label::Function(function) => {
                 self.profile.shown_name(&self.profile.functions[function.index()]).into_owned()
             }
+            Label::Line(function, source) => {
+                let function = &self.profile.functions[function.index()];
+                format!("{} ({})", self.profile.shown_name(function), self.profile.line_name(source))
+            }
             Label::Boundary => "(boundary)".to_owned(),
             Label::Blocked => "(blocked)".to_owned(),
         }
@@ -161,7 +172,7 @@ impl<'p> Tree<'p> {
     pub(crate) fn layer(&self, label: Label) -> Option<Layer> {
         let library = match label {
             Label::Library(library) => library,
-            Label::Function(function) => self.profile.functions[function.index()].library,
+            Label::Function(function) | Label::Line(function, _) => self.profile.functions[function.index()].library,
             Label::All | Label::Crossing(_) | Label::Boundary | Label::Blocked => return None,
         };
         Some(self.profile.libraries[library.index()].layer)

@@ -104,11 +104,13 @@ pub enum FunctionKind {
     Unregistered,
     /// Frames in the middle of a deep stack that were left out.
     Elided,
+    /// A function that the guest's compiler put into the function that calls it.
+    Inlined,
 }
 
 impl FunctionKind {
     /// All kinds.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Guest,
         Self::Realloc,
         Self::PostReturn,
@@ -128,6 +130,7 @@ impl FunctionKind {
         Self::Suspended,
         Self::Unregistered,
         Self::Elided,
+        Self::Inlined,
     ];
 
     /// The name used in the JSON map.
@@ -153,6 +156,7 @@ impl FunctionKind {
             Self::Suspended => "suspended",
             Self::Unregistered => "unregistered",
             Self::Elided => "elided",
+            Self::Inlined => "inlined",
         }
     }
 
@@ -160,9 +164,13 @@ impl FunctionKind {
     #[must_use]
     pub const fn layer(self) -> Layer {
         match self {
-            Self::Guest | Self::Realloc | Self::PostReturn | Self::Shim | Self::Unregistered | Self::Elided => {
-                Layer::Guest
-            }
+            Self::Guest
+            | Self::Realloc
+            | Self::PostReturn
+            | Self::Shim
+            | Self::Unregistered
+            | Self::Elided
+            | Self::Inlined => Layer::Guest,
             Self::Adapter | Self::AdapterHelper => Layer::Adapter,
             Self::Entry
             | Self::ImportLowering
@@ -226,7 +234,7 @@ impl<'m> Function<'m> {
         let raw = self.map.names.get(record.name);
         let readable = match record.named_by {
             _ if self.map.raw_names => None,
-            NamedBy::NameSection => demangle(raw).or_else(|| wit_name::readable(raw)).or_else(|| without_suffix(raw)),
+            NamedBy::NameSection => readable(raw),
             NamedBy::CoreExport if record.kind.layer() == Layer::Guest => wit_name::readable(raw),
             _ => None,
         };
@@ -305,6 +313,11 @@ impl<'m> Function<'m> {
     fn record(self) -> &'m super::map::FunctionRecord {
         &self.map.functions[self.index as usize]
     }
+}
+
+/// The name that a compiler gave to a function of a guest, as a person would write it; `None` if it is so already.
+pub(super) fn readable(raw: &str) -> Option<String> {
+    demangle(raw).or_else(|| wit_name::readable(raw)).or_else(|| without_suffix(raw))
 }
 
 /// A mangled name as its author wrote it, without the hashes that only a linker needs. `None` if it is not mangled.

@@ -1,17 +1,20 @@
 //! The symbol map: from text offset to function, in one cache miss or two.
 
+use std::sync::Arc;
+
 use indexmap::IndexSet;
 use rustc_hash::FxHashMap;
 use wasmtime::Module;
 use wasmtime::component::Component;
 
-use super::function::{Direction, Function, FunctionKind, NamedBy};
+use super::function::{Direction, Function, FunctionKind, NamedBy, readable};
 use super::library::Library;
 use super::name_table::{NameHandle, NameTable};
 use super::namer;
 use super::wit_signatures::WitSignatures;
 use crate::address::TextOffset;
 use crate::component::{Artifacts, CompiledCode, Image, Source};
+use crate::debug_info::{DebugInfo, NoLines, WasmBytes};
 use crate::error::{Error, ImageProblem, Result};
 
 /// A function of a map. Made by [`SymbolMap::lookup_id`]; valid for the map that made it.
@@ -48,8 +51,8 @@ pub(super) struct ModuleFunctions {
 
 /// Every function that Wasmtime emitted for one component or core module, with the names a human knows it by.
 ///
-/// The map is immutable and owns all it holds; share it with an `Arc`. It contains no address of this process and no
-/// path, so it may be given to whoever may see the component.
+/// The map is immutable and owns all it holds; share it with an `Arc`. It contains no address of this process, and no
+/// path but what debug info has, so it may be given to whoever may see the component.
 ///
 /// ```
 /// use witprof::{SymbolMap, TextOffset};
@@ -85,6 +88,8 @@ pub struct SymbolMap {
     /// From a function that the host may enter to its entry trampoline.
     pub(super) entries: FxHashMap<FunctionId, FunctionId>,
     pub(super) signatures: WitSignatures,
+    /// Nothing if lines are not wanted.
+    lines: Option<Result<DebugInfo, NoLines>>,
     /// Size of each linear memory at first, in bytes, and the library of the core module that defines it.
     memories: Vec<(u64, LibraryId)>,
     index: OffsetIndex,
@@ -95,7 +100,15 @@ impl SymbolMap {
     /// the file it came from.
     #[must_use]
     pub fn builder(name: &str) -> SymbolMapBuilder<'static> {
-        SymbolMapBuilder { name: name.to_owned(), source: None, signatures: false, raw_names: false }
+        SymbolMapBuilder {
+            name: name.to_owned(),
+            source: None,
+            debug_info: None,
+            path_map: Vec::new(),
+            lines: true,
+            signatures: false,
+            raw_names: false,
+        }
     }
 
     /// The name of the component or core module.
@@ -177,6 +190,17 @@ impl SymbolMap {
         self.entries.get(&function).copied()
     }
 
+    /// A name that a compiler wrote, as this map gives names.
+    pub(crate) fn shown_name(&self, raw: &str) -> String {
+        let readable = if self.raw_names { None } else { readable(raw) };
+        readable.unwrap_or_else(|| raw.to_owned())
+    }
+
+    /// The debug info of the guest, or why there is none; nothing if it is not wanted.
+    pub(crate) fn debug_info(&self) -> Option<Result<&DebugInfo, &NoLines>> {
+        self.lines.as_ref().map(Result::as_ref)
+    }
+
     /// The WIT signature of an interface function, or of a function of the world where `interface` is `None`; for
     /// instance `read: func(len: u64) -> result<list<u8>, stream-error>`. Known only to maps built with
     /// [signatures](SymbolMapBuilder::signatures).
@@ -202,6 +226,9 @@ impl SymbolMap {
 pub struct SymbolMapBuilder<'s> {
     name: String,
     source: Option<&'s [u8]>,
+    debug_info: Option<WasmBytes>,
+    path_map: Vec<(String, String)>,
+    lines: bool,
     signatures: bool,
     raw_names: bool,
 }
@@ -212,8 +239,43 @@ impl<'s> SymbolMapBuilder<'s> {
     /// not used.
     #[must_use]
     pub fn source<'t>(self, wasm: &'t [u8]) -> SymbolMapBuilder<'t> {
-        let Self { name, signatures, raw_names, .. } = self;
-        SymbolMapBuilder { source: Some(wasm), name, signatures, raw_names }
+        let Self { name, source: _, debug_info, path_map, lines, signatures, raw_names } = self;
+        SymbolMapBuilder { source: Some(wasm), name, debug_info, path_map, lines, signatures, raw_names }
+    }
+
+    /// Keeps the WebAssembly binary that was compiled, for the lines of source code in it and for what
+    /// [`source`](Self::source) is for. Without this, there are lines only if the compiled code has debug info
+    /// (`Config::wasm_backtrace_details`). The debug info is read where it lies, when a profile is made, and only of what
+    /// was sampled. Where there is none, or where it is damaged, profiles have names only, and
+    /// [say so](crate::Profile::missing_lines).
+    ///
+    /// ```
+    /// # use wasmtime::component::Component;
+    /// # use witprof::SymbolMap;
+    /// # fn example(component: &Component, wasm: std::sync::Arc<[u8]>) -> witprof::Result<SymbolMap> {
+    /// SymbolMap::builder("shop").debug_info(wasm).path_map("/home/me/shop", "").component(component)
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn debug_info(mut self, wasm: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
+        self.debug_info = Some(WasmBytes(Arc::new(wasm)));
+        self
+    }
+
+    /// Shows the paths of source files that begin with `from` as beginning with `to`; the longest `from` that fits counts.
+    /// Other paths are shown without what tells where they were compiled: from the package, or from the compiler's folder on.
+    /// `path_map("/", "/")` leaves them as they are.
+    #[must_use]
+    pub fn path_map(mut self, from: &str, to: &str) -> Self {
+        self.path_map.push((from.to_owned(), to.to_owned()));
+        self
+    }
+
+    /// Does without lines of source code, even where they are known.
+    #[must_use]
+    pub fn without_lines(mut self) -> Self {
+        self.lines = false;
+        self
     }
 
     /// Also reads the WIT types of the [source](Self::source), so that interface functions have signatures. Takes some
@@ -268,12 +330,13 @@ impl<'s> SymbolMapBuilder<'s> {
         let name = self.name.clone();
         // Everything that can be checked is; but Wasmtime's own accessors assert what its compiler guarantees, and a
         // damaged image must never take a service down.
-        let build = || {
+        let build = move || {
             let image = Image::parse(image).map_err(|problem| self.error(problem))?;
             image.check_version().map_err(|problem| self.error(problem))?;
             self.build(&image)
         };
-        std::panic::catch_unwind(build).unwrap_or_else(|_| {
+        // What a panic could leave half done is dropped.
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(build)).unwrap_or_else(|_| {
             let problem = ImageProblem::Undecodable("decoding it panicked".to_owned());
             Err(Error::Image { name, problem })
         })
@@ -283,13 +346,17 @@ impl<'s> SymbolMapBuilder<'s> {
         Error::Image { name: self.name.clone(), problem }
     }
 
-    fn build(&self, image: &Image<'_>) -> Result<SymbolMap> {
+    fn build(self, image: &Image<'_>) -> Result<SymbolMap> {
         let artifacts = Artifacts::decode(image).map_err(|problem| self.error(problem))?;
-        let source = self.source.and_then(Source::parse);
+        let bytes = self.source.or(self.debug_info.as_ref().map(AsRef::as_ref));
+        let source = bytes.and_then(Source::parse);
         let mut map = namer::name(&artifacts, source.as_ref(), &self.name);
         map.raw_names = self.raw_names;
-        if let (true, Some(bytes), Some(source)) = (self.signatures, self.source, &source) {
+        if let (true, Some(bytes), Some(source)) = (self.signatures, bytes, &source) {
             map.signatures = WitSignatures::decode(bytes, source);
+        }
+        if self.lines {
+            map.lines = Some(DebugInfo::find(self.debug_info, image, &artifacts, self.path_map));
         }
         Ok(map)
     }
@@ -315,6 +382,7 @@ impl SymbolMap {
             interfaces: parts.interfaces,
             names: parts.names,
             raw_names: false,
+            lines: None,
             modules: parts.modules,
             signatures: WitSignatures::default(),
         }

@@ -10,6 +10,7 @@ use super::{INTERFACES_PROCESS, library_id};
 use crate::nanos::nanos;
 use crate::profile::{CallTrace, MemoryTrack, Profile, Sample};
 use crate::samples::Span;
+use crate::symbols::FunctionKind;
 
 /// The number of this form of the object. A reader refuses others.
 pub(crate) const VERSION: u32 = 1;
@@ -51,6 +52,11 @@ pub(crate) struct Meta {
     pub(crate) spans: Vec<MetaSpan>,
     #[serde(default)]
     pub(crate) spans_left_out: u64,
+    /// Where frames are in the WebAssembly binary: position in `libraries`, address, offset.
+    #[serde(default)]
+    pub(crate) instructions: Vec<(u32, u32, u32)>,
+    #[serde(default)]
+    pub(crate) missing_lines: Vec<String>,
     pub(crate) strings: Vec<String>,
     pub(crate) libraries: Vec<MetaLibrary>,
     pub(crate) functions: Vec<MetaFunction>,
@@ -167,7 +173,9 @@ impl Meta {
             layer: library.layer.name().to_owned(),
             component: library.component.clone(),
         });
-        let functions = profile.functions().iter().map(|function| {
+        // Inlined functions have no address to be known by, and nothing that the format has no place for.
+        let compiled = profile.functions().iter().filter(|function| function.kind != FunctionKind::Inlined);
+        let functions = compiled.map(|function| {
             MetaFunction(
                 function.library.0,
                 function.offset,
@@ -178,7 +186,14 @@ impl Meta {
             )
         });
         let functions = functions.collect();
+        let instructions = profile.frames().iter().filter_map(|frame| {
+            let library = profile.functions()[frame.function.index()].library;
+            Some((library.0, frame.point.lookup_offset().get(), frame.instruction?.get()))
+        });
+        let instructions: indexmap::IndexSet<_> = instructions.collect();
         Self {
+            instructions: instructions.into_iter().collect(),
+            missing_lines: profile.missing_lines().to_vec(),
             version: VERSION,
             sampler: profile.sampler().name().to_owned(),
             interval_ns: nanos(profile.interval()),

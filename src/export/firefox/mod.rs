@@ -8,14 +8,16 @@
 //! a stack from its row to the next one, and would otherwise draw the time before a sample under the stack that came
 //! before it.
 //!
-//! What fxprof cannot write is put into the stream by [`Patch`]: numbers with fractions, and some entries of `meta`, one of
-//! which is [`Meta`]: what the format has no place for, and reading back needs ([`crate::read_firefox`]).
+//! What fxprof cannot write is put into the stream by [`Patch`]: numbers with fractions, lines of source code and inlined
+//! functions ([`frames`]), and some entries of `meta`, one of which is [`Meta`]: what the format has no place for, and
+//! reading back needs ([`crate::read_firefox`]).
 //!
 //! The threads are there twice: in a second process, the same samples are stacked by interface function, so that the
 //! front-end's flame graph is the breakdown by interface.
 
 mod calls;
 mod categories;
+mod frames;
 mod host_calls;
 mod markers;
 mod memories;
@@ -24,6 +26,7 @@ mod patch;
 mod rows;
 
 use std::io::Write;
+use std::rc::Rc;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,14 +36,14 @@ use fxprof_processed_profile as fxprof;
 use serde::Serialize as _;
 
 use self::categories::{Categories, Category};
+use self::frames::FrameNumbers;
 pub(crate) use self::meta::{Meta, MetaCall, MetaCalls, MetaMemory, MetaSpan, VERSION as META_VERSION};
 use self::patch::Patch;
 pub(crate) use self::rows::joined;
 use self::rows::rows;
-use crate::address::CodePoint;
 use crate::error::{Error, Result};
 use crate::nanos::nanos;
-use crate::profile::{Dimension, Frame, Label, LibraryIndex, Profile, StackIndex, Thread, Tree};
+use crate::profile::{Dimension, FrameIndex, Label, LibraryIndex, Profile, StackIndex, Thread, Tree};
 use crate::samples::HostCalls;
 use crate::symbols::Layer;
 
@@ -61,7 +64,7 @@ pub(crate) fn write_with_host_calls(profile: &Profile, host_calls: &HostCalls, o
 }
 
 fn write(document: Document<'_>, out: &mut dyn Write) -> Result<()> {
-    let patch = Patch::new(document.profile);
+    let patch = Patch::new(document.profile, document.numbers.clone());
     let mut serializer = serde_json::Serializer::with_formatter(out, patch);
     let written = document.build().serialize(&mut serializer);
     written.map_err(|source| Error::Write { format: "Firefox", source: source.into() })
@@ -80,6 +83,7 @@ struct Document<'p> {
     out: fxprof::Profile,
     categories: Categories,
     libraries: Vec<fxprof::LibraryHandle>,
+    numbers: Rc<FrameNumbers>,
     /// By thread.
     thread_names: Vec<String>,
 }
@@ -92,11 +96,12 @@ impl<'p> Document<'p> {
         out.set_os_name(std::env::consts::OS);
         out.set_symbolicated(true);
         let categories = Categories::new(&mut out);
+        let numbers = Rc::new(FrameNumbers::new(profile));
         let libraries = (0..u32::try_from(profile.libraries().len()).unwrap_or(u32::MAX))
-            .map(|index| out.add_lib(library(profile, LibraryIndex(index))))
+            .map(|index| out.add_lib(library(profile, LibraryIndex(index), &numbers)))
             .collect();
         let thread_names = profile.threads().iter().map(|thread| thread_name(profile, thread)).collect();
-        Self { profile, host_calls: None, out, categories, libraries, thread_names }
+        Self { profile, host_calls: None, out, categories, libraries, numbers, thread_names }
     }
 
     fn build(mut self) -> fxprof::Profile {
@@ -252,43 +257,43 @@ impl<'p> Document<'p> {
         }
         let mut caller = at.and_then(|index| stacks[index]);
         for index in missing.into_iter().rev() {
-            let frame = self.profile.stacks()[index].frame;
-            let frame = self.frame(&self.profile.frames()[frame.index()]);
-            let frame = self.out.intern_frame(thread, frame);
+            let frame = self.frame(thread, self.profile.stacks()[index].frame);
             caller = Some(self.out.intern_stack(thread, caller, frame));
             stacks[index] = caller;
         }
         caller
     }
 
-    fn frame(&mut self, frame: &Frame) -> fxprof::FrameInfo {
-        let function = &self.profile.functions()[frame.function.index()];
-        let library = self.libraries[function.library.index()];
+    fn frame(&mut self, thread: fxprof::ThreadHandle, frame: FrameIndex) -> fxprof::FrameHandle {
+        let function = &self.profile.functions()[self.profile.frames()[frame.index()].function.index()];
         let layer = self.profile.libraries()[function.library.index()].layer;
-        let address = match frame.point {
-            CodePoint::InstructionPointer(offset) => {
-                fxprof::Frame::RelativeAddressFromInstructionPointer(library, offset.get())
-            }
-            CodePoint::ReturnAddress(offset) => fxprof::Frame::RelativeAddressFromReturnAddress(library, offset.get()),
-        };
-        let category_pair = self.categories.get(&mut self.out, Category::Layer(layer), function.interface.as_deref());
-        fxprof::FrameInfo { frame: address, category_pair, flags: fxprof::FrameFlags::empty() }
+        let category = self.categories.get(&mut self.out, Category::Layer(layer), function.interface.as_deref());
+        let library = self.libraries[function.library.index()];
+        let handle = self.numbered(thread, library, self.numbers.of_frame(frame), category);
+        if let Some(file) = function.file {
+            self.numbered(thread, library, self.numbers.of_file(file), category);
+        }
+        handle
+    }
+
+    /// A frame that [`Patch`] knows by its number.
+    fn numbered(
+        &mut self,
+        thread: fxprof::ThreadHandle,
+        library: fxprof::LibraryHandle,
+        number: u32,
+        category_pair: fxprof::CategoryPairHandle,
+    ) -> fxprof::FrameHandle {
+        let frame = fxprof::Frame::RelativeAddressFromInstructionPointer(library, number);
+        let flags = fxprof::FrameFlags::empty();
+        self.out.intern_frame(thread, fxprof::FrameInfo { frame, category_pair, flags })
     }
 }
 
-/// All symbols of a library that were sampled.
-fn library(profile: &Profile, index: LibraryIndex) -> fxprof::LibraryInfo {
+/// A library with names for the numbers of its frames.
+fn library(profile: &Profile, index: LibraryIndex, numbers: &FrameNumbers) -> fxprof::LibraryInfo {
     let name = &profile.libraries()[index.index()].name;
-    let symbols = profile
-        .functions()
-        .iter()
-        .filter(|function| function.library == index)
-        .map(|function| fxprof::Symbol {
-            address: function.offset,
-            size: Some(function.size),
-            name: function.name.clone(),
-        })
-        .collect();
+    let symbols = numbers.symbols(profile, index);
     fxprof::LibraryInfo {
         name: name.clone(),
         debug_name: name.clone(),

@@ -1,18 +1,26 @@
 //! What `fxprof-processed-profile` 0.8.1 cannot write, put in while it is written.
 
 use std::io::{self, Write};
+use std::rc::Rc;
 
 use serde_json::ser::Formatter;
 
+use super::frames::{Column, FrameColumns, FrameNumbers};
 use super::meta::Meta;
 use crate::profile::Profile;
 
 /// A JSON formatter that writes what fxprof 0.8.1 cannot: sample weights in milliseconds and CPU times in microseconds, with
-/// fractions, of which fxprof was given a million and a thousand times as much; and more entries of `meta`.
+/// fractions, of which fxprof was given a million and a thousand times as much; columns of frames and functions; and more
+/// entries of `meta`.
 pub(super) struct Patch {
     path: Vec<Key>,
     key: Option<String>,
     meta: Vec<u8>,
+    columns: FrameColumns,
+    /// The table of a thread that is being written.
+    table: String,
+    /// The column of it, and the row after the one that is being written.
+    column: Option<(Column, usize)>,
 }
 
 /// The keys that matter.
@@ -27,7 +35,7 @@ enum Key {
 }
 
 impl Patch {
-    pub(super) fn new(profile: &Profile) -> Self {
+    pub(super) fn new(profile: &Profile, numbers: Rc<FrameNumbers>) -> Self {
         // Names are complete, so there is nothing to look for elsewhere; threads are in the order to be shown in; and
         // without a beginning and an end, the front-end shows the time from the first sample to the last.
         let end = profile.elapsed().as_secs_f64() * 1000.0;
@@ -37,11 +45,47 @@ impl Patch {
             "\"symbolicationNotSupported\":true,\"keepProfileThreadOrder\":true,\"profilingStartTime\":0,\
              \"profilingEndTime\":{end},\"witprof\":{own},"
         );
-        Self { path: Vec::new(), key: None, meta: meta.into_bytes() }
+        Self {
+            path: Vec::new(),
+            key: None,
+            meta: meta.into_bytes(),
+            columns: FrameColumns::new(numbers),
+            table: String::new(),
+            column: None,
+        }
+    }
+}
+
+impl Patch {
+    /// Writes what belongs in place of `value`, if this is a column to be written differently.
+    fn write_column<W: ?Sized + Write>(&mut self, writer: &mut W, value: Option<u32>) -> Option<io::Result<()>> {
+        let (column, next) = self.column?;
+        // The number of rows, which is no row, comes before all of them.
+        let value = self.columns.value(column, next.checked_sub(1)?, value);
+        Some(match value {
+            Some(value) => writer.write_all(itoa::Buffer::new().format(value).as_bytes()),
+            None => writer.write_all(b"null"),
+        })
     }
 }
 
 impl Formatter for Patch {
+    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if let Some((_, next)) = &mut self.column {
+            *next += 1;
+        }
+        if first { Ok(()) } else { writer.write_all(b",") }
+    }
+
+    fn write_null<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.write_column(writer, None).unwrap_or_else(|| writer.write_all(b"null"))
+    }
+
+    fn write_u32<W: ?Sized + Write>(&mut self, writer: &mut W, value: u32) -> io::Result<()> {
+        let written = self.write_column(writer, Some(value));
+        written.unwrap_or_else(|| writer.write_all(itoa::Buffer::new().format(value).as_bytes()))
+    }
+
     fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         writer.write_all(b"{")?;
         if self.path == [Key::Meta] {
@@ -64,12 +108,23 @@ impl Formatter for Patch {
     }
 
     fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.path.push(match self.key.take().as_deref() {
-            Some("meta") => Key::Meta,
-            Some("threads") => Key::Threads,
-            Some("samples") => Key::Samples,
-            Some("weight") => Key::Weight,
-            Some("threadCPUDelta") => Key::CpuDelta,
+        let key = self.key.take().unwrap_or_default();
+        match self.path[..] {
+            [Key::Threads] => {
+                if key == "frameTable" {
+                    self.columns.next_thread();
+                }
+                self.table.clone_from(&key);
+            }
+            [Key::Threads, _] => self.column = Column::find(&self.table, &key).map(|column| (column, 0)),
+            _ => {}
+        }
+        self.path.push(match key.as_str() {
+            "meta" => Key::Meta,
+            "threads" => Key::Threads,
+            "samples" => Key::Samples,
+            "weight" => Key::Weight,
+            "threadCPUDelta" => Key::CpuDelta,
             _ => Key::Other,
         });
         writer.write_all(b":")
@@ -77,10 +132,15 @@ impl Formatter for Patch {
 
     fn end_object_value<W: ?Sized + Write>(&mut self, _writer: &mut W) -> io::Result<()> {
         self.path.pop();
+        self.column = None;
         Ok(())
     }
 
     fn write_i32<W: ?Sized + Write>(&mut self, writer: &mut W, value: i32) -> io::Result<()> {
+        // A frame without an address is one without a number.
+        if let Some(written) = self.write_column(writer, None) {
+            return written;
+        }
         if self.path == [Key::Threads, Key::Samples, Key::Weight] {
             return write_fraction(writer, value.unsigned_abs().into(), 1_000_000);
         }

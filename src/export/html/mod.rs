@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 use crate::profile::{Dimension, FunctionIndex, Label, Profile, ReportRow, Thread, Tree};
 use crate::symbols::{FunctionKind, Layer};
 
-/// Writes `profile` as an HTML page: what ran, a table of its interfaces, a flame graph by interface, library or function,
-/// and a timeline. What is too small to be seen is summed up, so that the page stays small.
+/// Writes `profile` as an HTML page: what ran, a table of its interfaces, a flame graph by interface, library, function or
+/// line, and a timeline. What is too small to be seen is summed up, so that the page stays small.
 ///
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
@@ -106,6 +106,8 @@ struct Views {
     interface: View,
     library: View,
     function: View,
+    /// If there are lines of source code.
+    line: Option<View>,
 }
 
 /// A call tree by columns. Node 0 is the root; a parent comes before its children.
@@ -147,6 +149,7 @@ fn data(profile: &Profile) -> Data {
         interface: view(Dimension::Interface),
         library: view(Dimension::Library),
         function: view(Dimension::Function),
+        line: profile.frames().iter().any(|frame| frame.source.is_some()).then(|| view(Dimension::Line)),
     };
     Data {
         name: escape_name(profile.name()).into_owned(),
@@ -250,7 +253,7 @@ fn library_and_kind<'p>(tree: &Tree<'p>, label: Label) -> (Option<&'p str>, usiz
     let function = |function: FunctionIndex| &tree.profile.functions()[function.index()];
     match label {
         Label::Function(index) if function(index).kind == FunctionKind::Suspended => (None, 5),
-        Label::Function(index) => {
+        Label::Function(index) | Label::Line(index, _) => {
             let library = &tree.profile.libraries()[function(index).library.index()];
             (Some(library.name.as_str()), layer_position(library.layer))
         }

@@ -707,6 +707,7 @@
 
   function wireGraph() {
     const flame = $('flame');
+    if (data.views.line === null) $('lines').remove();
     for (const radio of document.querySelectorAll('input[name=view], input[name=direction]')) {
       radio.addEventListener('change', () => choose(radio.name, radio.value));
     }

@@ -100,13 +100,22 @@ pub(super) struct FramesJson {
     pub(super) address: Column<Option<i64>>,
     #[serde(default)]
     pub(super) native_symbol: Column<Option<u32>>,
+    #[serde(default)]
+    pub(super) inline_depth: Column<Option<u32>>,
+    #[serde(default)]
+    pub(super) line: Column<Option<u32>>,
+    #[serde(default)]
+    pub(super) column: Column<Option<u32>>,
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct FunctionsJson {
     pub(super) name: Column<u32>,
     #[serde(default)]
     pub(super) resource: Column<Option<i64>>,
+    #[serde(default)]
+    pub(super) file_name: Column<Option<u32>>,
 }
 
 #[derive(Deserialize, Default)]

@@ -13,14 +13,14 @@ use std::time::{Duration, UNIX_EPOCH};
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use self::document::{Document, StacksJson, ThreadJson};
+use self::document::{Document, FramesJson, StacksJson, ThreadJson};
 use self::extras::{calls_of, growths_of, memory_of, span_of};
-use crate::address::{CodePoint, TextOffset};
+use crate::address::{CodePoint, TextOffset, WasmOffset};
 use crate::error::{Error, Result};
 use crate::export::firefox::{META_VERSION, Meta, joined};
 use crate::profile::{
-    Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
-    SamplerKind, Stack, StackIndex, Thread,
+    FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
+    Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,
 };
 use crate::samples::{HandlerCost, LabelSet, LossReason, SampleCounts};
 use crate::symbols::{Direction, FunctionKind, Layer};
@@ -62,8 +62,8 @@ pub fn read_firefox(input: &mut dyn Read) -> Result<Profile> {
     Reader::new(&document).read().map_err(error)
 }
 
-/// What tells one function from another: its library, its name, and the address of its symbol.
-type FunctionKey<'d> = (LibraryIndex, &'d str, Option<u32>);
+/// What tells one function from another: its library, its name, the address of its symbol, and whether it is inlined.
+type FunctionKey<'d> = (LibraryIndex, &'d str, Option<u32>, bool);
 
 struct Reader<'d> {
     document: &'d Document,
@@ -79,6 +79,9 @@ struct Reader<'d> {
     functions: IndexMap<FunctionKey<'d>, ProfileFunction, FxBuildHasher>,
     frames: IndexSet<Frame, FxBuildHasher>,
     stacks: IndexSet<Stack, FxBuildHasher>,
+    files: IndexSet<String, FxBuildHasher>,
+    /// By position in `meta.libraries` and address: where it is in the WebAssembly binary.
+    instructions: FxHashMap<(u32, u32), u32>,
 }
 
 /// No sample stands for more time than this, and no recording began later: sums cannot overflow.
@@ -99,8 +102,12 @@ impl<'d> Reader<'d> {
             functions: IndexMap::default(),
             frames: IndexSet::default(),
             stacks: IndexSet::default(),
+            files: IndexSet::default(),
+            instructions: FxHashMap::default(),
         };
         let meta = document.meta.witprof.as_ref();
+        let instructions = meta.iter().flat_map(|meta| &meta.instructions);
+        reader.instructions.extend(instructions.map(|(library, address, offset)| ((*library, *address), *offset)));
         for (row, function) in meta.iter().flat_map(|meta| meta.functions.iter().enumerate()) {
             reader.known.insert((function.0, function.1), row);
         }
@@ -202,6 +209,8 @@ impl<'d> Reader<'d> {
             functions: self.functions.into_values().collect(),
             frames: self.frames.into_iter().collect(),
             stacks: self.stacks.into_iter().collect(),
+            files: self.files.into_iter().collect(),
+            missing_lines: meta.map_or(Vec::new(), |meta| meta.missing_lines.clone()),
             threads,
             labels: match meta {
                 Some(meta) if !meta.labels.is_empty() => meta.labels.iter().map(|set| set.clone().into()).collect(),
@@ -308,11 +317,12 @@ impl<'d> Reader<'d> {
     fn frame(&mut self, thread: &'d ThreadJson, row: usize) -> Result<FrameIndex, String> {
         let problem = |what: &str| format!("frame {row} has {what}");
         let table = &thread.frame_table;
-        let function = *table.func.get(row).ok_or_else(|| problem("no function"))? as usize;
-        let name = *thread.func_table.name.get(function).ok_or_else(|| problem("a function that does not exist"))?;
+        let row_of_function = *table.func.get(row).ok_or_else(|| problem("no function"))? as usize;
+        let name =
+            *thread.func_table.name.get(row_of_function).ok_or_else(|| problem("a function that does not exist"))?;
         let strings = if thread.string_array.is_empty() { &self.document.shared.strings } else { &thread.string_array };
         let name = strings.get(name as usize).ok_or_else(|| problem("a name that does not exist"))?;
-        let resource = thread.func_table.resource.get(function).copied().flatten();
+        let resource = thread.func_table.resource.get(row_of_function).copied().flatten();
         let resource = resource.and_then(|resource| usize::try_from(resource).ok());
         let library = resource.and_then(|resource| thread.resource_table.lib.get(resource).copied().flatten());
         let library = library.and_then(|library| usize::try_from(library).ok());
@@ -328,18 +338,46 @@ impl<'d> Reader<'d> {
             Some(library) => self.libraries[library],
             None => self.library_of_labels(),
         };
-        let key: FunctionKey<'d> = (library_index, name, symbol_at);
+        let own = library.and_then(|library| self.own[library]);
+        // Its symbol is that of the function that it was put into.
+        let is_inlined = table.inline_depth.get(row).copied().flatten().is_some_and(|depth| depth > 0);
+        let is_inlined = is_inlined && self.library_rows[library_index.index()].layer == Layer::Guest;
+        let key: FunctionKey<'d> = (library_index, name, symbol_at.filter(|_| !is_inlined), is_inlined);
         if !self.functions.contains_key(&key) {
-            let own = library.and_then(|library| self.own[library]);
-            let function = self.function(name, library_index, own, symbol_at, size);
+            let function = if is_inlined {
+                ProfileFunction::without_interface(name.clone(), library_index, FunctionKind::Inlined)
+            } else {
+                self.function(name, library_index, own, symbol_at, size)
+            };
             self.functions.insert(key, function);
         }
         let function = self.functions.get_index_of(&key).unwrap_or(0);
         let function = FunctionIndex(u32::try_from(function).map_err(|_| "it has too many functions".to_owned())?);
+        let file = thread.func_table.file_name.get(row_of_function).copied().flatten();
+        let source = match file.and_then(|file| strings.get(file as usize)) {
+            Some(file) => self.source(table, row, function, file),
+            None => None,
+        };
         // The address of a caller is that of its call already.
         let point = CodePoint::InstructionPointer(TextOffset::new(address.or(symbol_at).unwrap_or(0)));
-        let (frame, _) = self.frames.insert_full(Frame { function, point, instruction: None });
+        let at = own.zip(address);
+        let instruction = at.and_then(|at| self.instructions.get(&at)).copied().map(WasmOffset::new);
+        let (frame, _) = self.frames.insert_full(Frame { function, point, instruction, source });
         Ok(FrameIndex(u32::try_from(frame).map_err(|_| "it has too many frames".to_owned())?))
+    }
+
+    /// The line of a frame, in a file that is its function's.
+    fn source(&mut self, table: &FramesJson, row: usize, function: FunctionIndex, file: &str) -> Option<SourceLine> {
+        let index = match self.files.get_index_of(file) {
+            Some(index) => index,
+            None => self.files.insert_full(file.to_owned()).0,
+        };
+        let file = FileIndex(u32::try_from(index).unwrap_or(u32::MAX));
+        if let Some((_, function)) = self.functions.get_index_mut(function.index()) {
+            function.file.get_or_insert(file);
+        }
+        let line = table.line.get(row).copied().flatten().filter(|line| *line > 0)?;
+        Some(SourceLine { file, line, column: table.column.get(row).copied().flatten().filter(|column| *column > 0) })
     }
 
     fn function(
@@ -416,6 +454,8 @@ fn time(value: f64, per_second: f64) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::export::write_firefox;
     use crate::profile::{Dimension, arbitrary};
@@ -425,6 +465,22 @@ mod tests {
         let mut json = Vec::new();
         write_firefox(profile, &mut json).expect("writing to memory");
         json
+    }
+
+    /// The frames that samples are in, as what tells them apart.
+    fn places(
+        profile: &Profile,
+    ) -> BTreeSet<(String, FunctionKind, u32, Option<WasmOffset>, Option<(String, u32, Option<u32>)>)> {
+        let stacks = profile
+            .samples()
+            .flat_map(|sample| std::iter::successors(Some(sample.stack), |at| profile.stacks()[at.index()].caller));
+        let frames = stacks.map(|stack| profile.frames()[profile.stacks()[stack.index()].frame.index()]);
+        let place = |frame: Frame| {
+            let function = &profile.functions()[frame.function.index()];
+            let source = frame.source.map(|source| (profile.file(source.file).to_owned(), source.line, source.column));
+            (function.name.clone(), function.kind, frame.point.lookup_offset().get(), frame.instruction, source)
+        };
+        frames.map(place).collect()
     }
 
     proptest! {
@@ -449,6 +505,8 @@ mod tests {
                 rows
             };
             prop_assert_eq!(by_label(&read), by_label(&profile));
+            prop_assert_eq!(read.missing_lines(), profile.missing_lines());
+            prop_assert_eq!(places(&read), places(&profile));
             prop_assert_eq!(read.name(), profile.name());
             prop_assert_eq!(read.counts(), profile.counts());
             prop_assert_eq!((read.sampler(), read.interval()), (profile.sampler(), profile.interval()));

@@ -1,0 +1,266 @@
+//! Stage 2½: which line of source code an instruction is from, and what was inlined there.
+//!
+//! Compilers describe their output in DWARF, of which each core module carries its own, in custom sections. Wasmtime's
+//! address map leads from the text section to an instruction of WebAssembly ([`WasmOffset`]), and DWARF from there to a
+//! function, file, line and column, once for every function that was inlined.
+//!
+//! Nothing is read before the first question, and then only the units that the answer is in; sections stay where they
+//! are. Answers are kept, because a service asks for the same hot instructions again and again.
+//!
+//! DWARF is a part of the guest, and may be damaged or hostile. What cannot be read has no lines, and the first reason is
+//! remembered.
+
+mod nesting;
+mod paths;
+mod sections;
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use addr2line::Context;
+use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian, SectionId};
+use rustc_hash::FxHashMap;
+
+use self::nesting::{MAX_INLINED, Nesting};
+use self::paths::PathMap;
+use self::sections::ModuleSections;
+use crate::address::WasmOffset;
+use crate::component::{Artifacts, CompiledCode, Image};
+
+/// A function at an instruction: the one that was compiled, or one that was inlined into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SourceFrame {
+    /// Its name as the compiler wrote it, mangled.
+    pub(crate) function: Option<String>,
+    /// Where in its source.
+    pub(crate) location: Option<SourceLocation>,
+}
+
+/// A place in source code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SourceLocation {
+    /// The file, as it may be shown to others.
+    pub(crate) file: Arc<str>,
+    /// The file as the compiler wrote it: usually where it was on the machine that compiled it.
+    pub(crate) path: Arc<str>,
+    /// The line, from 1 on.
+    pub(crate) line: u32,
+    /// The column, from 1 on.
+    pub(crate) column: Option<u32>,
+}
+
+/// The debug info of one component or core module.
+pub(crate) struct DebugInfo {
+    origin: Origin,
+    /// In order of their code, and apart from each other.
+    modules: Vec<ModuleSections>,
+    paths: PathMap,
+    known: Mutex<FxHashMap<WasmOffset, Arc<[SourceFrame]>>>,
+    /// The first thing that could not be read.
+    damage: OnceLock<String>,
+}
+
+/// The bytes of a WebAssembly binary.
+#[derive(Clone)]
+pub(crate) struct WasmBytes(pub(crate) Arc<dyn AsRef<[u8]> + Send + Sync>);
+
+impl AsRef<[u8]> for WasmBytes {
+    fn as_ref(&self) -> &[u8] {
+        (*self.0).as_ref()
+    }
+}
+
+impl fmt::Debug for WasmBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.as_ref().len())
+    }
+}
+
+/// Where the sections are.
+enum Origin {
+    /// In the WebAssembly binary.
+    Wasm(WasmBytes),
+    /// In the compiled image, where Wasmtime puts them if it was asked to.
+    Image,
+}
+
+/// Why there are no lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NoLines {
+    /// The WebAssembly binary was not given, and the image has no debug info.
+    NotGiven,
+    /// There is none.
+    None,
+    /// It is in another file.
+    Elsewhere(String),
+    /// What was given is something else than what was compiled.
+    OtherBinary,
+    /// Wasmtime was told not to remember which instruction is where.
+    NoAddressMap,
+    /// It cannot be read.
+    Damaged(String),
+}
+
+impl fmt::Display for NoLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotGiven => f.write_str(
+                "its WebAssembly binary is not known, and the compiled code has no debug info; compile it with debug \
+                 info (`wasmtime compile -D debug-info`), or profile the binary itself",
+            ),
+            Self::None => f.write_str(
+                "it has no debug info; compile it with `-g`, for Rust with `debug = true` in the profile, and do not \
+                 strip it",
+            ),
+            Self::Elsewhere(place) => write!(f, "its debug info is in another file, `{place}`, which is not read"),
+            Self::OtherBinary => f.write_str("the WebAssembly binary is not the one that was compiled"),
+            Self::NoAddressMap => {
+                f.write_str("it was compiled without an address map (`-D address-map=n`); leave that out")
+            }
+            Self::Damaged(problem) => write!(f, "its debug info is damaged: {problem}"),
+        }
+    }
+}
+
+impl DebugInfo {
+    /// Finds the debug info of what `image` was compiled from, in `wasm` or else in the image.
+    pub(crate) fn find(
+        wasm: Option<WasmBytes>,
+        image: &Image<'_>,
+        artifacts: &Artifacts<'_>,
+        paths: Vec<(String, String)>,
+    ) -> Result<Self, NoLines> {
+        let (origin, modules) = match wasm {
+            Some(wasm) => {
+                let found = sections::of_wasm(wasm.as_ref()).ok_or(NoLines::OtherBinary)?;
+                let starts = artifacts.modules.iter().map(|module| module.code_section_offset());
+                // Adapters, which follow, are not in the binary.
+                if !found.modules.iter().map(|module| module.code.start).eq(starts.take(found.modules.len())) {
+                    return Err(NoLines::OtherBinary);
+                }
+                if let Some(elsewhere) = found.elsewhere
+                    && !found.modules.iter().any(ModuleSections::has_debug_info)
+                {
+                    return Err(NoLines::Elsewhere(elsewhere));
+                }
+                (Origin::Wasm(wasm), found.modules)
+            }
+            None => (Origin::Image, sections::of_image(image, artifacts).ok_or(NoLines::NotGiven)?),
+        };
+        let modules: Vec<_> = modules.into_iter().filter(ModuleSections::has_debug_info).collect();
+        if modules.is_empty() {
+            return Err(NoLines::None);
+        }
+        let paths = PathMap::new(paths);
+        Ok(Self { origin, modules, paths, known: Mutex::default(), damage: OnceLock::new() })
+    }
+
+    /// Opens the debug info, for questions about `code`, which is what it was found for.
+    pub(crate) fn open<'a>(&'a self, code: &'a CompiledCode) -> Lines<'a> {
+        let bytes = match &self.origin {
+            Origin::Wasm(wasm) => wasm.as_ref(),
+            Origin::Image => code.image(),
+        };
+        Lines { info: self, bytes, contexts: self.modules.iter().map(|_| OnceCell::new()).collect() }
+    }
+
+    /// What could not be read, so far.
+    pub(crate) fn damage(&self) -> Option<NoLines> {
+        self.damage.get().map(|problem| NoLines::Damaged(problem.clone()))
+    }
+}
+
+impl fmt::Debug for DebugInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DebugInfo").field("modules", &self.modules).finish_non_exhaustive()
+    }
+}
+
+type Bytes<'a> = EndianSlice<'a, LittleEndian>;
+
+/// The debug info of a module that was asked for.
+struct ModuleLines<'a> {
+    context: Context<Bytes<'a>>,
+    nesting: Nesting<Bytes<'a>>,
+}
+
+/// [`DebugInfo`], open for questions.
+pub(crate) struct Lines<'a> {
+    info: &'a DebugInfo,
+    bytes: &'a [u8],
+    /// For each module, once it was asked for; `None` if it cannot be read.
+    contexts: Vec<OnceCell<Option<ModuleLines<'a>>>>,
+}
+
+impl<'a> Lines<'a> {
+    /// The functions at an instruction, the innermost first; the last is the one that was compiled. Empty if nothing is known.
+    pub(crate) fn at(&self, instruction: WasmOffset) -> Arc<[SourceFrame]> {
+        let known = || self.info.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(frames) = known().get(&instruction) {
+            return Arc::clone(frames);
+        }
+        let frames: Arc<[SourceFrame]> = self.find(instruction).unwrap_or_default().into();
+        known().insert(instruction, Arc::clone(&frames));
+        frames
+    }
+
+    fn find(&self, instruction: WasmOffset) -> Option<Vec<SourceFrame>> {
+        let index = self.info.modules.partition_point(|module| module.code.start <= instruction.get().into());
+        let index = index.checked_sub(1)?;
+        let module = &self.info.modules[index];
+        // DWARF counts from the start of the code section's contents.
+        let address = u64::from(instruction.get()).checked_sub(module.code.start)?;
+        if u64::from(instruction.get()) >= module.code.end {
+            return None;
+        }
+        let lines = self.contexts[index].get_or_init(|| self.read(module)).as_ref()?;
+        let frames = lines.frames(address, &self.info.paths);
+        frames.map_err(|problem| self.damaged(problem)).ok()
+    }
+
+    fn read(&self, module: &ModuleSections) -> Option<ModuleLines<'a>> {
+        let section = |id: SectionId| {
+            let bytes = module.section(id).and_then(|range| self.bytes.get(range)).unwrap_or_default();
+            Ok::<_, addr2line::gimli::Error>(EndianSlice::new(bytes, LittleEndian))
+        };
+        let read = || {
+            let dwarf = Arc::new(Dwarf::load(section)?);
+            let nesting = Nesting::new(Arc::clone(&dwarf))?;
+            Ok(ModuleLines { nesting, context: Context::from_arc_dwarf(dwarf)? })
+        };
+        read().map_err(|error: addr2line::gimli::Error| self.damaged(error.to_string())).ok()
+    }
+
+    fn damaged(&self, problem: String) {
+        let _ = self.info.damage.set(problem);
+    }
+}
+
+impl ModuleLines<'_> {
+    fn frames(&self, address: u64, paths: &PathMap) -> Result<Vec<SourceFrame>, String> {
+        if !self.nesting.is_shallow(address) {
+            return Err(format!("functions are inlined into each other more than {MAX_INLINED} deep"));
+        }
+        let Some(unit) = self.context.find_dwarf_and_unit(address).skip_all_loads() else { return Ok(Vec::new()) };
+        let folder = unit.comp_dir.map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut found = self.context.find_frames(address).skip_all_loads().map_err(|error| error.to_string())?;
+        let mut frames = Vec::new();
+        while let Some(frame) = found.next().map_err(|error| error.to_string())? {
+            let function = frame.function.as_ref().and_then(|name| name.raw_name().ok()).map(|name| name.into_owned());
+            let location = frame.location.and_then(|location| {
+                let path = location.file?;
+                // A line of 0 means that no line is to blame.
+                let line = location.line.filter(|line| *line > 0)?;
+                Some(SourceLocation {
+                    file: paths.shown(path, &folder).into(),
+                    path: path.into(),
+                    line,
+                    column: location.column.filter(|column| *column > 0),
+                })
+            });
+            frames.push(SourceFrame { function, location });
+        }
+        Ok(frames)
+    }
+}
