@@ -103,30 +103,40 @@ impl InstructionRanges {
         function: (TextOffset, u32),
         instruction: WasmOffset,
     ) -> Option<(TextOffset, TextOffset)> {
-        let (start, end) = (function.0.0, function.0.0.saturating_add(function.1));
-        let first = self.starts.partition_point(|(text, _)| *text < start);
-        let inside = self.starts[first..].iter().take_while(|(text, _)| *text < end);
-        let found = inside.enumerate().find(|(_, (_, wasm))| *wasm == Some(instruction.0));
-        let (index, (range_start, _)) = found?;
-        let next = self.starts.get(first + index + 1).map_or(end, |(text, _)| (*text).min(end));
-        Some((TextOffset(*range_start), TextOffset(next)))
+        let inside = self.starts_in(function);
+        let index = inside.iter().position(|(_, wasm)| *wasm == Some(instruction.0))?;
+        let end = function.0.0.saturating_add(function.1);
+        let next = inside.get(index + 1).map_or(end, |(text, _)| *text);
+        Some((TextOffset(inside[index].0), TextOffset(next)))
     }
 
-    /// The parts of `function` (start, length in bytes), each with the instruction that it was compiled from, if that is known.
-    pub(crate) fn ranges_in(
-        &self,
-        function: (TextOffset, u32),
-    ) -> impl Iterator<Item = (TextOffset, Option<WasmOffset>)> + '_ {
-        let (start, end) = (function.0.0, function.0.0.saturating_add(function.1));
-        let first = self.starts.partition_point(|(text, _)| *text < start);
-        let inside = self.starts[first..].iter().take_while(move |(text, _)| *text < end);
-        inside.map(|(text, wasm)| (TextOffset(*text), wasm.map(WasmOffset)))
+    /// The parts of `function` (start, length in bytes), each with the instruction that it was compiled from.
+    ///
+    /// The compiler forgets that of what it has rewritten, of a third of all code of some loops. Such a part goes by the
+    /// instruction before it, or where there is none, by the first of the function: what is next to each other in a
+    /// function mostly is so in its source. (Debuggers read tables of lines in the same way.)
+    pub(crate) fn ranges_in(&self, function: (TextOffset, u32)) -> impl Iterator<Item = (TextOffset, WasmOffset)> + '_ {
+        let inside = self.starts_in(function);
+        let mut last = inside.iter().find_map(|(_, wasm)| *wasm);
+        inside.iter().filter_map(move |(text, wasm)| {
+            last = wasm.or(last);
+            Some((TextOffset(*text), WasmOffset(last?)))
+        })
     }
 
-    /// The instruction that the text at `offset` was compiled from.
-    pub(crate) fn instruction_at(&self, offset: TextOffset) -> Option<WasmOffset> {
-        let after = self.starts.partition_point(|(text, _)| *text <= offset.0);
-        self.starts.get(after.checked_sub(1)?)?.1.map(WasmOffset)
+    /// The instruction that the text of `function` (start, length in bytes) at `offset` was compiled from, as above.
+    pub(crate) fn instruction_at(&self, function: (TextOffset, u32), offset: TextOffset) -> Option<WasmOffset> {
+        let inside = self.starts_in(function);
+        let after = inside.partition_point(|(text, _)| *text <= offset.0);
+        let before = inside[..after].iter().rev().find_map(|(_, wasm)| *wasm);
+        before.or_else(|| inside[after..].iter().find_map(|(_, wasm)| *wasm)).map(WasmOffset)
+    }
+
+    fn starts_in(&self, function: (TextOffset, u32)) -> &[(u32, Option<u32>)] {
+        let (start, end) = (function.0.0, function.0.0.saturating_add(function.1));
+        let first = self.starts.partition_point(|(text, _)| *text < start);
+        let after = self.starts.partition_point(|(text, _)| *text < end);
+        &self.starts[first..after]
     }
 }
 
@@ -152,10 +162,20 @@ mod tests {
         assert_eq!(range(100), Some((TextOffset::new(16), TextOffset::new(20))));
         assert_eq!(range(108), Some((TextOffset::new(30), TextOffset::new(32))));
         assert_eq!(range(99), None);
-        let instruction = |text| map.instruction_at(TextOffset::new(text)).map(WasmOffset::get);
-        assert_eq!(
-            [0, 7, 8, 19, 20, 99].map(instruction),
-            [Some(100), Some(100), None, Some(100), Some(104), Some(108)]
+    }
+
+    #[test]
+    fn what_the_compiler_forgot_goes_by_what_is_before_it() {
+        let map = InstructionRanges::collect(
+            [(0, Some(100)), (16, None), (20, Some(104)), (24, None), (28, None), (30, Some(108)), (40, None)]
+                .into_iter(),
         );
+        let at = |function, text| map.instruction_at(function, TextOffset::new(text)).map(WasmOffset::get);
+        let (second, last) = ((TextOffset::new(16), 16), (TextOffset::new(40), 9));
+        assert_eq!([16, 19, 20, 24, 29, 30].map(|text| at(second, text)), [104, 104, 104, 104, 104, 108].map(Some));
+        assert_eq!([at(last, 40), at(last, 45)], [None, None]);
+        let ranges: Vec<_> = map.ranges_in(second).map(|(text, wasm)| (text.get(), wasm.get())).collect();
+        assert_eq!(ranges, [(16, 104), (20, 104), (24, 104), (28, 104), (30, 108)]);
+        assert_eq!(map.ranges_in(last).count(), 0);
     }
 }

@@ -185,6 +185,9 @@ struct ModuleLines<'a> {
     nesting: Nesting<Bytes<'a>>,
 }
 
+/// How far to look for a line, in bytes of WebAssembly.
+const NEAR: u64 = 24;
+
 /// [`DebugInfo`], open for questions.
 pub(crate) struct Lines<'a> {
     info: &'a DebugInfo,
@@ -215,8 +218,18 @@ impl<'a> Lines<'a> {
             return None;
         }
         let lines = self.contexts[index].get_or_init(|| self.read(module)).as_ref()?;
-        let frames = lines.frames(address, &self.info.paths);
-        frames.map_err(|problem| self.damaged(problem)).ok()
+        let at = |address| lines.frames(address, &self.info.paths).map_err(|problem| self.damaged(problem)).ok();
+        let frames = at(address)?;
+        if frames.first().is_none_or(|innermost| innermost.location.is_some()) {
+            return Some(frames);
+        }
+        // Code that is for no line in particular, such as a loop's beginning, goes by the nearest that is for one.
+        let names = |frames: &[SourceFrame]| frames.iter().map(|frame| frame.function.clone()).collect::<Vec<_>>();
+        let after = (1..=NEAR).map(|distance| address + distance);
+        let before = (1..=NEAR).filter_map(|distance| address.checked_sub(distance));
+        let mut near = after.chain(before).filter_map(at);
+        let is_same = |near: &Vec<SourceFrame>| near[0].location.is_some() && names(near) == names(&frames);
+        near.find(|near| !near.is_empty() && is_same(near)).or(Some(frames))
     }
 
     fn read(&self, module: &ModuleSections) -> Option<ModuleLines<'a>> {

@@ -333,7 +333,9 @@ impl<'r> Tables<'r> {
         let point = position.point_of(offset, offset);
         let map = &self.recording.targets.get(target as usize)?.map;
         let function = map.lookup_id(point.lookup_offset())?;
-        let instruction = self.instructions(target).and_then(|ranges| ranges.instruction_at(point.lookup_offset()));
+        let place = (map.function(function).offset(), map.function(function).size());
+        let instructions = self.instructions(target);
+        let instruction = instructions.and_then(|ranges| ranges.instruction_at(place, point.lookup_offset()));
         Some(self.with_source(target, function, point, instruction))
     }
 

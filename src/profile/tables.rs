@@ -129,7 +129,8 @@ pub struct Frame {
     pub function: FunctionIndex,
     /// Where in the text section, or in the host's file.
     pub point: CodePoint,
-    /// Where in the WebAssembly binary, if known.
+    /// Where in the WebAssembly binary, if known. Where the compiler did not say which instruction its code is for, that of
+    /// the code before it.
     pub instruction: Option<WasmOffset>,
     /// Where in the function's source, if known: the line that runs, or that calls what is further in.
     pub source: Option<SourceLine>,
