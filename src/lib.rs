@@ -32,10 +32,10 @@ pub use live::{PPROF_INDEX, PPROF_PATH, Scrape};
 #[cfg(target_os = "linux")]
 pub use perf_map::PerfMap;
 pub use profile::{
-    CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, Dimension, FileIndex, Frame,
-    FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, MemoryGrowth, MemoryTrack, NO_INTERFACE, Part, Profile,
-    ProfileFunction, ProfileLibrary, Report, ReportRow, Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,
-    TracedCall,
+    Annotation, CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, Dimension,
+    FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, LineTime, MemoryGrowth, MemoryTrack,
+    NO_INTERFACE, Part, Profile, ProfileFunction, ProfileLibrary, Report, ReportRow, Sample, SamplerKind, SourceLine,
+    Stack, StackIndex, Thread, TracedCall,
 };
 pub use sampler::{
     Activation, CallTracer, EpochProbe, Instrumented, Labels, MemoryTracer, Recorder, RecorderBuilder, SamplerChoice,

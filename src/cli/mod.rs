@@ -3,6 +3,7 @@
 //! stdout belongs to the guest and to data, so messages go to stderr. A usage or input error ends with exit code 2;
 //! `run` ends with the guest's own.
 
+mod annotate;
 mod convert;
 mod diff;
 mod dimension;
@@ -16,6 +17,7 @@ mod run;
 mod serve;
 mod terminal;
 mod view;
+mod wasm_text;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -36,6 +38,7 @@ enum Command {
     Run(Box<run::RunArguments>),
     Serve(Box<serve::ServeArguments>),
     Report(report::ReportArguments),
+    Annotate(annotate::AnnotateArguments),
     Convert(convert::ConvertArguments),
     View(view::ViewArguments),
     Diff(diff::DiffArguments),
@@ -48,6 +51,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(arguments) => run::run(*arguments),
         Command::Serve(arguments) => serve::serve(*arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Annotate(arguments) => annotate::annotate(&arguments),
         Command::Convert(arguments) => convert::convert(&arguments),
         Command::View(arguments) => view::view(&arguments),
         Command::Diff(arguments) => diff::diff(&arguments),

@@ -7,15 +7,15 @@ use std::time::{Duration, UNIX_EPOCH};
 use prost::Message as _;
 use rustc_hash::FxBuildHasher;
 
-use crate::address::CodePoint;
 use crate::error::{Error, Result};
-use crate::profile::{Attribution, Dimension, Frame, Label, LabelsIndex, Part, Profile, StackIndex, Tree};
+use crate::profile::{Attribution, Dimension, FrameIndex, Label, LabelsIndex, Part, Profile, StackIndex, Tree};
+use crate::symbols::FunctionKind;
 
 /// Writes `profile` for `go tool pprof`, uncompressed; the tool reads it compressed with gzip as well.
 ///
 /// There is one mapping for each library, and each sample has the values `samples`, `wall` and `cpu` and the labels
 /// `interface`, `interface_function`, `part` (`own` or `boundary`), `layer` and `thread`, and those of its activation. With [`Dimension::Interface`],
-/// locations are interface functions; otherwise they are functions. Names are as the guest wrote them.
+/// locations are interface functions; otherwise they are functions, with their lines and with what is inlined there. Names are as the guest wrote them.
 ///
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
@@ -34,6 +34,13 @@ struct Document<'p> {
 
 /// The locations of a stack, innermost first.
 type Locations<'p> = Box<dyn Fn(StackIndex) -> Vec<u64> + 'p>;
+
+/// Where a stack ends: the location of its innermost compiled function, and the stack around that.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    location: u64,
+    outer: Option<StackIndex>,
+}
 
 /// What one sample of the document stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -72,6 +79,7 @@ impl<'p> Document<'p> {
     /// Makes the locations, and tells which a stack consists of, innermost first; by function.
     fn function_locations(&mut self) -> Locations<'p> {
         let profile = self.profile;
+        let has_lines = profile.frames().iter().any(|frame| frame.source.is_some());
         for (library, id) in profile.libraries().iter().zip(1..) {
             let filename = self.string(&library.name);
             // Without an id, the tool takes `demo:math/ops` for an address of the web, and removes it.
@@ -84,36 +92,81 @@ impl<'p> Document<'p> {
                 filename,
                 build_id,
                 has_functions: true,
+                has_filenames: true,
+                has_line_numbers: has_lines,
+                has_inline_frames: has_lines,
                 ..proto::Mapping::default()
             });
         }
         for (function, id) in profile.functions().iter().zip(1..) {
             let name = self.string(&profile.shown_name(function));
-            let filename = self.string(&profile.libraries()[function.library.index()].name);
+            let library = &profile.libraries()[function.library.index()].name;
+            let filename = self.string(function.file.map_or(library, |file| profile.file(file)));
             // Without a system name: where it equals the name, the tool takes both for mangled, and removes what is in
             // brackets.
             self.out.function.push(proto::Function { id, name, filename, ..Default::default() });
         }
-        for (frame, id) in profile.frames().iter().zip(1..) {
-            let location = self.location(frame, id);
-            self.out.location.push(location);
-        }
-        Box::new(|stack: StackIndex| {
-            let outwards = std::iter::successors(Some(stack), |at| profile.stacks()[at.index()].caller);
-            outwards.map(|stack| profile.stacks()[stack.index()].frame.index() as u64 + 1).collect()
+        let places = self.places();
+        Box::new(move |stack: StackIndex| {
+            let place = |stack: StackIndex| places[stack.index()].unwrap_or_default();
+            let outwards = std::iter::successors(Some(place(stack)), |at| at.outer.map(place));
+            outwards.map(|place| place.location).collect()
         })
     }
 
-    fn location(&self, frame: &Frame, id: u64) -> proto::Location {
-        let function = frame.function.index() as u64 + 1;
-        let mapping = self.profile.functions()[frame.function.index()].library.index() as u64 + 1;
-        // A location is told by its address, which for a caller is that of the call.
-        let offset = match frame.point {
-            CodePoint::InstructionPointer(offset) => offset.get(),
-            CodePoint::ReturnAddress(offset) => offset.get().saturating_sub(1),
-        };
-        let line = vec![proto::Line { function_id: function, line: 0 }];
-        proto::Location { id, mapping_id: mapping, address: mapping_start(mapping) + u64::from(offset), line }
+    /// Makes a location for each compiled function on a stack, with what is inlined there. By stack; only of stacks that a
+    /// sample is at the end of, or a location.
+    fn places(&mut self) -> Vec<Option<Place>> {
+        let profile = self.profile;
+        let mut places: Vec<Option<Place>> = vec![None; profile.stacks().len()];
+        let mut locations = HashMap::<Vec<FrameIndex>, u64, FxBuildHasher>::default();
+        for sample in profile.samples() {
+            let mut next = Some(sample.stack);
+            while let Some(stack) = next.filter(|stack| places[stack.index()].is_none()) {
+                let mut frames = Vec::new();
+                next = Some(stack);
+                while let Some(at) = next {
+                    let frame = profile.stacks()[at.index()].frame;
+                    frames.push(frame);
+                    next = profile.stacks()[at.index()].caller;
+                    let function = profile.frames()[frame.index()].function;
+                    if profile.functions()[function.index()].kind != FunctionKind::Inlined {
+                        break;
+                    }
+                }
+                let location = match locations.get(&frames) {
+                    Some(location) => *location,
+                    None => {
+                        let id = locations.len() as u64 + 1;
+                        let location = self.location(&frames, id);
+                        self.out.location.push(location);
+                        locations.insert(frames, id);
+                        id
+                    }
+                };
+                places[stack.index()] = Some(Place { location, outer: next });
+            }
+        }
+        places
+    }
+
+    /// A location of frames that share an address, the innermost first.
+    fn location(&self, frames: &[FrameIndex], id: u64) -> proto::Location {
+        let frames = frames.iter().map(|frame| &self.profile.frames()[frame.index()]);
+        let (mut mapping_id, mut address) = (0, 0);
+        let line = frames.map(|frame| {
+            mapping_id = self.profile.functions()[frame.function.index()].library.index() as u64 + 1;
+            // A location is told by its address, which for a caller is that of the call.
+            address = mapping_start(mapping_id) + u64::from(frame.point.lookup_offset().get());
+            let source = frame.source;
+            proto::Line {
+                function_id: frame.function.index() as u64 + 1,
+                line: source.map_or(0, |source| source.line.into()),
+                column: source.and_then(|source| source.column).map_or(0, i64::from),
+            }
+        });
+        let line = line.collect();
+        proto::Location { id, mapping_id, address, line }
     }
 
     /// The same by interface function.
@@ -128,7 +181,7 @@ impl<'p> Document<'p> {
                     let id = self.out.function.len() as u64 + 1;
                     let name = self.string(&tree.name(label));
                     self.out.function.push(proto::Function { id, name, ..Default::default() });
-                    let line = vec![proto::Line { function_id: id, line: 0 }];
+                    let line = vec![proto::Line { function_id: id, ..Default::default() }];
                     self.out.location.push(proto::Location { id, line, ..Default::default() });
                     id
                 })
@@ -279,6 +332,12 @@ mod proto {
         pub(super) build_id: i64,
         #[prost(bool, tag = "7")]
         pub(super) has_functions: bool,
+        #[prost(bool, tag = "8")]
+        pub(super) has_filenames: bool,
+        #[prost(bool, tag = "9")]
+        pub(super) has_line_numbers: bool,
+        #[prost(bool, tag = "10")]
+        pub(super) has_inline_frames: bool,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -299,6 +358,8 @@ mod proto {
         pub(super) function_id: u64,
         #[prost(int64, tag = "2")]
         pub(super) line: i64,
+        #[prost(int64, tag = "3")]
+        pub(super) column: i64,
     }
 
     #[derive(Clone, Copy, PartialEq, prost::Message)]

@@ -4,6 +4,7 @@
 //! [`Profile`]: self-contained tables of libraries, functions, frames, stacks and samples. Every index in it is in
 //! range and every stack comes after its caller; exporters rely on that and look nothing up.
 
+mod annotation;
 #[cfg(test)]
 pub(crate) mod arbitrary;
 mod attribution;
@@ -16,6 +17,7 @@ mod symbolize;
 mod tables;
 mod tree;
 
+pub use annotation::{Annotation, LineTime};
 #[cfg(feature = "pprof")]
 pub(crate) use attribution::Attribution;
 pub use attribution::{Crossing, Part};
