@@ -73,7 +73,7 @@ pub enum Error {
         name: String,
     },
     /// The code is interpreted, so there is no machine code that could be named.
-    #[error("telling perf of `{name}`: it is interpreted (Pulley), so perf sees the interpreter only")]
+    #[error("telling other profilers of `{name}`: it is interpreted (Pulley), so they see the interpreter only")]
     Interpreted {
         /// The component or module.
         name: String,
@@ -86,6 +86,24 @@ pub enum Error {
         /// What the operating system reported.
         #[source]
         source: std::io::Error,
+    },
+    /// The file that `perf inject --jit` reads could not be made or written to.
+    #[error(
+        "writing `{}` for `perf inject --jit`; choose a folder of your own, on a file system that may hold programs (not mounted with `noexec`)",
+        path.display()
+    )]
+    JitDump {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the operating system reported.
+        #[source]
+        source: std::io::Error,
+    },
+    /// VTune cannot be told of code.
+    #[error("telling VTune: {problem}")]
+    VTune {
+        /// What stands in the way.
+        problem: VTuneProblem,
     },
     /// A request for a profile asks for what cannot be.
     #[error("{problem}")]
@@ -153,6 +171,26 @@ pub enum SignalProblem {
         /// What the operating system reported.
         #[source]
         source: std::io::Error,
+    },
+}
+
+/// Why VTune cannot be told of code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VTuneProblem {
+    /// VTune, or Intel's library for it, does not exist for the platform.
+    #[error("it can be told names on x86-64 only, on Linux, macOS and Windows")]
+    Platform,
+    /// The process was not started by VTune.
+    #[error(
+        "nobody listens: `INTEL_JIT_PROFILER64` is not set, by which VTune names its collector to what it starts (`vtune -collect hotspots -- …`); to attach VTune later, set it to the path of its `libittnotify_collector.so`"
+    )]
+    NoCollector,
+    /// What VTune is said to have brought along is not there.
+    #[error("nobody listens: there is no file `{}`, which `INTEL_JIT_PROFILER64` says is the collector", path.display())]
+    MissingCollector {
+        /// The file.
+        path: std::path::PathBuf,
     },
 }
 

@@ -10,27 +10,28 @@ mod component;
 mod debug_info;
 mod error;
 pub mod export;
+mod external_profilers;
 mod guest_profiler;
 mod import;
 #[cfg(feature = "pprof")]
 mod live;
 mod lock;
 mod nanos;
-#[cfg(target_os = "linux")]
-mod perf_map;
 mod profile;
 mod sampler;
 mod samples;
 mod symbols;
 
 pub use address::{CodePoint, TextOffset, WasmOffset};
-pub use error::{Error, ImageProblem, Result, SignalProblem};
+pub use error::{Error, ImageProblem, Result, SignalProblem, VTuneProblem};
+#[cfg(feature = "vtune")]
+pub use external_profilers::VTune;
+#[cfg(target_os = "linux")]
+pub use external_profilers::{JitDump, PerfMap};
 pub use guest_profiler::GuestProfiler;
 pub use import::read_firefox;
 #[cfg(feature = "pprof")]
 pub use live::{PPROF_INDEX, PPROF_PATH, Scrape};
-#[cfg(target_os = "linux")]
-pub use perf_map::PerfMap;
 pub use profile::{
     Annotation, CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, Dimension,
     FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, LineTime, MemoryGrowth, MemoryTrack,

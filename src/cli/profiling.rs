@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use witprof::{Recorder, SamplerChoice, SamplingClock};
 
 use super::OutputFile;
-use crate::host::{CallTracing, Sampling, Verbosity, WasmFile};
+use crate::host::{CallTracing, ExternalProfilers, Sampling, Verbosity, WasmFile};
 
 /// How samples are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
@@ -103,6 +103,15 @@ pub(super) struct ProfilingArguments {
     #[arg(long)]
     perf_map: bool,
 
+    /// Write code, names and lines of all functions to FOLDER/jit-PID.dump (Linux). For `perf record -k mono witprof run …`
+    /// and `perf inject --jit`, and for samply [default FOLDER: the current one]
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, default_missing_value = ".")]
+    jitdump: Option<PathBuf>,
+
+    /// Tell Intel VTune the names of all functions. For `vtune -collect hotspots -- witprof run …`
+    #[arg(long)]
+    vtune: bool,
+
     /// Print nothing but errors
     #[arg(long)]
     quiet: bool,
@@ -125,9 +134,10 @@ impl ProfilingArguments {
             Some(CallClock::Cpu) => CallTracing::WallAndCpu,
         };
         let (choice, clock) = (self.sampler.into(), self.clock.into());
-        let Self { interval, perf_map, raw_names, .. } = *self;
+        let Self { interval, perf_map, vtune, raw_names, .. } = *self;
+        let external = ExternalProfilers { perf_map, jit_dump: self.jitdump.clone(), vtune };
         let (lines, path_map) = (!self.no_lines, self.path_map.clone());
-        Sampling { interval, choice, clock, calls, perf_map, raw_names, lines, path_map }
+        Sampling { interval, choice, clock, calls, external, raw_names, lines, path_map }
     }
 
     pub(super) fn verbosity(&self) -> Verbosity {

@@ -16,7 +16,7 @@ mod sections;
 
 use std::cell::OnceCell;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use addr2line::Context;
 use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian, SectionId};
@@ -27,6 +27,7 @@ use self::paths::PathMap;
 use self::sections::ModuleSections;
 use crate::address::WasmOffset;
 use crate::component::{Artifacts, CompiledCode, Image};
+use crate::lock::lock;
 
 /// A function at an instruction: the one that was compiled, or one that was inlined into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,7 +200,7 @@ pub(crate) struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// The functions at an instruction, the innermost first; the last is the one that was compiled. Empty if nothing is known.
     pub(crate) fn at(&self, instruction: WasmOffset) -> Arc<[SourceFrame]> {
-        let known = || self.info.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || lock(&self.info.known);
         if let Some(frames) = known().get(&instruction) {
             return Arc::clone(frames);
         }
@@ -208,7 +209,16 @@ impl<'a> Lines<'a> {
         frames
     }
 
-    fn find(&self, instruction: WasmOffset) -> Option<Vec<SourceFrame>> {
+    /// The file, as the compiler wrote it, and the line of an instruction, without what is known of its function: for those
+    /// who ask for all of them.
+    pub(crate) fn line_at(&self, instruction: WasmOffset) -> Option<(&str, u32)> {
+        let (lines, address) = self.module(instruction)?;
+        let location = lines.context.find_location(address).ok()??;
+        Some((location.file?, location.line.filter(|line| *line > 0)?))
+    }
+
+    /// The module that an instruction is in, and its address there.
+    fn module(&self, instruction: WasmOffset) -> Option<(&ModuleLines<'a>, u64)> {
         let index = self.info.modules.partition_point(|module| module.code.start <= instruction.get().into());
         let index = index.checked_sub(1)?;
         let module = &self.info.modules[index];
@@ -217,7 +227,11 @@ impl<'a> Lines<'a> {
         if u64::from(instruction.get()) >= module.code.end {
             return None;
         }
-        let lines = self.contexts[index].get_or_init(|| self.read(module)).as_ref()?;
+        Some((self.contexts[index].get_or_init(|| self.read(module)).as_ref()?, address))
+    }
+
+    fn find(&self, instruction: WasmOffset) -> Option<Vec<SourceFrame>> {
+        let (lines, address) = self.module(instruction)?;
         let at = |address| lines.frames(address, &self.info.paths).map_err(|problem| self.damaged(problem)).ok();
         let frames = at(address)?;
         if frames.first().is_none_or(|innermost| innermost.location.is_some()) {

@@ -53,6 +53,8 @@ pub use folded::write_folded;
 pub use html::write_html;
 pub use map_json::write_map_json;
 pub use map_table::{MapDetail, write_map_table};
+#[cfg(any(target_os = "linux", feature = "vtune"))]
+pub(crate) use perf_map::perf_name;
 pub use perf_map::write_perf_map;
 #[cfg(feature = "pprof")]
 pub use pprof::write_pprof;

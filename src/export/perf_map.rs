@@ -25,7 +25,7 @@ pub fn write_perf_map(map: &SymbolMap, text: u64, out: &mut dyn Write) -> Result
 }
 
 /// What a function is called where there are no libraries.
-fn perf_name(function: Function<'_>) -> String {
+pub(crate) fn perf_name(function: Function<'_>) -> String {
     let library = &function.library().name;
     let place = match function.layer() {
         // What implements an interface function is named after it by itself.

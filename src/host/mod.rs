@@ -7,6 +7,7 @@
 
 mod checks;
 mod ending;
+mod external;
 mod recording;
 mod run;
 mod serve;
@@ -15,6 +16,7 @@ mod wasm_file;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub(crate) use external::ExternalProfilers;
 pub(crate) use recording::{CallTracing, Sampling, Verbosity};
 pub(crate) use run::{GuestRun, run};
 pub(crate) use serve::{GuestServer, ServerOptions, serve};

@@ -10,6 +10,7 @@ use wasmtime_cli::commands::RunCommand;
 use witprof::export::{escape_control, write_summary};
 use witprof::{Recorder, SamplerChoice, SamplingClock, SymbolMap};
 
+use super::external::{ExternalProfilers, Listeners};
 use super::{WasmFile, checks, failed};
 use crate::cli::{self, OutputFile, Stream};
 
@@ -51,8 +52,8 @@ pub(crate) struct Sampling {
     pub(crate) choice: SamplerChoice,
     pub(crate) clock: SamplingClock,
     pub(crate) calls: CallTracing,
-    /// Whether `perf` is to know the names.
-    pub(crate) perf_map: bool,
+    /// Who else is to know the names.
+    pub(crate) external: ExternalProfilers,
     /// Whether names are wanted as they are stored.
     pub(crate) raw_names: bool,
     /// Whether lines of source code are wanted.
@@ -145,9 +146,14 @@ fn loading_problem(file: &WasmFile) -> String {
     }
 }
 
-/// Starts recording what runs of `code`.
-pub(super) fn recorder(code: Code<'_>, file: &WasmFile, sampling: &Sampling) -> Result<Recorder> {
-    let Sampling { interval, choice, clock, calls, perf_map, raw_names, lines, ref path_map } = *sampling;
+/// Starts recording what runs of `code`, and tells `listeners` of it.
+pub(super) fn recorder(
+    code: Code<'_>,
+    file: &WasmFile,
+    sampling: &Sampling,
+    listeners: &mut Listeners,
+) -> Result<Recorder> {
+    let Sampling { interval, choice, clock, calls, raw_names, lines, ref path_map, .. } = *sampling;
     let mut map = SymbolMap::builder(&file.stem());
     if let (false, Ok(wasm)) = (file.is_precompiled(), file.shared_wasm()) {
         map = map.debug_info(wasm);
@@ -169,34 +175,12 @@ pub(super) fn recorder(code: Code<'_>, file: &WasmFile, sampling: &Sampling) -> 
         Code::Component(component) => map.component(component)?,
         Code::Module(module) => map.module(module)?,
     });
-    if perf_map {
-        tell_perf(&map, code)?;
-    }
+    listeners.tell(&map, code)?;
     let recorder = match code {
         Code::Component(component) => recorder.component(map, component),
         Code::Module(module) => recorder.module(map, module),
     };
     Ok(recorder.start()?)
-}
-
-/// Writes the names to where `perf` looks for them. The code stays loaded until the process ends.
-#[cfg(target_os = "linux")]
-fn tell_perf(map: &SymbolMap, code: Code<'_>) -> Result<()> {
-    let mut perf = witprof::PerfMap::create()?;
-    let added = match code {
-        Code::Component(component) => perf.component(map, component),
-        Code::Module(module) => perf.module(map, module),
-    };
-    if added.is_err() {
-        // A file without names is of no use to anybody.
-        let _ = std::fs::remove_file(perf.path());
-    }
-    Ok(added?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn tell_perf(_: &SymbolMap, _: Code<'_>) -> Result<()> {
-    bail!("`--perf-map` is for Linux, where perf is: leave it out")
 }
 
 /// Writes the profile everywhere it is wanted, and says where.

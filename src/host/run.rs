@@ -40,6 +40,7 @@ async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Re
     // Also reads the groups of options such as `-W`, which are not parsed before.
     command.run.common.init_logging().map_err(failed)?;
     checks::options(&command)?;
+    let mut listeners = sampling.external.find()?;
     let (engine, target) = recording::load(
         &mut command,
         &file,
@@ -57,7 +58,7 @@ async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Re
     if let (Code::Component(component), None) = (code, &command.invoke) {
         checks::has_command(component, &engine)?;
     }
-    let recorder = Arc::new(recording::recorder(code, &file, &sampling)?);
+    let recorder = Arc::new(recording::recorder(code, &file, &sampling, &mut listeners)?);
     let (mut store, mut linker) = command.new_store_and_linker(&engine, &target).map_err(failed)?;
     match recorder.sampler() {
         SamplerKind::Epoch => attach(&recorder, &mut store, command.run.common.wasm.timeout),

@@ -121,6 +121,7 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
     command.run.common.init_logging().map_err(failed)?;
     checks::options(&command)?;
     checks::server_options(&mut command)?;
+    let mut listeners = sampling.external.find()?;
     guest::require_component(&file)?;
     let headers = RequestHeaders::parse(&options.headers)?;
     let (engine, target) =
@@ -130,7 +131,8 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
     let component = target.unwrap_component();
     let pre = guest::link(&command, component, &file)?;
     let sockets = Sockets::bind(&options)?;
-    let recorder = Arc::new(recording::recorder(Code::Component(component), &file, &sampling)?);
+    let recorder = recording::recorder(Code::Component(component), &file, &sampling, &mut listeners)?;
+    let recorder = Arc::new(recorder);
     let (calls, has_log_prefix) = (sampling.calls, options.has_log_prefix);
     let guest = Guest { command, engine, pre, recorder: Arc::clone(&recorder), calls, has_log_prefix };
     // Options that stores cannot be made with are refused now, and not at the first request.
