@@ -16,7 +16,7 @@ use wasmtime::{Config, Engine, Module};
 use witprof::export::write_perf_map;
 use witprof::{Error, JitDump, SymbolMap};
 
-/// C with debug information, which spends its time in line 10 of `mix.h`, inlined into `churn`. 10 ms for each round.
+/// C with debug info, which spends its time in a line of `hot-c-mix.h`, inlined into `churn`. 10 ms for each round.
 fn hot_c() -> PathBuf {
     support::root().join("tests/guests/hot-c.wasm")
 }
@@ -148,7 +148,7 @@ impl Dumped {
         let engine = support::engine();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut dump = JitDump::create(folder.path()).expect("a file");
-        let builder = SymbolMap::builder("guest").source(bytes);
+        let builder = SymbolMap::builder("guest").debug_info(bytes.to_vec());
         // The layer in the header of the binary.
         let (map, text) = if bytes[6] == 1 {
             let component = Component::new(&engine, bytes).expect("a component");
@@ -220,9 +220,9 @@ fn lines_come_before_the_code_that_they_are_of() {
         let same = |pair: &[Line]| (&pair[0].file, pair[0].number) == (&pair[1].file, pair[1].number);
         assert!(!others.windows(2).any(same), "{name}: one entry for each change: {lines:x?}");
         // A path that can be opened where the guest was built, not a short one.
-        hot += lines.iter().filter(|line| line.file.ends_with("/mix.h") && line.number == 10).count();
+        hot += lines.iter().filter(|line| line.file.ends_with("/hot-c-mix.h") && line.number == 8).count();
     }
-    assert!(hot > 0, "no mix.h:10 in {records:x?}");
+    assert!(hot > 0, "no hot-c-mix.h:8 in {records:x?}");
 }
 
 #[test]
@@ -294,13 +294,15 @@ fn run(folder: &Path, program: &str, arguments: &[&str]) -> String {
 }
 
 /// Runs a guest under perf and has perf make `jit.data` of what it recorded. Returns the dump.
-fn record(folder: &Path, guest: &Path, argument: &str) -> Vec<Record> {
+fn record(folder: &Path, guest: &Path, arguments: &[&str]) -> Vec<Record> {
     let witprof = env!("CARGO_BIN_EXE_witprof");
     let guest = guest.to_str().expect("UTF-8");
     // A minute between samples: perf's alone. Without a cache of programs, which are large here.
     let perf = ["record", "-q", "-N", "-e", "cpu-clock", "-k", "mono", "-F", "2000", "-o", "perf.data", "--"];
-    let host = [witprof, "run", "--quiet", "--jitdump=.", "--interval", "1min", "-o", "p.json", guest, argument];
-    run(folder, "perf", &[&perf[..], &host].concat());
+    let host = [witprof, "run", "--quiet", "--jitdump=.", "--interval", "1min", "-o", "p.json"];
+    // Options of Wasmtime come before the guest, arguments of the guest after it.
+    let (before, after) = if arguments[0].starts_with("--") { (arguments, &[][..]) } else { (&[][..], arguments) };
+    run(folder, "perf", &[&perf[..], &host, before, &[guest], after].concat());
     run(folder, "perf", &["--buildid-dir", "/dev/null", "inject", "--jit", "-i", "perf.data", "-o", "jit.data"]);
     let files = std::fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());
     let dumps: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|end| end == "dump")).collect();
@@ -316,7 +318,7 @@ fn perf_shows_the_names_of_a_composition_each_once() {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let dump = record(folder.path(), &support::kitchen(), "600");
+    let dump = record(folder.path(), &support::kitchen(), &["600"]);
     let mut written: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, _, name, _) in functions(&dump) {
         *written.entry(name).or_default() += 1;
@@ -346,7 +348,7 @@ fn perf_shows_the_lines_of_a_guest() {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let dump = record(folder.path(), &hot_c(), "60");
+    let dump = record(folder.path(), &hot_c(), &["--invoke", "spin(60)"]);
     let functions = functions(&dump);
     let hot: Vec<&str> =
         functions.iter().map(|function| function.2).filter(|name| name.ends_with(" churn [guest]")).collect();
@@ -359,7 +361,7 @@ fn perf_shows_the_lines_of_a_guest() {
         *lines.entry(line.trim()).or_default() += 1;
     }
     assert!(samples > 100, "{samples} samples: {lines:?}");
-    assert!(lines.get("mix.h:10").is_some_and(|count| *count > 20), "{samples} samples: {lines:?}");
+    assert!(lines.get("hot-c-mix.h:8").is_some_and(|count| *count > 20), "{samples} samples: {lines:?}");
     let known: usize = lines.iter().filter(|(line, _)| !line.ends_with(":0")).map(|(_, count)| count).sum();
     assert!(known * 2 > samples, "{known} of {samples} samples have a line: {lines:?}");
 }

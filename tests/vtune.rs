@@ -186,13 +186,14 @@ fn names_that_would_end_early_are_told_whole() {
 fn a_guest_with_debug_information_has_its_source_file() {
     let collector = Collector::new();
     let guest = support::root().join("tests/guests/hot-c.wasm");
-    let output = collector.run(&["run", "--quiet", "--vtune", "-o", "p.json", &guest.to_string_lossy()]);
+    let output =
+        collector.run(&["run", "--quiet", "--vtune", "-o", "p.json", "--invoke", "spin(1)", &guest.to_string_lossy()]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let events = collector.events();
     let methods = methods(&events);
     let hot: Vec<_> = methods.iter().filter(|method| method.name.ends_with(" churn [guest]")).collect();
     let [hot] = hot[..] else { panic!("{methods:#?}") };
-    assert_eq!(Path::new(&hot.file).file_name(), Some("hot.c".as_ref()), "{hot:?}");
+    assert_eq!(Path::new(&hot.file).file_name(), Some("hot-c.c".as_ref()), "{hot:?}");
     for method in methods.iter().filter(|method| !method.name.ends_with(" [guest]")) {
         assert_eq!(method.file, UNKNOWN, "{method:?}");
     }

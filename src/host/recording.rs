@@ -81,15 +81,29 @@ pub(super) fn load<T>(
 ) -> Result<(Engine, T)> {
     let mut engine = engine(command, file, sampling, &configure)?;
     let _spinner = if verbosity == Verbosity::Normal { file.spinner() } else { None };
-    let loaded = match load(&*command, &engine) {
-        // Precompiled with checks of epochs, of which nothing was said: they do no harm.
-        Err(error) if file.is_precompiled() && command.run.common.wasm.epoch_interruption.is_none() => {
-            command.run.common.wasm.epoch_interruption = Some(true);
-            engine = new_engine(command, &configure)?;
-            load(&*command, &engine).map_err(|_| error)
+    let mut loaded = load(&*command, &engine);
+    if file.is_precompiled() && loaded.is_err() {
+        // What it was compiled with, and nothing was said of, does no harm: checks of epochs, and debug info.
+        let says_nothing = command.run.common.wasm.epoch_interruption.is_none();
+        let others = [(true, false), (false, true), (true, true)];
+        for (has_epochs, has_details) in others.into_iter().filter(|(has_epochs, _)| says_nothing || !has_epochs) {
+            let mut config = config(command, &configure)?;
+            if has_epochs {
+                config.epoch_interruption(true);
+            }
+            if has_details {
+                config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
+            }
+            let other = new_engine(&config)?;
+            if let Ok(target) = load(&*command, &other) {
+                (engine, loaded) = (other, Ok(target));
+                if has_epochs {
+                    command.run.common.wasm.epoch_interruption = Some(true);
+                }
+                break;
+            }
         }
-        loaded => loaded,
-    };
+    }
     let loaded = loaded.map_err(failed).with_context(|| loading_problem(file))?;
     Ok((engine, loaded))
 }
@@ -109,7 +123,7 @@ fn engine(
     }
     command.run.common.debug.max_backtrace.get_or_insert(MAX_FRAMES);
     if sampling.choice != SamplerChoice::Epoch {
-        let engine = new_engine(command, configure)?;
+        let engine = new_engine(&config(command, configure)?)?;
         let check = Recorder::check_signals(&engine, &file.stem());
         let (SamplerChoice::Auto, Err(problem)) = (sampling.choice, check) else { return Ok(engine) };
         sampling.choice = SamplerChoice::Epoch;
@@ -117,21 +131,25 @@ fn engine(
     }
     checks::epoch_options(command)?;
     command.run.common.wasm.epoch_interruption = Some(true);
-    new_engine(command, configure)
+    new_engine(&config(command, configure)?)
 }
 
-/// As `RunCommand::new_engine`, which would not let the configuration be changed.
-fn new_engine(
+/// As in `RunCommand::new_engine`, which would not let it be changed.
+fn config(
     command: &mut RunCommand,
     configure: &impl Fn(&mut RunCommand) -> wasmtime::Result<Config>,
-) -> Result<Engine> {
+) -> Result<Config> {
     let mut config = configure(command).map_err(failed)?;
     if command.run.common.wasm.timeout.is_some() {
         config.epoch_interruption(true);
     }
     // With `WASMTIME_BACKTRACE_DETAILS`, Wasmtime reads DWARF for every frame of every sample.
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
-    Engine::new(&config).map_err(failed).context("configuring Wasmtime")
+    Ok(config)
+}
+
+fn new_engine(config: &Config) -> Result<Engine> {
+    Engine::new(config).map_err(failed).context("configuring Wasmtime")
 }
 
 fn loading_problem(file: &WasmFile) -> String {

@@ -62,6 +62,7 @@ fn thread(thread: &Value, categories: &[Value], libraries: usize) -> f64 {
     let functions =
         table(&thread["funcTable"], &["name", "isJS", "relevantForJS", "resource", "fileName", "lineNumber"]);
     indices(&thread["funcTable"]["name"], strings);
+    indices(&thread["funcTable"]["fileName"], strings);
     for resource in array(&thread["funcTable"]["resource"]) {
         let resource = resource.as_i64().expect("a resource index");
         assert!(resource == -1 || usize::try_from(resource).is_ok_and(|resource| resource < resources));
@@ -86,6 +87,7 @@ fn thread(thread: &Value, categories: &[Value], libraries: usize) -> f64 {
     indices(&thread["frameTable"]["func"], functions);
     indices(&thread["frameTable"]["nativeSymbol"], symbols);
     indices(&thread["frameTable"]["category"], categories.len());
+    lines(thread);
     let category_and_subcategory =
         array(&thread["frameTable"]["category"]).iter().zip(array(&thread["frameTable"]["subcategory"]));
     for (category, subcategory) in category_and_subcategory {
@@ -123,6 +125,33 @@ fn thread(thread: &Value, categories: &[Value], libraries: usize) -> f64 {
         .iter()
         .map(|weight| weight.as_f64().filter(|weight| *weight >= 0.0).expect("a weight"))
         .sum()
+}
+
+/// Lines are those of files, and what is inlined has the address and the symbol of what is around it.
+fn lines(thread: &Value) {
+    let column = |table: &'static str, name: &'static str| array(&thread[table][name]);
+    let at =
+        |table, name, row: &Value| &column(table, name)[usize::try_from(row.as_u64().expect("a row")).expect("small")];
+    for (row, line) in column("frameTable", "line").iter().enumerate() {
+        assert!(line.is_null() || line.as_u64().is_some_and(|line| line > 0), "line {line}");
+        let column_of_line = &column("frameTable", "column")[row];
+        assert!(column_of_line.is_null() || !line.is_null(), "a column without a line");
+        if !line.is_null() {
+            let file = at("funcTable", "fileName", &column("frameTable", "func")[row]);
+            assert!(file.is_u64(), "line {line} of no file");
+        }
+    }
+    for (frame, caller) in column("stackTable", "frame").iter().zip(column("stackTable", "prefix")) {
+        let of = |name, frame| at("frameTable", name, frame);
+        let depth = of("inlineDepth", frame).as_u64().expect("a depth");
+        if depth > 0 && !caller.is_null() {
+            let caller = at("stackTable", "frame", caller);
+            for name in ["address", "nativeSymbol"] {
+                assert_eq!(of(name, frame), of(name, caller), "{name} of what is inlined");
+            }
+            assert!(of("inlineDepth", caller).as_u64().is_some_and(|outer| outer < depth));
+        }
+    }
 }
 
 /// A table has the columns, and all of them have as many rows as it says.

@@ -14,7 +14,7 @@ use serde_json::Value;
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 use witprof::export::write_firefox;
-use witprof::{CodePoint, Profile};
+use witprof::{CodePoint, FunctionKind, Profile, Stack};
 
 /// A command of WASI 0.3, lifted as async with a callback: what Wasmtime's own guest profiler reports no samples of.
 pub const ASYNC_COMMAND: &str = r#"(component $command
@@ -105,11 +105,22 @@ pub fn check_profile(profile: &Profile) -> Value {
         assert!(stack.caller.is_none_or(|caller| caller.index() < index));
         let frame = profile.frames()[stack.frame.index()];
         let function = &profile.functions()[frame.function.index()];
+        if function.kind == FunctionKind::Inlined {
+            let around = profile.stacks()[stack.caller.expect("what it is inlined into").index()].frame;
+            let around = profile.frames()[around.index()];
+            assert_eq!((frame.point, frame.instruction), (around.point, around.instruction), "{}", function.name);
+            continue;
+        }
         let offset = frame.point.lookup_offset().get();
         assert!(offset >= function.offset && offset - function.offset < function.size, "{}", function.name);
     }
     // A leaf is where the instruction pointer was, a caller where execution will return to.
-    let callers: HashSet<_> = profile.stacks().iter().filter_map(|stack| stack.caller).collect();
+    let is_inlined = |stack: &&Stack| {
+        let function = profile.frames()[stack.frame.index()].function;
+        profile.functions()[function.index()].kind == FunctionKind::Inlined
+    };
+    let calls = profile.stacks().iter().filter(|stack| !is_inlined(stack));
+    let callers: HashSet<_> = calls.filter_map(|stack| stack.caller).collect();
     for sample in samples {
         let frame = profile.frames()[profile.stacks()[sample.stack.index()].frame.index()];
         assert!(matches!(frame.point, CodePoint::InstructionPointer(_)));

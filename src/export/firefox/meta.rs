@@ -1,7 +1,7 @@
 //! What the Firefox format has no place for: an object of our own in its `meta`.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,9 @@ pub(crate) struct Meta {
     pub(crate) sampler: String,
     pub(crate) interval_ns: u64,
     pub(crate) elapsed_ns: u64,
+    /// Since 1970; `meta.startTime` is rounded.
+    #[serde(default)]
+    pub(crate) started_ns: Option<u64>,
     pub(crate) taken: u64,
     pub(crate) kept: u64,
     pub(crate) truncated: u64,
@@ -198,6 +201,7 @@ impl Meta {
             sampler: profile.sampler().name().to_owned(),
             interval_ns: nanos(profile.interval()),
             elapsed_ns: nanos(profile.elapsed()),
+            started_ns: profile.started_at().duration_since(UNIX_EPOCH).ok().map(nanos),
             taken: counts.taken,
             kept: counts.kept,
             truncated: counts.truncated,

@@ -189,7 +189,8 @@ impl<'d> Reader<'d> {
         let last = threads.iter().filter_map(|thread| thread.samples.last()).map(|sample| sample.time).max();
         let rows = threads.iter().flat_map(|thread| &thread.samples).map(|sample| sample.count);
         let rows: u64 = rows.fold(0, u64::saturating_add);
-        let started = time(document.meta.start_time, 1e3 * 100.0).map_or(Duration::ZERO, |time| time * 100);
+        let rounded = || time(document.meta.start_time, 1e3 * 100.0).map_or(Duration::ZERO, |time| time * 100);
+        let started = meta.and_then(|meta| meta.started_ns).map_or_else(rounded, Duration::from_nanos);
         let product = &document.meta.product;
         Ok(Profile {
             name: product.strip_suffix(" (witprof)").unwrap_or(product).to_owned(),
