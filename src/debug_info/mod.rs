@@ -99,6 +99,8 @@ pub(crate) enum NoLines {
     OtherBinary,
     /// Wasmtime was told not to remember which instruction is where.
     NoAddressMap,
+    /// It is of other parts than those that ran.
+    OfOtherCode,
     /// It cannot be read.
     Damaged(String),
 }
@@ -108,7 +110,7 @@ impl fmt::Display for NoLines {
         match self {
             Self::NotGiven => f.write_str(
                 "its WebAssembly binary is not known, and the compiled code has no debug info; compile it with debug \
-                 info (`wasmtime compile -D debug-info`), or profile the binary itself",
+                 info (`WASMTIME_BACKTRACE_DETAILS=1 wasmtime compile`), or profile the binary itself",
             ),
             Self::None => f.write_str(
                 "it has no debug info; compile it with `-g`, for Rust with `debug = true` in the profile, and do not \
@@ -119,6 +121,7 @@ impl fmt::Display for NoLines {
             Self::NoAddressMap => {
                 f.write_str("it was compiled without an address map (`-D address-map=n`); leave that out")
             }
+            Self::OfOtherCode => f.write_str("its debug info says nothing of the functions that ran"),
             Self::Damaged(problem) => write!(f, "its debug info is damaged: {problem}"),
         }
     }
@@ -254,6 +257,9 @@ impl<'a> Lines<'a> {
         let read = || {
             let dwarf = Arc::new(Dwarf::load(section)?);
             let nesting = Nesting::new(Arc::clone(&dwarf))?;
+            if let Some(problem) = nesting.problem() {
+                self.damaged(problem.to_string());
+            }
             Ok(ModuleLines { nesting, context: Context::from_arc_dwarf(dwarf)? })
         };
         read().map_err(|error: addr2line::gimli::Error| self.damaged(error.to_string())).ok()
@@ -269,9 +275,10 @@ impl ModuleLines<'_> {
         if !self.nesting.is_shallow(address) {
             return Err(format!("functions are inlined into each other more than {MAX_INLINED} deep"));
         }
-        let Some(unit) = self.context.find_dwarf_and_unit(address).skip_all_loads() else { return Ok(Vec::new()) };
-        let folder = unit.comp_dir.map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
         let mut found = self.context.find_frames(address).skip_all_loads().map_err(|error| error.to_string())?;
+        let unit = self.context.find_dwarf_and_unit(address).skip_all_loads();
+        let folder =
+            unit.and_then(|unit| unit.comp_dir).map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
         let mut frames = Vec::new();
         while let Some(frame) = found.next().map_err(|error| error.to_string())? {
             let function = frame.function.as_ref().and_then(|name| name.raw_name().ok()).map(|name| name.into_owned());

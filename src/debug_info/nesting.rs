@@ -18,6 +18,7 @@ pub(super) struct Nesting<R: Reader> {
     units: Vec<UnitNesting<R>>,
     /// Where code of a unit is: begin, end, and position in `units`.
     ranges: Vec<(u64, u64, usize)>,
+    problem: Option<Error>,
 }
 
 struct UnitNesting<R: Reader> {
@@ -31,21 +32,30 @@ struct UnitNesting<R: Reader> {
 impl<R: Reader> Nesting<R> {
     /// Reads where the code of each unit is.
     pub(super) fn new(dwarf: Arc<Dwarf<R>>) -> Result<Self, Error> {
-        let (mut units, mut ranges) = (Vec::new(), Vec::new());
+        let (mut units, mut ranges, mut problem) = (Vec::new(), Vec::new(), None);
         let mut headers = dwarf.units();
         while let Some(header) = headers.next()? {
             let before = ranges.len();
-            // What cannot be read here, cannot be read later either.
-            if let Ok(unit) = dwarf.unit(header.clone())
-                && let Ok(mut found) = dwarf.unit_ranges(&unit)
-            {
-                while let Ok(Some(range)) = found.next() {
+            let mut read = || {
+                let unit = dwarf.unit(header.clone())?;
+                let mut found = dwarf.unit_ranges(&unit)?;
+                while let Some(range) = found.next()? {
                     ranges.push((range.begin, range.end, units.len()));
                 }
+                Ok(())
+            };
+            // What cannot be read here, cannot be read later either, and nobody would say so.
+            if let Err(error) = read() {
+                problem.get_or_insert(error);
             }
             units.push(UnitNesting { header, is_anywhere: ranges.len() == before, is_shallow: OnceCell::new() });
         }
-        Ok(Self { dwarf, units, ranges })
+        Ok(Self { dwarf, units, ranges, problem })
+    }
+
+    /// Why the code of the first such unit is not known.
+    pub(super) fn problem(&self) -> Option<Error> {
+        self.problem
     }
 
     /// Whether every unit that may have code at `address` can be read.

@@ -154,6 +154,8 @@ struct Tables<'r> {
     lines: FxHashMap<u32, Option<Lines<'r>>>,
     /// By target.
     missing_lines: FxHashMap<u32, NoLines>,
+    /// By target: whether any line was found, once it was asked for.
+    has_lines: FxHashMap<u32, bool>,
     files: IndexSet<Arc<str>, FxBuildHasher>,
     host: HostSymbols,
     libraries: IndexMap<LibraryKey, ProfileLibrary, FxBuildHasher>,
@@ -197,6 +199,7 @@ impl<'r> Tables<'r> {
             instructions: FxHashMap::default(),
             lines: FxHashMap::default(),
             missing_lines: FxHashMap::default(),
+            has_lines: FxHashMap::default(),
             files: IndexSet::default(),
             host: HostSymbols::default(),
             libraries: IndexMap::default(),
@@ -249,7 +252,8 @@ impl<'r> Tables<'r> {
         let targets = self.recording.targets.iter().zip(0_u32..);
         let reasons = targets.filter_map(|(target, index)| {
             let damage = || target.map.debug_info()?.ok()?.damage();
-            let reason = self.missing_lines.get(&index).cloned().or_else(damage)?;
+            let other_code = || (self.has_lines.get(&index) == Some(&false)).then_some(NoLines::OfOtherCode);
+            let reason = self.missing_lines.get(&index).cloned().or_else(damage).or_else(other_code)?;
             Some(format!("`{}` has no lines of source code: {reason}", target.map.component()))
         });
         reasons.collect()
@@ -351,8 +355,13 @@ impl<'r> Tables<'r> {
         let map = &recording.targets[target as usize].map;
         let function = self.compiled_function(target, id);
         // Adapters are compiled from bytes of their own, which nobody else has.
-        let instruction = instruction.filter(|_| map.function(id).layer() == Layer::Guest);
-        let found = instruction.and_then(|instruction| Some(self.lines(target).as_ref()?.at(instruction)));
+        let is_guest = map.function(id).layer() == Layer::Guest;
+        let instruction = instruction.filter(|_| is_guest);
+        let lines = if is_guest { self.lines(target).as_ref() } else { None };
+        let found = lines.zip(instruction).map(|(lines, instruction)| lines.at(instruction));
+        if let Some(found) = &found {
+            *self.has_lines.entry(target).or_insert(false) |= found.iter().any(|frame| frame.location.is_some());
+        }
         let found = found.unwrap_or_default();
         let Some((compiled, inlined)) = found.split_last() else {
             return [self.frame(Frame { function, point, instruction, source: None })].into();
