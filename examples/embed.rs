@@ -42,8 +42,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let engine = Engine::new(&config)?;
     let component = Component::new(&engine, &wasm)?;
 
-    // Names are read once per component, and may be shared by any number of recorders.
-    let map = Arc::new(SymbolMap::builder("app").source(&wasm).component(&component)?);
+    // Names are read once per component, and may be shared by any number of recorders. The binary is kept for lines of source
+    // code, in the debug info that it may have.
+    let map = Arc::new(SymbolMap::builder("app").debug_info(wasm).component(&component)?);
     let recorder = Recorder::builder(Duration::from_millis(1)).component(map, &component).start()?;
 
     let mut linker = Linker::new(&engine);
