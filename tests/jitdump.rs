@@ -364,4 +364,8 @@ fn perf_shows_the_lines_of_a_guest() {
     assert!(lines.get("hot-c-mix.h:8").is_some_and(|count| *count > 20), "{samples} samples: {lines:?}");
     let known: usize = lines.iter().filter(|(line, _)| !line.ends_with(":0")).map(|(_, count)| count).sum();
     assert!(known * 2 > samples, "{known} of {samples} samples have a line: {lines:?}");
+    // With its sources or without, the lines with the most time come first.
+    let annotated = run(folder.path(), "perf", &["annotate", "--stdio", "-l", "-i", "jit.data", hot]);
+    let hottest = annotated.lines().find(|line| line.trim_start().starts_with(|first: char| first.is_ascii_digit()));
+    assert!(hottest.is_some_and(|line| line.ends_with(" hot-c-mix.h:8")), "{annotated}");
 }
