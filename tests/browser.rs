@@ -32,6 +32,14 @@ addEventListener('load', () => {
   for (const view of ['library', 'function', 'interface']) step(view, () => { choose('view', view); return flame() });
   step('leaf', () => { choose('direction', 'leaf'); return flame() });
   step('root', () => { choose('direction', 'root'); return flame() });
+  step('lines', () => {
+    if (document.querySelector('input[name=view][value=line]') === null) return null;
+    choose('view', 'line');
+    type('SEARCHED');
+    const seen = { ...flame(), matched: $('matched').textContent };
+    choose('view', 'interface');
+    return seen;
+  });
   step('search', () => { type('SEARCHED'); return $('matched').textContent });
   step('nothing', () => { type('no such name'); return $('matched').textContent });
   type('');
@@ -135,10 +143,29 @@ fn the_report_of_a_composition_can_be_used() {
         "{seen}"
     );
     assert_eq!(seen["slash"], "search");
+    assert_eq!(seen["lines"], Value::Null, "it has no debug info: {seen}");
     assert_eq!(seen["zoom"]["root"], "run [wasi:cli/run@0.2.0 (export)]", "{seen}");
     assert_eq!(seen["reset"]["root"], "all", "{seen}");
     assert_eq!(seen["sort"], math, "{seen}");
     assert!(seen["fold"].as_u64().is_some_and(|functions| functions >= 1), "{seen}");
+}
+
+#[test]
+fn the_report_of_a_guest_with_debug_info_has_lines() {
+    if is_skipped() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_witprof"));
+    command.current_dir(folder.path()).args(["run", "--quiet", "--invoke", "spin(20)", "-o", "h.json"]);
+    command.arg(support::root().join("tests/guests/hot-c.wasm"));
+    assert!(command.output().expect("running witprof").status.success());
+    let profile = read_firefox(&mut &support::read(&folder.path().join("h.json"))[..]).expect("a profile");
+    let (seen, log) = seen(&profile, "mix (hot-c-mix.h:8)");
+    assert_no_message(&log);
+    assert_eq!(seen["lines"]["view"], "line", "{seen}");
+    let matched = seen["lines"]["matched"].as_str().and_then(|matched| matched.split('%').next()?.trim().parse().ok());
+    assert!(matched.is_some_and(|matched: f64| matched > 50.0), "{seen}");
 }
 
 #[test]
