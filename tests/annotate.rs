@@ -74,7 +74,8 @@ fn the_hot_line_stands_beside_its_time() {
     for file in ["hot-c.c", "hot-c-mix.h"] {
         std::fs::copy(Path::new(&guests()).join(file), folder.path().join(file)).expect("copying a source");
     }
-    assert_eq!(annotate(folder.path(), &["p.json", "churn"]).0, printed);
+    let rows = |printed: &str| printed.lines().filter(|line| line.contains('%')).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(rows(&annotate(folder.path(), &["p.json", "churn"]).0), rows(&printed));
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! `witprof annotate`: a function, line by line.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use witprof::export::{AnnotatedText, escape_control, escape_name, write_annotation};
+use witprof::export::{AnnotatedText, SourceText, escape_control, escape_name, write_annotation};
 use witprof::{Annotation, Profile};
 
 use super::input::read_profile;
@@ -21,7 +22,8 @@ use crate::host::{WasmFile, failed};
 /// known, the function's WebAssembly text is printed, for which --component is needed.
 #[derive(Parser)]
 pub(super) struct AnnotateArguments {
-    /// A folder with sources (repeatable). A path of the profile is looked for below it, and so is each of its ends
+    /// A folder with sources (repeatable). A path of the profile is looked for below it, and so is each of its ends that has a
+    /// folder
     #[arg(long, value_name = "FOLDER")]
     source: Vec<PathBuf>,
 
@@ -135,27 +137,32 @@ fn text_of(
     Ok(text)
 }
 
-/// The contents of a source file of the profile.
-fn find(arguments: &AnnotateArguments, file: &str) -> Option<String> {
-    let path = Path::new(file);
-    if path.is_absolute() {
-        return read(path);
-    }
-    // A profile may come from anywhere, so its paths do not lead out of the folders that are named.
-    let parts: Vec<&std::ffi::OsStr> = path
+/// How many folders around the component are looked into: `target`, the target and the profile of Cargo, and the package.
+const FOLDERS_AROUND: usize = 5;
+
+/// A source file of the profile. A profile may come from anywhere, so its paths do not lead out of the folders that are named,
+/// or that the user is in or the component.
+fn find(arguments: &AnnotateArguments, file: &str) -> Option<SourceText> {
+    let parts: Vec<&OsStr> = Path::new(file)
         .components()
-        .map(|part| match part {
-            Component::Normal(part) => Some(part),
-            _ => None,
+        .filter_map(|part| match part {
+            Component::Normal(part) => Some(Some(part)),
+            Component::RootDir | Component::Prefix(_) | Component::CurDir => None,
+            Component::ParentDir => Some(None),
         })
         .collect::<Option<_>>()?;
-    let ends = (0..parts.len()).map(|from| parts[from..].iter().collect::<PathBuf>());
-    let ends: Vec<PathBuf> = ends.collect();
-    let named = arguments.source.iter().flat_map(|folder| ends.iter().map(move |end| folder.join(end)));
     let component = arguments.component.as_deref().and_then(|path| path.canonicalize().ok());
-    let around = component.iter().flat_map(|component| component.ancestors().skip(1)).map(|folder| folder.join(path));
-    let here = std::iter::once(path.to_owned());
-    named.chain(here).chain(around).find_map(|path| read(&path))
+    // Not the root, which every file is below of.
+    let around = component.iter().flat_map(|component| component.ancestors().skip(1).take(FOLDERS_AROUND));
+    let around = around.filter(|folder| folder.parent().is_some());
+    let folders = || arguments.source.iter().map(PathBuf::as_path);
+    // A file of the same name alone is most likely another one.
+    let ends = (0..parts.len()).filter(|from| *from == 0 || parts.len() - from > 1);
+    let ends = ends.map(|from| parts[from..].iter().collect::<PathBuf>());
+    let named = ends.flat_map(|end| folders().map(move |folder| folder.join(&end)));
+    let whole: PathBuf = parts.iter().collect();
+    let here = [whole.clone()].into_iter().chain(around.map(|folder| folder.join(&whole)));
+    named.chain(here).find_map(|path| Some(SourceText { text: read(&path)?, place: path.display().to_string() }))
 }
 
 fn read(path: &Path) -> Option<String> {

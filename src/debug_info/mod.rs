@@ -10,19 +10,20 @@
 //! DWARF is a part of the guest, and may be damaged or hostile. What cannot be read has no lines, and the first reason is
 //! remembered.
 
-mod nesting;
+mod limits;
 mod paths;
 mod sections;
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use addr2line::Context;
 use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian, SectionId};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use self::nesting::{MAX_INLINED, Nesting};
+use self::limits::Problem;
 use self::paths::PathMap;
 use self::sections::ModuleSections;
 use crate::address::WasmOffset;
@@ -33,7 +34,7 @@ use crate::lock::lock;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SourceFrame {
     /// Its name as the compiler wrote it, mangled.
-    pub(crate) function: Option<String>,
+    pub(crate) function: Option<Arc<str>>,
     /// Where in its source.
     pub(crate) location: Option<SourceLocation>,
 }
@@ -43,8 +44,6 @@ pub(crate) struct SourceFrame {
 pub(crate) struct SourceLocation {
     /// The file, as it may be shown to others.
     pub(crate) file: Arc<str>,
-    /// The file as the compiler wrote it: usually where it was on the machine that compiled it.
-    pub(crate) path: Arc<str>,
     /// The line, from 1 on.
     pub(crate) line: u32,
     /// The column, from 1 on.
@@ -57,9 +56,48 @@ pub(crate) struct DebugInfo {
     /// In order of their code, and apart from each other.
     modules: Vec<ModuleSections>,
     paths: PathMap,
-    known: Mutex<FxHashMap<WasmOffset, Arc<[SourceFrame]>>>,
+    known: Mutex<Known>,
     /// The first thing that could not be read.
     damage: OnceLock<String>,
+}
+
+/// Answers that were given.
+#[derive(Default)]
+struct Known {
+    frames: FxHashMap<WasmOffset, Arc<[SourceFrame]>>,
+    /// How many frames these are.
+    count: usize,
+    /// What they have in common: names and paths.
+    texts: FxHashSet<Arc<str>>,
+}
+
+/// More frames are not kept: some tens of megabytes.
+const MAX_KNOWN: usize = 500_000;
+
+/// Longer names and paths are cut: a few kilobytes of debug info could ask for any number of them.
+const MAX_TEXT: usize = 4096;
+
+impl Known {
+    fn keep(&mut self, instruction: WasmOffset, frames: &Arc<[SourceFrame]>) {
+        if self.count + frames.len() > MAX_KNOWN {
+            *self = Self::default();
+        }
+        self.count += frames.len().max(1);
+        self.frames.insert(instruction, Arc::clone(frames));
+    }
+
+    /// A text that is shared with others that are equal.
+    fn text(&mut self, text: &str) -> Arc<str> {
+        let text = &text[..text.floor_char_boundary(MAX_TEXT)];
+        match self.texts.get(text) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let text: Arc<str> = text.into();
+                self.texts.insert(Arc::clone(&text));
+                text
+            }
+        }
+    }
 }
 
 /// The bytes of a WebAssembly binary.
@@ -138,9 +176,10 @@ impl DebugInfo {
         let (origin, modules) = match wasm {
             Some(wasm) => {
                 let found = sections::of_wasm(wasm.as_ref()).ok_or(NoLines::OtherBinary)?;
-                let starts = artifacts.modules.iter().map(|module| module.code_section_offset());
                 // Adapters, which follow, are not in the binary.
-                if !found.modules.iter().map(|module| module.code.start).eq(starts.take(found.modules.len())) {
+                let compiled = artifacts.modules.iter().take(found.modules.len());
+                let compiled = compiled.map(|module| (module.code_section_offset(), module.defined_functions()));
+                if !found.modules.iter().map(|module| (module.code.start, module.functions)).eq(compiled) {
                     return Err(NoLines::OtherBinary);
                 }
                 if let Some(elsewhere) = found.elsewhere
@@ -152,12 +191,13 @@ impl DebugInfo {
             }
             None => (Origin::Image, sections::of_image(image, artifacts).ok_or(NoLines::NotGiven)?),
         };
-        let modules: Vec<_> = modules.into_iter().filter(ModuleSections::has_debug_info).collect();
+        let modules: Vec<_> =
+            modules.into_iter().filter(|module| module.has_debug_info() && !module.code.is_empty()).collect();
         if modules.is_empty() {
             return Err(NoLines::None);
         }
         let paths = PathMap::new(paths);
-        Ok(Self { origin, modules, paths, known: Mutex::default(), damage: OnceLock::new() })
+        Ok(Self { origin, modules, paths, known: Mutex::new(Known::default()), damage: OnceLock::new() })
     }
 
     /// Opens the debug info, for questions about `code`, which is what it was found for.
@@ -183,12 +223,6 @@ impl fmt::Debug for DebugInfo {
 
 type Bytes<'a> = EndianSlice<'a, LittleEndian>;
 
-/// The debug info of a module that was asked for.
-struct ModuleLines<'a> {
-    context: Context<Bytes<'a>>,
-    nesting: Nesting<Bytes<'a>>,
-}
-
 /// How far to look for a line, in bytes of WebAssembly.
 const NEAR: u64 = 24;
 
@@ -197,98 +231,97 @@ pub(crate) struct Lines<'a> {
     info: &'a DebugInfo,
     bytes: &'a [u8],
     /// For each module, once it was asked for; `None` if it cannot be read.
-    contexts: Vec<OnceCell<Option<ModuleLines<'a>>>>,
+    contexts: Vec<OnceCell<Option<Context<Bytes<'a>>>>>,
 }
 
 impl<'a> Lines<'a> {
     /// The functions at an instruction, the innermost first; the last is the one that was compiled. Empty if nothing is known.
     pub(crate) fn at(&self, instruction: WasmOffset) -> Arc<[SourceFrame]> {
-        let known = || lock(&self.info.known);
-        if let Some(frames) = known().get(&instruction) {
+        if let Some(frames) = lock(&self.info.known).frames.get(&instruction) {
             return Arc::clone(frames);
         }
         let frames: Arc<[SourceFrame]> = self.find(instruction).unwrap_or_default().into();
-        known().insert(instruction, Arc::clone(&frames));
+        lock(&self.info.known).keep(instruction, &frames);
         frames
     }
 
-    /// The file, as the compiler wrote it, and the line of an instruction, without what is known of its function: for those
-    /// who ask for all of them.
-    pub(crate) fn line_at(&self, instruction: WasmOffset) -> Option<(&str, u32)> {
-        let (lines, address) = self.module(instruction)?;
-        let location = lines.context.find_location(address).ok()??;
-        Some((location.file?, location.line.filter(|line| *line > 0)?))
+    /// The file, with the user's rules for paths, and the line of an instruction, without what is known of its function: for
+    /// those who ask for all of them.
+    pub(crate) fn line_at(&self, instruction: WasmOffset) -> Option<(Cow<'_, str>, u32)> {
+        let (context, address) = self.module(instruction)?;
+        let location = context.find_location(address).ok()??;
+        let line = location.line.filter(|line| *line > 0)?;
+        let path = location.file.filter(|path| path.len() <= MAX_TEXT)?;
+        Some((self.info.paths.mapped(path).map_or(Cow::Borrowed(path), Cow::Owned), line))
     }
 
     /// The module that an instruction is in, and its address there.
-    fn module(&self, instruction: WasmOffset) -> Option<(&ModuleLines<'a>, u64)> {
-        let index = self.info.modules.partition_point(|module| module.code.start <= instruction.get().into());
-        let index = index.checked_sub(1)?;
+    fn module(&self, instruction: WasmOffset) -> Option<(&Context<Bytes<'a>>, u64)> {
+        let offset = u64::from(instruction.get());
+        let index = self.info.modules.partition_point(|module| module.code.start <= offset).checked_sub(1)?;
         let module = &self.info.modules[index];
-        // DWARF counts from the start of the code section's contents.
-        let address = u64::from(instruction.get()).checked_sub(module.code.start)?;
-        if u64::from(instruction.get()) >= module.code.end {
+        if offset >= module.code.end {
             return None;
         }
-        Some((self.contexts[index].get_or_init(|| self.read(module)).as_ref()?, address))
+        let context = self.contexts[index].get_or_init(|| self.read(module)).as_ref()?;
+        // DWARF counts from the start of the code section's contents.
+        Some((context, offset - module.code.start))
     }
 
-    fn find(&self, instruction: WasmOffset) -> Option<Vec<SourceFrame>> {
-        let (lines, address) = self.module(instruction)?;
-        let at = |address| lines.frames(address, &self.info.paths).map_err(|problem| self.damaged(problem)).ok();
-        let frames = at(address)?;
-        if frames.first().is_none_or(|innermost| innermost.location.is_some()) {
-            return Some(frames);
-        }
-        // Code that is for no line in particular, such as a loop's beginning, goes by the nearest that is for one.
-        let names = |frames: &[SourceFrame]| frames.iter().map(|frame| frame.function.clone()).collect::<Vec<_>>();
-        let after = (1..=NEAR).map(|distance| address + distance);
-        let before = (1..=NEAR).filter_map(|distance| address.checked_sub(distance));
-        let mut near = after.chain(before).filter_map(at);
-        let is_same = |near: &Vec<SourceFrame>| near[0].location.is_some() && names(near) == names(&frames);
-        near.find(|near| !near.is_empty() && is_same(near)).or(Some(frames))
-    }
-
-    fn read(&self, module: &ModuleSections) -> Option<ModuleLines<'a>> {
+    fn read(&self, module: &ModuleSections) -> Option<Context<Bytes<'a>>> {
         let section = |id: SectionId| {
             let bytes = module.section(id).and_then(|range| self.bytes.get(range)).unwrap_or_default();
             Ok::<_, addr2line::gimli::Error>(EndianSlice::new(bytes, LittleEndian))
         };
-        let read = || {
-            let dwarf = Arc::new(Dwarf::load(section)?);
-            let nesting = Nesting::new(Arc::clone(&dwarf))?;
-            if let Some(problem) = nesting.problem() {
-                self.damaged(problem.to_string());
+        let mut dwarf = Dwarf::load(section).map_err(|error| self.damaged(error.to_string())).ok()?;
+        match limits::check(&mut dwarf) {
+            Ok(()) => {}
+            Err(Problem::Damaged(error)) => self.damaged(error.to_string()),
+            Err(Problem::Beyond(problem)) => {
+                self.damaged(problem);
+                return None;
             }
-            Ok(ModuleLines { nesting, context: Context::from_arc_dwarf(dwarf)? })
-        };
-        read().map_err(|error: addr2line::gimli::Error| self.damaged(error.to_string())).ok()
+        }
+        Context::from_dwarf(dwarf).map_err(|error| self.damaged(error.to_string())).ok()
     }
 
     fn damaged(&self, problem: String) {
         let _ = self.info.damage.set(problem);
     }
-}
 
-impl ModuleLines<'_> {
-    fn frames(&self, address: u64, paths: &PathMap) -> Result<Vec<SourceFrame>, String> {
-        if !self.nesting.is_shallow(address) {
-            return Err(format!("functions are inlined into each other more than {MAX_INLINED} deep"));
+    fn find(&self, instruction: WasmOffset) -> Option<Vec<SourceFrame>> {
+        let (context, address) = self.module(instruction)?;
+        let at = |address| {
+            self.frames(context, address).map_err(|error: addr2line::gimli::Error| self.damaged(error.to_string())).ok()
+        };
+        let frames = at(address)?;
+        if frames.first().is_none_or(|innermost| innermost.location.is_some()) {
+            return Some(frames);
         }
-        let mut found = self.context.find_frames(address).skip_all_loads().map_err(|error| error.to_string())?;
-        let unit = self.context.find_dwarf_and_unit(address).skip_all_loads();
-        let folder =
-            unit.and_then(|unit| unit.comp_dir).map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
+        // Code that is for no line in particular, such as a loop's beginning, goes by the nearest that is for one.
+        let after = (1..=NEAR).map(|distance| address + distance);
+        let before = (1..=NEAR).filter_map(|distance| address.checked_sub(distance));
+        let names = |frames: &[SourceFrame]| frames.iter().map(|frame| frame.function.clone()).collect::<Vec<_>>();
+        let has_line = |near: &[SourceFrame]| near.first().is_some_and(|innermost| innermost.location.is_some());
+        let is_meant = |near: &Vec<SourceFrame>| has_line(near) && names(near) == names(&frames);
+        after.chain(before).filter_map(at).find(is_meant).or(Some(frames))
+    }
+
+    fn frames(&self, context: &Context<Bytes<'a>>, address: u64) -> Result<Vec<SourceFrame>, addr2line::gimli::Error> {
+        let mut found = context.find_frames(address).skip_all_loads()?;
+        let unit = context.find_dwarf_and_unit(address).skip_all_loads();
+        let folder = unit.and_then(|unit| unit.comp_dir).filter(|folder| folder.len() <= MAX_TEXT);
+        let folder = folder.map(|folder| folder.to_string_lossy()).unwrap_or_default();
         let mut frames = Vec::new();
-        while let Some(frame) = found.next().map_err(|error| error.to_string())? {
-            let function = frame.function.as_ref().and_then(|name| name.raw_name().ok()).map(|name| name.into_owned());
+        while let Some(frame) = found.next()? {
+            let mut known = lock(&self.info.known);
+            let function = frame.function.as_ref().and_then(|name| name.raw_name().ok()).map(|name| known.text(&name));
             let location = frame.location.and_then(|location| {
-                let path = location.file?;
+                let path = location.file.filter(|path| path.len() <= MAX_TEXT)?;
                 // A line of 0 means that no line is to blame.
                 let line = location.line.filter(|line| *line > 0)?;
                 Some(SourceLocation {
-                    file: paths.shown(path, &folder).into(),
-                    path: path.into(),
+                    file: known.text(&self.info.paths.shown(path, &folder)),
                     line,
                     column: location.column.filter(|column| *column > 0),
                 })

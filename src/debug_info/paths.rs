@@ -7,7 +7,7 @@
 //! - else, what is of the Rust distribution or of a package that Cargo fetched, from there on;
 //! - else, below the folder that was compiled in, from there on;
 //! - else, if it is relative, as it is;
-//! - else, the file and the folder that it is in.
+//! - else, the file, with the folder that it is in unless that is one of a user's.
 
 use std::borrow::Cow;
 
@@ -20,6 +20,9 @@ pub(super) struct PathMap {
 
 impl PathMap {
     pub(super) fn new(mut rules: Vec<(String, String)>) -> Self {
+        for (from, _) in &mut rules {
+            *from = normalized(from).into_owned();
+        }
         rules.retain(|(from, _)| !from.is_empty());
         rules.sort_by_key(|(from, _)| std::cmp::Reverse(from.len()));
         Self { rules }
@@ -27,16 +30,23 @@ impl PathMap {
 
     /// What to show for `path`, which was compiled in `folder`.
     pub(super) fn shown(&self, path: &str, folder: &str) -> String {
+        self.mapped(path).unwrap_or_else(|| shared_path(&normalized(path), &normalized(folder)).to_owned())
+    }
+
+    /// What the rules make of a path; `None` if there is none for it.
+    pub(super) fn mapped(&self, path: &str) -> Option<String> {
         let path = normalized(path);
-        let mapped = self.rules.iter().find_map(|(from, to)| {
+        self.rules.iter().find_map(|(from, to)| {
+            if (from.as_str(), to.as_str()) == ("/", "/") {
+                return Some(path.clone().into_owned());
+            }
             let rest = below(&path, from)?;
             Some(match (to.trim_end_matches('/'), rest) {
                 ("", rest) if to.is_empty() => rest.to_owned(),
                 (to, "") => to.to_owned(),
                 (to, rest) => format!("{to}/{rest}"),
             })
-        });
-        mapped.unwrap_or_else(|| shared_path(&path, &normalized(folder)).to_owned())
+        })
     }
 }
 
@@ -65,8 +75,14 @@ fn shared_path<'p>(path: &'p str, folder: &str) -> &'p str {
         return path;
     }
     let mut from_the_end = path.rmatch_indices('/').map(|(at, _)| at + 1);
-    let _file = from_the_end.next();
-    from_the_end.next().map_or(path.trim_start_matches('/'), |at| &path[at..])
+    let Some(file) = from_the_end.next() else { return path };
+    let folder = from_the_end.next();
+    // `/home/NAME/file` and `C:/Users/NAME/file` have two folders around the file.
+    let around = path[..file].split('/').filter(|part| !part.is_empty() && !part.ends_with(':')).count();
+    match folder {
+        Some(folder) if around > 2 => &path[folder..],
+        _ => &path[file..],
+    }
 }
 
 /// What is left of `path` below `folder`, if it is.
@@ -122,7 +138,9 @@ mod tests {
             ),
             ("/opt/sdk/share/include/math.h", "/home/me/shop", "include/math.h"),
             ("/x.c", "/", "x.c"),
-            ("/home/x.c", "/", "home/x.c"),
+            ("/home/me/x.c", "/", "x.c"),
+            ("/home/me/x.c", "/tmp", "x.c"),
+            (r"C:\Users\me\x.c", "", "x.c"),
             ("../../other/x.c", "", "other/x.c"),
             (r"C:\work\shop\src\main.rs", r"C:\work\shop", "src/main.rs"),
             (r"C:\work\shop\src\main.rs", "", "src/main.rs"),
@@ -146,6 +164,12 @@ mod tests {
             assert_eq!(map.shown(path, "/nowhere/at/all"), shown, "{path}");
         }
         let all = PathMap::new(vec![("/".to_owned(), "/".to_owned())]);
-        assert_eq!(all.shown("/home/me/x.c", "/home/me"), "/home/me/x.c");
+        for path in ["/home/me/x.c", "../x/y.c", "x.c", "C:/work/x.c"] {
+            assert_eq!(all.shown(path, "/home/me"), path);
+        }
+        let windows =
+            PathMap::new(vec![(r"C:\work".to_owned(), "/me".to_owned()), ("./src".to_owned(), "lib".to_owned())]);
+        assert_eq!(windows.shown(r"C:\work\a\x.c", ""), "/me/a/x.c");
+        assert_eq!(windows.shown("./src/x.c", ""), "lib/x.c");
     }
 }

@@ -12,6 +12,8 @@ use crate::component::{Artifacts, Image};
 pub(super) struct ModuleSections {
     /// Where the contents of its code section are in the WebAssembly binary.
     pub(super) code: Range<u64>,
+    /// How many functions are there.
+    pub(super) functions: u32,
     /// Where its sections of debug info are in the bytes that hold them.
     sections: Vec<(SectionId, Range<usize>)>,
 }
@@ -35,11 +37,13 @@ pub(super) struct WasmSections {
     pub(super) elsewhere: Option<String>,
 }
 
-/// All sections that may hold something of use.
-const SECTIONS: [SectionId; 12] = [
+/// Longer names of files are not shown.
+const MAX_NAME: usize = 255;
+
+/// All sections that may hold something of use. Of `.debug_aranges` there is no use: units say the same of themselves.
+const SECTIONS: [SectionId; 11] = [
     SectionId::DebugAbbrev,
     SectionId::DebugAddr,
-    SectionId::DebugAranges,
     SectionId::DebugInfo,
     SectionId::DebugLine,
     SectionId::DebugLineStr,
@@ -61,8 +65,9 @@ pub(super) fn of_wasm(bytes: &[u8]) -> Option<WasmSections> {
             Payload::Version { encoding: wasmparser::Encoding::Module, .. } => {
                 module = Some(ModuleSections::default());
             }
-            Payload::CodeSectionStart { range, .. } => {
+            Payload::CodeSectionStart { range, count, .. } => {
                 if let Some(module) = &mut module {
+                    module.functions = count;
                     module.code = u64::try_from(range.start).ok()?..u64::try_from(range.end).ok()?;
                 }
             }
@@ -75,7 +80,10 @@ pub(super) fn of_wasm(bytes: &[u8]) -> Option<WasmSections> {
                 } else if matches!(name, "external_debug_info" | "sourceMappingURL") {
                     // Its contents are a string with its length before it.
                     let place = wasmparser::BinaryReader::new(custom.data(), 0).read_string().unwrap_or_default();
-                    found.elsewhere.get_or_insert_with(|| place.to_owned());
+                    // The file alone: the rest may tell where it was compiled.
+                    let file = place.rsplit(['/', '\\']).next().unwrap_or_default();
+                    let is_file = !place.starts_with("data:") && file.len() <= MAX_NAME;
+                    found.elsewhere.get_or_insert_with(|| if is_file { file } else { "…" }.to_owned());
                 }
             }
             // Inside of a component, modules do not nest.
@@ -99,7 +107,11 @@ pub(super) fn of_image(image: &Image<'_>, artifacts: &Artifacts<'_>) -> Option<V
                 (start <= end && end <= base.end).then_some((id, start..end))
             });
             let start = module.code_section_offset();
-            ModuleSections { code: start..u64::MAX, sections: sections.collect() }
+            ModuleSections {
+                code: start..u64::MAX,
+                functions: module.defined_functions(),
+                sections: sections.collect(),
+            }
         })
         .collect();
     modules.sort_by_key(|module| module.code.start);
@@ -116,7 +128,7 @@ mod tests {
     #[test]
     fn sections_of_each_module_are_told_apart() {
         let wat = r#"(component
-            (core module (func) (@custom ".debug_line" "one") (@custom "external_debug_info" "\05other"))
+            (core module (func) (@custom ".debug_line" "one") (@custom "external_debug_info" "\0b/home/other"))
             (component (core module (func) (@custom ".debug_info" "two!") (@custom ".debug_line" "three")))
             (core module))"#;
         let bytes = wat::parse_str(wat).expect("valid text");

@@ -13,10 +13,19 @@ use crate::profile::{Annotation, FileIndex, LineTime, Profile};
 /// What a function is written in, as far as it was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnnotatedText {
-    /// The contents of source files, by their path in the profile.
-    pub sources: BTreeMap<String, String>,
+    /// Source files, by their path in the profile.
+    pub sources: BTreeMap<String, SourceText>,
     /// The WebAssembly text of the functions that the instructions are in, line by line, with the place of each in the binary.
     pub wasm: Vec<(Option<WasmOffset>, String)>,
+}
+
+/// A source file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceText {
+    /// Where it was found.
+    pub place: String,
+    /// What is in it.
+    pub text: String,
 }
 
 /// Lines shown around one that has time.
@@ -77,8 +86,14 @@ impl Writer<'_> {
         }
         for (file, lines) in files {
             let path = profile.file(file);
-            writeln!(out, "\n{bold}{:>7} {:>7}  {}{plain}", "self", "total", self.style.fit(path, 17))?;
-            self.lines(&source(text.sources.get(path), &lines), out)?;
+            let found = text.sources.get(path);
+            let heading = match found {
+                // It need not be the file that was compiled.
+                Some(found) if found.place != path => format!("{path}  ({})", found.place),
+                _ => path.to_owned(),
+            };
+            writeln!(out, "\n{bold}{:>7} {:>7}  {}{plain}", "self", "total", self.style.fit(&heading, 17))?;
+            self.lines(&source(found.map(|found| &found.text), &lines), out)?;
         }
         Ok(())
     }
@@ -96,22 +111,19 @@ impl Writer<'_> {
     fn lines(&self, lines: &[Line<'_>], out: &mut dyn Write) -> io::Result<()> {
         let width = lines.iter().map(|line| line.label.len()).max().unwrap_or(0);
         let mut is_shown = vec![false; lines.len()];
+        let mut end = 0;
         for (index, _) in lines.iter().enumerate().filter(|(_, line)| line.time.is_some()) {
             let near = index.saturating_sub(CONTEXT)..(index + CONTEXT + 1).min(lines.len());
-            is_shown[near].fill(true);
+            let is_small_gap = end > 0 && near.start.saturating_sub(end) <= SMALL_GAP;
+            is_shown[if is_small_gap { end.min(near.start) } else { near.start }..near.end].fill(true);
+            end = near.end;
         }
-        let mut hidden = 0;
-        for (index, line) in lines.iter().enumerate() {
-            let next = is_shown[index..].iter().position(|shown| *shown);
-            let is_small_gap = !is_shown[index] && hidden + next.unwrap_or(usize::MAX / 2) <= SMALL_GAP && index > 0;
-            if !is_shown[index] && !is_small_gap {
-                hidden += 1;
-                continue;
-            }
-            if hidden > 0 && is_shown[..index].iter().any(|shown| *shown) {
+        let mut last = None;
+        for (index, line) in lines.iter().enumerate().filter(|(index, _)| is_shown[*index]) {
+            if last.is_some_and(|last: usize| last + 1 < index) {
                 writeln!(out, "{:>17}{:>width$} ⋮", "", "")?;
             }
-            hidden = 0;
+            last = Some(index);
             let (own, total) = match line.time {
                 Some(time) => (self.share(time.own), self.share(time.total)),
                 None => (String::new(), String::new()),

@@ -44,7 +44,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-pub use annotation::{AnnotatedText, write_annotation};
+pub use annotation::{AnnotatedText, SourceText, write_annotation};
 pub use calls::{write_call_json, write_call_table};
 pub use escape::{escape_control, escape_name};
 pub use firefox::write_firefox;

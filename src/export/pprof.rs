@@ -8,7 +8,10 @@ use prost::Message as _;
 use rustc_hash::FxBuildHasher;
 
 use crate::error::{Error, Result};
-use crate::profile::{Attribution, Dimension, FrameIndex, Label, LabelsIndex, Part, Profile, StackIndex, Tree};
+use crate::profile::{
+    Attribution, Dimension, FileIndex, Frame, FrameIndex, FunctionIndex, Label, LabelsIndex, Part, Profile, StackIndex,
+    Tree,
+};
 use crate::symbols::FunctionKind;
 
 /// Writes `profile` for `go tool pprof`, uncompressed; the tool reads it compressed with gzip as well.
@@ -30,6 +33,7 @@ struct Document<'p> {
     attribution: Attribution<'p>,
     out: proto::Profile,
     strings: HashMap<String, i64, FxBuildHasher>,
+    functions: HashMap<(FunctionIndex, Option<FileIndex>), u64, FxBuildHasher>,
 }
 
 /// The locations of a stack, innermost first.
@@ -52,8 +56,8 @@ struct SampleKey {
 
 impl<'p> Document<'p> {
     fn new(profile: &'p Profile) -> Self {
-        let (out, strings) = (proto::Profile::default(), HashMap::default());
-        let mut document = Self { profile, attribution: Attribution::new(profile), out, strings };
+        let (out, strings, functions) = (proto::Profile::default(), HashMap::default(), HashMap::default());
+        let mut document = Self { profile, attribution: Attribution::new(profile), out, strings, functions };
         // The first string is the empty one.
         document.string("");
         document
@@ -97,14 +101,6 @@ impl<'p> Document<'p> {
                 has_inline_frames: has_lines,
                 ..proto::Mapping::default()
             });
-        }
-        for (function, id) in profile.functions().iter().zip(1..) {
-            let name = self.string(&profile.shown_name(function));
-            let library = &profile.libraries()[function.library.index()].name;
-            let filename = self.string(function.file.map_or(library, |file| profile.file(file)));
-            // Without a system name: where it equals the name, the tool takes both for mangled, and removes what is in
-            // brackets.
-            self.out.function.push(proto::Function { id, name, filename, ..Default::default() });
         }
         let places = self.places();
         Box::new(move |stack: StackIndex| {
@@ -150,17 +146,37 @@ impl<'p> Document<'p> {
         places
     }
 
+    /// The function of a frame. One whose lines are in several files, because it includes some, is one for each of them.
+    fn function(&mut self, frame: &Frame) -> u64 {
+        let profile = self.profile;
+        let function = &profile.functions()[frame.function.index()];
+        let file = frame.source.map(|source| source.file).or(function.file);
+        if let Some(id) = self.functions.get(&(frame.function, file)) {
+            return *id;
+        }
+        let id = self.functions.len() as u64 + 1;
+        self.functions.insert((frame.function, file), id);
+        let name = self.string(&profile.shown_name(function));
+        let library = &profile.libraries()[function.library.index()].name;
+        let filename = self.string(file.map_or(library, |file| profile.file(file)));
+        // Without a system name: where it equals the name, the tool takes both for mangled, and removes what is in
+        // brackets.
+        self.out.function.push(proto::Function { id, name, filename, ..Default::default() });
+        id
+    }
+
     /// A location of frames that share an address, the innermost first.
-    fn location(&self, frames: &[FrameIndex], id: u64) -> proto::Location {
-        let frames = frames.iter().map(|frame| &self.profile.frames()[frame.index()]);
+    fn location(&mut self, frames: &[FrameIndex], id: u64) -> proto::Location {
+        let profile = self.profile;
+        let frames = frames.iter().map(|frame| &profile.frames()[frame.index()]);
         let (mut mapping_id, mut address) = (0, 0);
         let line = frames.map(|frame| {
-            mapping_id = self.profile.functions()[frame.function.index()].library.index() as u64 + 1;
+            mapping_id = profile.functions()[frame.function.index()].library.index() as u64 + 1;
             // A location is told by its address, which for a caller is that of the call.
             address = mapping_start(mapping_id) + u64::from(frame.point.lookup_offset().get());
             let source = frame.source;
             proto::Line {
-                function_id: frame.function.index() as u64 + 1,
+                function_id: self.function(frame),
                 line: source.map_or(0, |source| source.line.into()),
                 column: source.and_then(|source| source.column).map_or(0, i64::from),
             }
@@ -374,5 +390,51 @@ mod proto {
         pub(super) filename: i64,
         #[prost(int64, tag = "5")]
         pub(super) start_line: i64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::profile::arbitrary;
+    use proptest::prelude::*;
+
+    type Line = (String, String, i64);
+
+    /// Function, file and line of all frames of samples, where there is a line.
+    fn lines(profile: &Profile) -> BTreeSet<Line> {
+        let stacks = profile
+            .samples()
+            .flat_map(|sample| std::iter::successors(Some(sample.stack), |at| profile.stacks()[at.index()].caller));
+        let frames = stacks.map(|stack| profile.frames()[profile.stacks()[stack.index()].frame.index()]);
+        let line = |frame: Frame| {
+            let source = frame.source?;
+            let name = profile.shown_name(&profile.functions()[frame.function.index()]).into_owned();
+            Some((name, profile.file(source.file).to_owned(), source.line.into()))
+        };
+        frames.filter_map(line).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn each_line_is_of_its_file(profile in arbitrary::profile()) {
+            let document = Document::new(&profile).build(Dimension::Function);
+            let string = |index: i64| document.string_table[usize::try_from(index).expect("an index")].clone();
+            let lines_of = |location: &proto::Location| location.line.clone();
+            let written: BTreeSet<Line> = document
+                .location
+                .iter()
+                .flat_map(lines_of)
+                .filter(|line| line.line > 0)
+                .map(|line| {
+                    let function = document.function.iter().find(|function| function.id == line.function_id);
+                    let function = function.expect("the function of a line");
+                    (string(function.name), string(function.filename), line.line)
+                })
+                .collect();
+            prop_assert_eq!(written, lines(&profile));
+        }
     }
 }

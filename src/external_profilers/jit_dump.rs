@@ -16,6 +16,7 @@
 //! - There is no entry for "not known". Line 0 is, by DWARF's convention.
 //! - Names of files are written in full for each entry: "as before" (`\xff`) is in the specification only.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
@@ -53,6 +54,9 @@ const MAX_CODE_RECORD: usize = (1 << 31) - 1;
 /// The largest record of lines, which `perf` reads into memory. A guest chooses the names of its files, and how often
 /// they change.
 const MAX_LINES_RECORD: usize = 1 << 28;
+
+/// The same for all records of lines of a component or module.
+const MAX_LINES: usize = 1 << 30;
 
 /// The line of code that is of no line.
 const NO_LINE: u32 = 0;
@@ -162,6 +166,7 @@ fn write(file: &mut JitDumpFile, map: &SymbolMap, code: &CompiledCode) -> io::Re
     let debug_info = map.debug_info().and_then(Result::ok);
     let lines = debug_info.and_then(|debug_info| Some((debug_info.open(code), code.instruction_ranges()?)));
     let process = std::process::id();
+    let mut left = MAX_LINES;
     for function in map.functions() {
         let (start, size) = (function.offset(), function.size());
         let name = perf_name(function);
@@ -179,7 +184,8 @@ fn write(file: &mut JitDumpFile, map: &SymbolMap, code: &CompiledCode) -> io::Re
         if let (Layer::Guest, Some((known, ranges))) = (function.layer(), &lines) {
             let end = TextOffset::new(start.get().saturating_add(size));
             let lines = lines_of(ranges.ranges_in((start, size)), end, |at| known.line_at(at));
-            if let Some(record) = lines_record(address, start, &lines, timestamp, MAX_LINES_RECORD) {
+            if let Some(record) = lines_record(address, start, &lines, timestamp, left.min(MAX_LINES_RECORD)) {
+                left -= record.len();
                 file.file_mut().write_all(&record)?;
             }
         }
@@ -193,7 +199,7 @@ fn write(file: &mut JitDumpFile, map: &SymbolMap, code: &CompiledCode) -> io::Re
 #[derive(Debug, PartialEq, Eq)]
 struct Line<'l> {
     at: TextOffset,
-    file: &'l str,
+    file: Cow<'l, str>,
     number: u32,
 }
 
@@ -202,21 +208,21 @@ struct Line<'l> {
 fn lines_of<'l>(
     ranges: impl Iterator<Item = (TextOffset, WasmOffset)>,
     end: TextOffset,
-    line_at: impl Fn(WasmOffset) -> Option<(&'l str, u32)>,
+    line_at: impl Fn(WasmOffset) -> Option<(Cow<'l, str>, u32)>,
 ) -> Vec<Line<'l>> {
     let mut lines: Vec<Line<'l>> = Vec::new();
     for (at, instruction) in ranges {
         let line = match (lines.last(), line_at(instruction)) {
             (_, Some((file, number))) => Line { at, file, number },
-            (Some(last), None) => Line { at, file: last.file, number: NO_LINE },
+            (Some(last), None) => Line { at, file: last.file.clone(), number: NO_LINE },
             (None, None) => continue,
         };
-        if lines.last().is_none_or(|last| (last.file, last.number) != (line.file, line.number)) {
+        if lines.last().is_none_or(|last| (&last.file, last.number) != (&line.file, line.number)) {
             lines.push(line);
         }
     }
     if let Some(last) = lines.last() {
-        let end = Line { at: end, file: last.file, number: last.number };
+        let end = Line { at: end, file: last.file.clone(), number: last.number };
         lines.push(end);
     }
     lines
@@ -242,7 +248,7 @@ fn lines_record(text: u64, function: TextOffset, lines: &[Line<'_>], timestamp: 
         record.extend_from_slice(&line.number.to_ne_bytes());
         // What tells parts of a line apart, which `perf` does not read.
         record.extend_from_slice(&0_u32.to_ne_bytes());
-        record.extend_from_slice(escape_control(line.file).as_bytes());
+        record.extend_from_slice(escape_control(&line.file).as_bytes());
         record.push(0);
         if record.len() > limit {
             return None;
@@ -258,15 +264,15 @@ mod tests {
     use super::*;
 
     fn line(at: u32, file: &str, number: u32) -> Line<'_> {
-        Line { at: TextOffset::new(at), file, number }
+        Line { at: TextOffset::new(at), file: file.into(), number }
     }
 
     #[test]
     fn there_is_an_entry_for_each_change_and_for_the_end() {
-        let line_at = |instruction: WasmOffset| -> Option<(&'static str, u32)> {
+        let line_at = |instruction: WasmOffset| -> Option<(Cow<'static, str>, u32)> {
             match instruction.get() {
-                1 | 2 => Some(("a.c", 7)),
-                3 => Some(("b.h", 7)),
+                1 | 2 => Some(("a.c".into(), 7)),
+                3 => Some(("b.h".into(), 7)),
                 _ => None,
             }
         };

@@ -7,8 +7,6 @@
 //! The loader keeps what it knows in variables of its own without a lock, and the collector takes the end of one user
 //! for the end of all. So what is said goes through one place, behind a lock, which says the end for the last user.
 
-use std::sync::Arc;
-
 use wasmtime::Module;
 use wasmtime::component::Component;
 
@@ -23,6 +21,9 @@ use crate::symbols::{Function, Layer, SymbolMap};
 
 /// A longer name is not that of a file (`PATH_MAX` on Linux), and what VTune is told is never freed.
 const MAX_PATH: usize = 4096;
+
+/// Parts of a function that are looked at for its file. A function has one near its beginning, or none.
+const MAX_RANGES: usize = 16;
 
 /// What tells Intel VTune the names of generated code. On x86-64, on Linux, macOS and Windows.
 ///
@@ -104,14 +105,13 @@ impl VTune {
     }
 }
 
-/// The file that a function was written in, if any of its instructions has a line.
+/// The file that the beginning of a function is of, if it has a line.
 fn source_file(lines: &Lines<'_>, instructions: &InstructionRanges, function: Function<'_>) -> Option<String> {
     if function.layer() != Layer::Guest {
         return None;
     }
-    let mut ranges = instructions.ranges_in((function.offset(), function.size()));
-    // The outermost frame is the function itself: what was inlined into it may be of another file.
-    let file = ranges.find_map(|(_, wasm)| Some(Arc::clone(&lines.at(wasm).last()?.location.as_ref()?.path)))?;
+    let mut ranges = instructions.ranges_in((function.offset(), function.size())).take(MAX_RANGES);
+    let file = ranges.find_map(|(_, wasm)| Some(lines.line_at(wasm)?.0))?;
     (file.len() <= MAX_PATH).then(|| escape_control(&file).into_owned())
 }
 

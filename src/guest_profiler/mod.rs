@@ -306,7 +306,7 @@ impl GuestProfiler {
             spans: (Vec::new(), 0),
             host_place: &|_| None,
         };
-        let mut profile = symbolize(&self.log, &recording);
+        let mut profile = symbolize(&self.log, &recording).with_lines(self.visible.targets());
         profile.name = self.name;
         if !self.knows_cpu {
             // As `read_firefox` takes it: nothing is known of waiting, which is not to say that all was.

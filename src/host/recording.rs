@@ -83,7 +83,8 @@ pub(super) fn load<T>(
     let _spinner = if verbosity == Verbosity::Normal { file.spinner() } else { None };
     let mut loaded = load(&*command, &engine);
     if file.is_precompiled() && loaded.is_err() {
-        // What it was compiled with, and nothing was said of, does no harm: checks of epochs, and debug info.
+        // It was compiled with what nothing was said of: checks of epochs, which do no harm, or debug info, which makes samples
+        // by epochs slower. Better than not at all.
         let says_nothing = command.run.common.wasm.epoch_interruption.is_none();
         let others = [(true, false), (false, true), (true, true)];
         for (has_epochs, has_details) in others.into_iter().filter(|(has_epochs, _)| says_nothing || !has_epochs) {

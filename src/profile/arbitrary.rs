@@ -51,7 +51,8 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
             let library = LibraryIndex(library.map_or(0, |(_, index)| index));
             let file = (kind.layer() == Layer::Guest && index % 4 > 0).then_some(FileIndex(index % 2));
             if *kind == FunctionKind::Inlined {
-                let name = format!("inlined; \u{1b}[{index}m 7");
+                // Two of each name.
+                let name = format!("inlined; \u{1b}[{}m 7", index / 2);
                 return ProfileFunction { file, ..ProfileFunction::without_interface(name, library, *kind) };
             }
             ProfileFunction {
@@ -61,7 +62,11 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
                 offset: index * 100,
                 size: 50,
                 file,
-                ..ProfileFunction::without_interface(format!("{}; \u{1b}[{index}m 7", kind.name()), library, *kind)
+                ..ProfileFunction::without_interface(
+                    format!("{}; \u{1b}[{}m 7", kind.name(), index / 2),
+                    library,
+                    *kind,
+                )
             }
         })
         .collect();
@@ -72,7 +77,7 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
             point: CodePoint::InstructionPointer(TextOffset::new(function * 100 + 1)),
             instruction: Some(WasmOffset::new(function * 7)).filter(|_| function % 3 > 0),
             source: functions[function as usize].file.map(|file| SourceLine {
-                file,
+                file: if function % 5 == 0 { FileIndex(1 - file.0) } else { file },
                 line: 1 + function,
                 column: Some(function).filter(|column| *column > 5),
             }),

@@ -11,6 +11,7 @@ mod attribution;
 mod calls;
 mod comparison;
 mod host_symbols;
+mod lines;
 mod memories;
 mod report;
 mod symbolize;
@@ -26,7 +27,7 @@ pub use comparison::{Change, Comparison};
 pub(crate) use host_symbols::HostPlace;
 pub use memories::{MemoryGrowth, MemoryTrack};
 pub use report::{Dimension, NO_INTERFACE, Report, ReportRow};
-pub(crate) use symbolize::{EVERYTHING, Recording, Target, symbolize};
+pub(crate) use symbolize::{EVERYTHING, NamedProfile, Recording, Target, symbolize};
 pub use tables::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
     Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,

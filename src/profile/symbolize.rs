@@ -1,7 +1,7 @@
-//! Joins samples to names: the only place where a raw frame becomes a function.
+//! Joins samples to names: the only place where a raw frame becomes a function. Lines of source code come later
+//! ([`lines`](super::lines)), when the log of the recording is not needed any more.
 
 use std::ops::Range;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,12 +12,11 @@ use super::calls::name_calls;
 use super::host_symbols::{HostPlace, HostSymbols};
 use super::memories::{MemoryGrowth, name_memories};
 use super::tables::{
-    FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
-    Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,
+    Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
+    SamplerKind, Stack, StackIndex, Thread,
 };
 use crate::address::{CodePoint, InstructionRanges, TextOffset, WasmOffset};
 use crate::component::CompiledCode;
-use crate::debug_info::{Lines, NoLines, SourceFrame, SourceLocation};
 use crate::samples::{
     CountedCalls, Entry, Growth, LossReason, MemoryLog, RawFrame, SampleCounts, SampleLog, Span, Track, Window,
 };
@@ -52,8 +51,15 @@ pub(crate) struct Recording<'r> {
 /// The period of a whole recording.
 pub(crate) const EVERYTHING: Range<Duration> = Duration::ZERO..Duration::MAX;
 
+/// A profile without lines of source code, and what is needed to find them.
+pub(crate) struct NamedProfile {
+    pub(crate) profile: Profile,
+    /// By function: which target it is of.
+    pub(super) targets: Vec<Option<u32>>,
+}
+
 /// Makes a profile of what a log holds.
-pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> Profile {
+pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProfile {
     let mut tables = Tables::new(recording);
     let mut counts = log.counts.clone();
     let mut threads: IndexMap<Track, Thread> = IndexMap::new();
@@ -93,7 +99,12 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> Profile {
         let kept = threads.iter().flat_map(|thread| &thread.samples).map(|sample| sample.count).sum();
         counts = SampleCounts { taken: kept, kept, ..SampleCounts::default() };
     }
-    Profile {
+    let target = |key: &FunctionKey| match key {
+        FunctionKey::Compiled { target, .. } => Some(*target),
+        FunctionKey::Host { .. } | FunctionKey::Other(_) => None,
+    };
+    let targets = tables.functions.keys().map(target).collect();
+    let profile = Profile {
         name: recording.targets.first().map_or_else(String::new, |target| target.map.component().to_owned()),
         sampler: recording.sampler,
         interval: recording.interval,
@@ -108,13 +119,14 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> Profile {
         growths,
         spans: recording.spans.0.clone(),
         spans_left_out: recording.spans.1,
-        missing_lines: tables.missing_lines(),
-        files: tables.files.iter().map(|file| file.to_string()).collect(),
         libraries: tables.libraries.into_values().collect(),
         functions: tables.functions.into_values().collect(),
         frames: tables.frames.into_iter().collect(),
+        files: Vec::new(),
+        missing_lines: Vec::new(),
         stacks: tables.stacks.into_iter().collect(),
-    }
+    };
+    NamedProfile { profile, targets }
 }
 
 /// What tells one function from another.
@@ -123,11 +135,6 @@ enum FunctionKey {
     Compiled {
         target: u32,
         function: FunctionId,
-    },
-    Inlined {
-        target: u32,
-        library: LibraryId,
-        name: String,
     },
     Host {
         library: String,
@@ -150,13 +157,6 @@ struct Tables<'r> {
     recording: &'r Recording<'r>,
     /// By target; made when the first frame of the target needs it.
     instructions: FxHashMap<u32, Option<InstructionRanges>>,
-    /// The same.
-    lines: FxHashMap<u32, Option<Lines<'r>>>,
-    /// By target.
-    missing_lines: FxHashMap<u32, NoLines>,
-    /// By target: whether any line was found, once it was asked for.
-    has_lines: FxHashMap<u32, bool>,
-    files: IndexSet<Arc<str>, FxBuildHasher>,
     host: HostSymbols,
     libraries: IndexMap<LibraryKey, ProfileLibrary, FxBuildHasher>,
     functions: IndexMap<FunctionKey, ProfileFunction, FxBuildHasher>,
@@ -171,13 +171,9 @@ enum Position {
     Caller,
 }
 
-/// A frame of the log as frames of the profile: a function, and what was inlined into it there, from the outside inwards.
-/// Empty if it may not be shown, or says nothing.
-type Frames = Rc<[FrameIndex]>;
-
 /// The frames of a log as frames of the profile, for one position; made when asked for.
 struct Resolved {
-    frames: Vec<Option<Frames>>,
+    frames: Vec<Option<Option<FrameIndex>>>,
     position: Position,
 }
 
@@ -186,9 +182,10 @@ impl Resolved {
         Self { frames: vec![None; count], position }
     }
 
-    fn get(&mut self, tables: &mut Tables<'_>, index: usize, raw: &RawFrame) -> Frames {
+    /// The frame of the profile; `None` if it may not be shown, or says nothing.
+    fn get(&mut self, tables: &mut Tables<'_>, index: usize, raw: &RawFrame) -> Option<FrameIndex> {
         let position = self.position;
-        Rc::clone(self.frames[index].get_or_insert_with(|| tables.resolve(raw, position)))
+        *self.frames[index].get_or_insert_with(|| tables.resolve(raw, position))
     }
 }
 
@@ -197,10 +194,6 @@ impl<'r> Tables<'r> {
         Self {
             recording,
             instructions: FxHashMap::default(),
-            lines: FxHashMap::default(),
-            missing_lines: FxHashMap::default(),
-            has_lines: FxHashMap::default(),
-            files: IndexSet::default(),
             host: HostSymbols::default(),
             libraries: IndexMap::default(),
             functions: IndexMap::default(),
@@ -235,9 +228,9 @@ impl<'r> Tables<'r> {
             begins_unknown.push(begins);
             let outer = outer.or_else(|| if begins { None } else { self.entry_stack(raw[frame]) });
             // A frame that the map does not know is left out, not its stack.
-            let push = |tables: &mut Self, resolved: &mut Resolved| {
-                let frames = resolved.get(tables, frame, raw[frame]);
-                tables.push_all(outer, &frames)
+            let push = |tables: &mut Self, resolved: &mut Resolved| match resolved.get(tables, frame, raw[frame]) {
+                Some(frame) => Some(tables.push(outer, frame)),
+                None => outer,
             };
             let sampled = if is_sampled[index] { push(self, &mut innermost) } else { None };
             let calling = if is_caller[index] { push(self, &mut callers) } else { None };
@@ -245,18 +238,6 @@ impl<'r> Tables<'r> {
             as_caller.push(calling);
         }
         as_sample
-    }
-
-    /// Why targets that were seen have no lines, or not all of them.
-    fn missing_lines(&self) -> Vec<String> {
-        let targets = self.recording.targets.iter().zip(0_u32..);
-        let reasons = targets.filter_map(|(target, index)| {
-            let damage = || target.map.debug_info()?.ok()?.damage();
-            let other_code = || (self.has_lines.get(&index) == Some(&false)).then_some(NoLines::OfOtherCode);
-            let reason = self.missing_lines.get(&index).cloned().or_else(damage).or_else(other_code)?;
-            Some(format!("`{}` has no lines of source code: {reason}", target.map.component()))
-        });
-        reasons.collect()
     }
 
     /// The growths of memories in the period, with their stacks.
@@ -268,8 +249,7 @@ impl<'r> Tables<'r> {
         let growths = kept.into_iter().filter_map(|growth| {
             let stack = growth.stack.iter().rev().fold(None, |caller, frame| {
                 // All of them wait for what they called, the host's function that makes the memory grow.
-                let frames = self.resolve(frame, Position::Caller);
-                self.push_all(caller, &frames)
+                self.resolve(frame, Position::Caller).map(|frame| self.push(caller, frame)).or(caller)
             });
             let memory = log.memories.get_index_of(&growth.memory)?;
             let time = growth.time.saturating_sub(recording.period.start);
@@ -283,35 +263,31 @@ impl<'r> Tables<'r> {
         StackIndex(handle(stack))
     }
 
-    fn push_all(&mut self, caller: Option<StackIndex>, frames: &[FrameIndex]) -> Option<StackIndex> {
-        frames.iter().fold(caller, |caller, frame| Some(self.push(caller, *frame)))
-    }
-
     /// The stack of the entry trampoline that the outermost guest frame was entered through. A backtrace of
     /// Wasmtime leaves it out, but the host has no other way in.
     fn entry_stack(&mut self, outermost: &RawFrame) -> Option<StackIndex> {
         let RawFrame::Wasm { target, module, function, .. } = *outermost else { return None };
         let map = &self.recording.targets.get(target as usize)?.map;
         let function = map.entry_of(map.core_function(module, function)?)?;
-        let frames = self.compiled(target, function, None, Position::Caller);
-        self.push_all(None, &frames)
+        let frame = self.compiled(target, function, None, Position::Caller);
+        Some(self.push(None, frame))
     }
 
-    /// Makes the frames of the profile.
-    fn resolve(&mut self, frame: &RawFrame, position: Position) -> Frames {
+    /// Makes a frame of the profile; `None` if the map has no such function, or the frame is none.
+    fn resolve(&mut self, frame: &RawFrame, position: Position) -> Option<FrameIndex> {
         match *frame {
             RawFrame::Wasm { target, module, function, instruction } => {
-                let map = self.recording.targets.get(target as usize).map(|target| &target.map);
-                let function = map.and_then(|map| map.core_function(module, function));
-                function.map(|function| self.compiled(target, function, instruction, position)).unwrap_or_default()
+                let map = &self.recording.targets.get(target as usize)?.map;
+                let function = map.core_function(module, function)?;
+                Some(self.compiled(target, function, instruction, position))
             }
-            RawFrame::Text { target, offset } => self.text(target, offset, position).unwrap_or_default(),
-            RawFrame::Host { address } => [self.host(address, position)].into(),
-            RawFrame::HiddenHost => [self.other(FunctionKind::Host, position)].into(),
-            RawFrame::Unregistered => [self.other(FunctionKind::Unregistered, position)].into(),
-            RawFrame::Elided => [self.other(FunctionKind::Elided, position)].into(),
-            RawFrame::Suspended => [self.other(FunctionKind::Suspended, position)].into(),
-            RawFrame::UnknownCallers => Frames::default(),
+            RawFrame::Text { target, offset } => self.text(target, offset, position),
+            RawFrame::Host { address } => Some(self.host(address, position)),
+            RawFrame::HiddenHost => Some(self.other(FunctionKind::Host, position)),
+            RawFrame::Unregistered => Some(self.other(FunctionKind::Unregistered, position)),
+            RawFrame::Elided => Some(self.other(FunctionKind::Elided, position)),
+            RawFrame::Suspended => Some(self.other(FunctionKind::Suspended, position)),
+            RawFrame::UnknownCallers => None,
         }
     }
 
@@ -323,86 +299,38 @@ impl<'r> Tables<'r> {
         function: FunctionId,
         instruction: Option<WasmOffset>,
         position: Position,
-    ) -> Frames {
+    ) -> FrameIndex {
         let map = &self.recording.targets[target as usize].map;
         let (start, size) = (map.function(function).offset(), map.function(function).size());
         let range = instruction.and_then(|instruction| self.instructions(target)?.range_of((start, size), instruction));
         let (first, end) = range.unwrap_or((start, TextOffset::new(start.get().saturating_add(1))));
         let point = position.point_of(first, end);
-        self.with_source(target, function, point, instruction)
+        self.compiled_frame(target, function, point, instruction)
     }
 
     /// A frame of which the place in the text section is known.
-    fn text(&mut self, target: u32, offset: TextOffset, position: Position) -> Option<Frames> {
+    fn text(&mut self, target: u32, offset: TextOffset, position: Position) -> Option<FrameIndex> {
         let point = position.point_of(offset, offset);
         let map = &self.recording.targets.get(target as usize)?.map;
         let function = map.lookup_id(point.lookup_offset())?;
         let place = (map.function(function).offset(), map.function(function).size());
         let instructions = self.instructions(target);
         let instruction = instructions.and_then(|ranges| ranges.instruction_at(place, point.lookup_offset()));
-        Some(self.with_source(target, function, point, instruction))
+        Some(self.compiled_frame(target, function, point, instruction))
     }
 
-    /// A frame of compiled code, with its line and with what was inlined there.
-    fn with_source(
+    fn compiled_frame(
         &mut self,
         target: u32,
-        id: FunctionId,
-        point: CodePoint,
-        instruction: Option<WasmOffset>,
-    ) -> Frames {
-        let recording = self.recording;
-        let map = &recording.targets[target as usize].map;
-        let function = self.compiled_function(target, id);
-        // Adapters are compiled from bytes of their own, which nobody else has.
-        let is_guest = map.function(id).layer() == Layer::Guest;
-        let instruction = instruction.filter(|_| is_guest);
-        let lines = if is_guest { self.lines(target).as_ref() } else { None };
-        let found = lines.zip(instruction).map(|(lines, instruction)| lines.at(instruction));
-        if let Some(found) = &found {
-            *self.has_lines.entry(target).or_insert(false) |= found.iter().any(|frame| frame.location.is_some());
-        }
-        let found = found.unwrap_or_default();
-        let Some((compiled, inlined)) = found.split_last() else {
-            return [self.frame(Frame { function, point, instruction, source: None })].into();
-        };
-        let mut frames = vec![self.source_frame(function, compiled, point, instruction)];
-        for source in inlined.iter().rev() {
-            let function = self.inlined_function(target, map.library_id(id), source);
-            frames.push(self.source_frame(function, source, point, instruction));
-        }
-        frames.into()
-    }
-
-    fn source_frame(
-        &mut self,
-        function: FunctionIndex,
-        source: &SourceFrame,
+        function: FunctionId,
         point: CodePoint,
         instruction: Option<WasmOffset>,
     ) -> FrameIndex {
-        let source = source.location.as_ref().map(|SourceLocation { file, line, column, .. }| {
-            let (index, _) = self.files.insert_full(Arc::clone(file));
-            SourceLine { file: FileIndex(handle(index)), line: *line, column: *column }
-        });
-        if let (Some((_, function)), Some(source)) = (self.functions.get_index_mut(function.index()), source) {
-            function.file.get_or_insert(source.file);
-        }
-        self.frame(Frame { function, point, instruction, source })
-    }
-
-    fn inlined_function(&mut self, target: u32, library: LibraryId, source: &SourceFrame) -> FunctionIndex {
-        let name = source.function.as_deref().unwrap_or("(inlined function)");
-        let name = self.recording.targets[target as usize].map.shown_name(name);
-        let key = FunctionKey::Inlined { target, library, name };
-        if let Some(index) = self.functions.get_index_of(&key) {
-            return FunctionIndex(handle(index));
-        }
-        let FunctionKey::Inlined { name, .. } = &key else { unreachable!("made so above") };
-        // Its caller is of the same library, which is there.
-        let library = self.library_of(target, library);
-        let row = ProfileFunction::without_interface(name.clone(), library, FunctionKind::Inlined);
-        FunctionIndex(handle(self.functions.insert_full(key, row).0))
+        let layer = self.recording.targets[target as usize].map.function(function).layer();
+        // Adapters are compiled from bytes of their own, which nobody else has.
+        let instruction = instruction.filter(|_| layer == Layer::Guest);
+        let function = self.compiled_function(target, function);
+        self.frame(Frame { function, point, instruction, source: None })
     }
 
     fn host(&mut self, address: u64, position: Position) -> FrameIndex {
@@ -463,38 +391,11 @@ impl<'r> Tables<'r> {
         self.instructions.entry(target).or_insert_with(|| code.instruction_ranges()).as_ref()
     }
 
-    /// The lines of a target; nothing if they are not known, which is noted if they are wanted.
-    fn lines(&mut self, target: u32) -> &Option<Lines<'r>> {
-        let Target { map, code } = &self.recording.targets[target as usize];
-        let has_address_map = self.instructions(target).is_some();
-        let missing = &mut self.missing_lines;
-        self.lines.entry(target).or_insert_with(|| match map.debug_info()? {
-            Ok(info) if has_address_map => Some(info.open(code)),
-            Ok(_) => {
-                missing.insert(target, NoLines::NoAddressMap);
-                None
-            }
-            Err(problem) => {
-                missing.insert(target, problem.clone());
-                None
-            }
-        })
-    }
-
     fn library(&mut self, key: LibraryKey, row: impl FnOnce() -> ProfileLibrary) -> LibraryIndex {
         let library = self.libraries.entry(key);
         let index = LibraryIndex(handle(library.index()));
         library.or_insert_with(row);
         index
-    }
-
-    /// A library of a target.
-    fn library_of(&mut self, target: u32, library: LibraryId) -> LibraryIndex {
-        let map = &self.recording.targets[target as usize].map;
-        self.library(LibraryKey::Compiled { target, library }, || {
-            let library = &map.libraries()[library.0 as usize];
-            ProfileLibrary { name: library.name.clone(), layer: library.layer, component: library.component.clone() }
-        })
     }
 
     fn compiled_function(&mut self, target: u32, function: FunctionId) -> FunctionIndex {
@@ -503,11 +404,15 @@ impl<'r> Tables<'r> {
             return FunctionIndex(handle(index));
         }
         let map = &self.recording.targets[target as usize].map;
-        let library = self.library_of(target, map.library_id(function));
+        let library = LibraryKey::Compiled { target, library: map.library_id(function) };
         let function = map.function(function);
+        let library_row = || {
+            let library = function.library();
+            ProfileLibrary { name: library.name.clone(), layer: library.layer, component: library.component.clone() }
+        };
         let row = ProfileFunction {
             name: function.name().into_owned(),
-            library,
+            library: self.library(library, library_row),
             kind: function.kind(),
             interface: function.interface().map(str::to_owned),
             interface_function: function.interface_function().map(str::to_owned),

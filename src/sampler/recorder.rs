@@ -21,7 +21,7 @@ use super::signal::{self, CallScene, CallerFinder, SignalSampler};
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
 use crate::nanos::nanos;
-use crate::profile::{EVERYTHING, Profile, Recording, SamplerKind, Target, symbolize};
+use crate::profile::{EVERYTHING, NamedProfile, Profile, Recording, SamplerKind, Target, symbolize};
 use crate::samples::{CallLog, LabelsId, MemoryLog, RawFrame, RawSample, SampleLog, Selection, Span};
 
 /// Records where guests spend their time.
@@ -353,7 +353,9 @@ impl Recorder {
         let mut log = lock(&shared.log);
         let elapsed = *log.end.get_or_insert_with(|| shared.elapsed());
         shared.finished.store(true, Ordering::Release);
-        shared.profile(&log, elapsed, EVERYTHING)
+        let profile = shared.profile(&log, elapsed, EVERYTHING);
+        drop(log);
+        profile.with_lines(&shared.targets)
     }
 
     /// Stops recording for a while: nothing is sampled, and time does not count, until [`resume`](Self::resume). Threads are
@@ -425,7 +427,10 @@ impl Recorder {
         }
         let log = lock(&shared.log);
         let elapsed = log.end.unwrap_or_else(|| shared.elapsed());
-        let mut profile = shared.profile(&log, elapsed, period);
+        let profile = shared.profile(&log, elapsed, period);
+        // Reading debug info may take long, and is nothing that guests should wait for.
+        drop(log);
+        let mut profile = profile.with_lines(&shared.targets);
         // While recording goes on, threads add what they have taken and lost when they end.
         let lost: u64 = profile.counts.lost.values().sum();
         profile.counts.taken = profile.counts.kept + lost;
@@ -577,7 +582,7 @@ impl Shared {
     }
 
     /// What `log`, which is this recorder's, holds of `period`.
-    fn profile(&self, log: &SampleLog, elapsed: Duration, period: Range<Duration>) -> Profile {
+    fn profile(&self, log: &SampleLog, elapsed: Duration, period: Range<Duration>) -> NamedProfile {
         let recording = Recording {
             targets: &self.targets,
             sampler: self.kind(),

@@ -4,7 +4,9 @@
 //! for each frame of the profile, and of a symbol for all numbers of a function. While it writes its columns, the numbers
 //! tell which row is which frame, and [`FrameColumns`] writes what belongs there: addresses, depths of inlining, lines.
 //!
-//! Files are numbers as well, behind those of the frames: frames that no stack has, whose name is in the table of strings.
+//! Files are numbers as well, behind those of the frames: frames that no stack has, whose name is in the table of strings. A
+//! row of the table of functions has one file, and fxprof makes one row of all functions of a library that have the same
+//! name. So the file is a part of the name that fxprof is told, and left out when that is written ([`without_mark`]).
 
 use std::rc::Rc;
 
@@ -31,6 +33,7 @@ struct FrameRow {
     /// Of the function.
     offset: u32,
     size: u32,
+    /// The file of the line, or else of the function.
     file: Option<FileIndex>,
     /// How many functions are inlined into each other here.
     depth: u32,
@@ -58,12 +61,13 @@ impl FrameNumbers {
             let function = &profile.functions()[frame.function.index()];
             let (depth, compiled) = inlined.unwrap_or_default();
             let compiled = compiled.filter(|_| depth > 0);
-            let (offset, size, file) = (function.offset, function.size, function.file);
+            let (offset, size) = (function.offset, function.size);
+            let file = frame.source.map(|source| source.file).or(function.file);
             FrameRow { frame: *frame, offset, size, file, depth, compiled }
         });
         let library = |row: &FrameRow| profile.functions()[row.frame.function.index()].library;
         let mut rows: Vec<(FrameRow, usize)> = rows.zip(0..).collect();
-        rows.sort_by_key(|(row, _)| (library(row), row.frame.function));
+        rows.sort_by_key(|(row, _)| (library(row), row.frame.function, row.file));
         let mut numbers = vec![0; rows.len()];
         rows.iter().zip(0..).for_each(|((_, frame), number)| numbers[*frame] = number);
         let frames = rows.into_iter().map(|(row, _)| row).collect();
@@ -74,6 +78,11 @@ impl FrameNumbers {
         self.numbers[frame.index()]
     }
 
+    /// The file that the row of a frame's function has.
+    pub(super) fn file_of(&self, frame: FrameIndex) -> Option<FileIndex> {
+        self.get(self.of_frame(frame))?.file
+    }
+
     pub(super) fn of_file(&self, file: FileIndex) -> u32 {
         self.first_file() + file.0
     }
@@ -82,7 +91,7 @@ impl FrameNumbers {
         u32::try_from(self.frames.len()).unwrap_or(u32::MAX)
     }
 
-    /// Names for the numbers that frames of a library may have.
+    /// Names for the numbers that frames of a library may have, with marks.
     pub(super) fn symbols(&self, profile: &Profile, library: LibraryIndex) -> Vec<fxprof::Symbol> {
         let mut symbols: Vec<fxprof::Symbol> = Vec::new();
         let mut last = None;
@@ -92,10 +101,15 @@ impl FrameNumbers {
                 continue;
             }
             match symbols.last_mut() {
-                Some(symbol) if last == Some(row.frame.function) => symbol.size = symbol.size.map(|size| size + 1),
-                _ => symbols.push(fxprof::Symbol { address: number, size: Some(1), name: function.name.clone() }),
+                Some(symbol) if last == Some((row.frame.function, row.file)) => {
+                    symbol.size = symbol.size.map(|size| size + 1);
+                }
+                _ => {
+                    let name = with_mark(&function.name, row.file);
+                    symbols.push(fxprof::Symbol { address: number, size: Some(1), name });
+                }
             }
-            last = Some(row.frame.function);
+            last = Some((row.frame.function, row.file));
         }
         let files = (0..self.files).map(|file| fxprof::Symbol {
             address: self.of_file(FileIndex(file)),
@@ -109,6 +123,19 @@ impl FrameNumbers {
     fn get(&self, number: u32) -> Option<&FrameRow> {
         self.frames.get(number as usize)
     }
+}
+
+/// Begins what is behind a name. No character, so no text has it but those that are made to harm.
+const MARK: char = '\u{fdd0}';
+
+fn with_mark(name: &str, file: Option<FileIndex>) -> String {
+    let name = name.replace(MARK, "\u{fffd}");
+    file.map_or(name.clone(), |file| format!("{name}{MARK}{}", file.0))
+}
+
+/// A name, or the end of one, as it is to be written.
+pub(super) fn without_mark(text: &str) -> &str {
+    text.rsplit_once(MARK).map_or(text, |(name, _)| name)
 }
 
 /// The columns of a thread that are written differently.
@@ -218,14 +245,8 @@ impl FrameColumns {
                 None => None,
             },
             // The file is that of the function.
-            Column::FrameLine => {
-                let FrameRow { frame, file, .. } = known?;
-                frame.source.filter(|source| file == Some(source.file)).map(|source| source.line.into())
-            }
-            Column::FrameColumn => {
-                let FrameRow { frame, file, .. } = known?;
-                frame.source.filter(|source| file == Some(source.file))?.column.map(i64::from)
-            }
+            Column::FrameLine => known?.frame.source.map(|source| source.line.into()),
+            Column::FrameColumn => known?.frame.source?.column.map(i64::from),
             Column::FunctionName => {
                 self.names.push(value?);
                 unchanged

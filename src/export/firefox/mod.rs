@@ -270,7 +270,7 @@ impl<'p> Document<'p> {
         let category = self.categories.get(&mut self.out, Category::Layer(layer), function.interface.as_deref());
         let library = self.libraries[function.library.index()];
         let handle = self.numbered(thread, library, self.numbers.of_frame(frame), category);
-        if let Some(file) = function.file {
+        if let Some(file) = self.numbers.file_of(frame) {
             self.numbered(thread, library, self.numbers.of_file(file), category);
         }
         handle

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde_json::ser::Formatter;
 
-use super::frames::{Column, FrameColumns, FrameNumbers};
+use super::frames::{Column, FrameColumns, FrameNumbers, without_mark};
 use super::meta::Meta;
 use crate::profile::Profile;
 
@@ -28,6 +28,7 @@ pub(super) struct Patch {
 enum Key {
     Meta,
     Threads,
+    Strings,
     Samples,
     Weight,
     CpuDelta,
@@ -104,7 +105,8 @@ impl Formatter for Patch {
         if let Some(key) = &mut self.key {
             key.push_str(fragment);
         }
-        writer.write_all(fragment.as_bytes())
+        let is_name = self.path[..] == [Key::Threads, Key::Strings];
+        writer.write_all(if is_name { without_mark(fragment) } else { fragment }.as_bytes())
     }
 
     fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
@@ -122,6 +124,7 @@ impl Formatter for Patch {
         self.path.push(match key.as_str() {
             "meta" => Key::Meta,
             "threads" => Key::Threads,
+            "stringArray" => Key::Strings,
             "samples" => Key::Samples,
             "weight" => Key::Weight,
             "threadCPUDelta" => Key::CpuDelta,

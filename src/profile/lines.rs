@@ -1,0 +1,193 @@
+//! Adds lines of source code to a profile, and frames for the functions that are inlined: the only place where an
+//! instruction becomes a line.
+//!
+//! In comes a profile whose frames are compiled functions, with their instructions. Each frame of a guest with debug info
+//! becomes as many as there are functions at its instruction, from the outside inwards, and every stack goes through the
+//! frames that have taken the place of its own. Debug info may be large, damaged and slow to read, so this is done
+//! when the log of the recording is free again.
+
+use std::sync::Arc;
+
+use indexmap::{IndexMap, IndexSet};
+use rustc_hash::{FxBuildHasher, FxHashMap};
+
+use super::symbolize::{NamedProfile, Target};
+use super::tables::{
+    FileIndex, Frame, FrameIndex, FunctionIndex, LibraryIndex, Profile, ProfileFunction, SourceLine, Stack, StackIndex,
+};
+use crate::debug_info::{Lines, NoLines, SourceFrame, SourceLocation};
+use crate::symbols::{FunctionKind, Layer};
+
+impl NamedProfile {
+    /// The profile with its lines, as far as the targets know them.
+    pub(crate) fn with_lines(self, targets: &[Target]) -> Profile {
+        let Self { mut profile, targets: of_functions } = self;
+        let mut adding = Adding::new(targets);
+        let frames: Vec<Vec<FrameIndex>> = profile
+            .frames
+            .iter()
+            .map(|frame| {
+                let target = of_functions[frame.function.index()];
+                let function = &mut profile.functions[frame.function.index()];
+                adding.frames(*frame, function, target)
+            })
+            .collect();
+        profile.missing_lines = adding.missing_lines();
+        if adding.files.is_empty() && adding.functions.is_empty() {
+            return profile;
+        }
+        let mut stacks: IndexSet<Stack, FxBuildHasher> = IndexSet::default();
+        let mut new_stacks: Vec<StackIndex> = Vec::with_capacity(profile.stacks.len());
+        for stack in &profile.stacks {
+            let caller = stack.caller.map(|caller| new_stacks[caller.index()]);
+            let inwards = frames[stack.frame.index()].iter();
+            let stack = inwards.fold(caller, |caller, frame| {
+                let (stack, _) = stacks.insert_full(Stack { caller, frame: *frame });
+                Some(StackIndex(handle(stack)))
+            });
+            // Each frame has become one at least.
+            new_stacks.extend(stack);
+        }
+        let samples = profile.threads.iter_mut().flat_map(|thread| &mut thread.samples);
+        let of_samples = samples.map(|sample| &mut sample.stack);
+        let of_growths = profile.growths.iter_mut().filter_map(|growth| growth.stack.as_mut());
+        of_samples.chain(of_growths).for_each(|stack| *stack = new_stacks[stack.index()]);
+        let first = handle(profile.functions.len());
+        profile.stacks = stacks.into_iter().collect();
+        profile.frames = adding.frames.into_iter().map(|frame| frame.numbered_from(first)).collect();
+        profile.files = adding.files.iter().map(|file| file.to_string()).collect();
+        profile.functions.extend(adding.functions.into_values());
+        profile
+    }
+}
+
+/// A frame while functions are added: inlined ones are numbered apart.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct NewFrame {
+    frame: Frame,
+    is_inlined: bool,
+}
+
+impl NewFrame {
+    /// The frame, where the first inlined function has the number `first`.
+    fn numbered_from(self, first: u32) -> Frame {
+        let Self { mut frame, is_inlined } = self;
+        if is_inlined {
+            frame.function.0 += first;
+        }
+        frame
+    }
+}
+
+/// What is added to a profile.
+struct Adding<'t> {
+    targets: &'t [Target],
+    /// By target, once it was asked for; nothing if its lines are not known.
+    lines: FxHashMap<u32, Option<Lines<'t>>>,
+    /// By target: why there are none.
+    missing: FxHashMap<u32, NoLines>,
+    /// By target: whether any line was found, once it was asked for.
+    has_lines: FxHashMap<u32, bool>,
+    files: IndexSet<Arc<str>, FxBuildHasher>,
+    frames: IndexSet<NewFrame, FxBuildHasher>,
+    functions: IndexMap<(LibraryIndex, Option<Arc<str>>), ProfileFunction, FxBuildHasher>,
+}
+
+impl<'t> Adding<'t> {
+    fn new(targets: &'t [Target]) -> Self {
+        Self {
+            targets,
+            lines: FxHashMap::default(),
+            missing: FxHashMap::default(),
+            has_lines: FxHashMap::default(),
+            files: IndexSet::default(),
+            frames: IndexSet::default(),
+            functions: IndexMap::default(),
+        }
+    }
+
+    /// The frames that take the place of `frame`, which is of `function`, from the outside inwards.
+    fn frames(&mut self, frame: Frame, function: &mut ProfileFunction, target: Option<u32>) -> Vec<FrameIndex> {
+        let target = target.filter(|_| function.kind.layer() == Layer::Guest);
+        let found = target.zip(frame.instruction).and_then(|(target, instruction)| {
+            let found = self.lines(target)?.at(instruction);
+            *self.has_lines.entry(target).or_insert(false) |= found.iter().any(|frame| frame.location.is_some());
+            Some((target, found))
+        });
+        if let (Some(target), None) = (target, frame.instruction) {
+            // Only to note why.
+            self.lines(target);
+        }
+        let Some((target, found)) = found else { return vec![self.add(frame, false)] };
+        let Some((compiled, inlined)) = found.split_last() else { return vec![self.add(frame, false)] };
+        let source = self.source(compiled);
+        function.file = function.file.or(source.map(|source| source.file));
+        let mut frames = vec![self.add(Frame { source, ..frame }, false)];
+        for inner in inlined.iter().rev() {
+            let source = self.source(inner);
+            let function = self.inlined_function(target, function.library, inner);
+            let file = &mut self.functions[function.index()].file;
+            *file = file.or(source.map(|source| source.file));
+            frames.push(self.add(Frame { function, source, ..frame }, true));
+        }
+        frames
+    }
+
+    fn add(&mut self, frame: Frame, is_inlined: bool) -> FrameIndex {
+        FrameIndex(handle(self.frames.insert_full(NewFrame { frame, is_inlined }).0))
+    }
+
+    fn source(&mut self, frame: &SourceFrame) -> Option<SourceLine> {
+        let SourceLocation { file, line, column, .. } = frame.location.as_ref()?;
+        let (index, _) = self.files.insert_full(Arc::clone(file));
+        Some(SourceLine { file: FileIndex(handle(index)), line: *line, column: *column })
+    }
+
+    /// The position of an inlined function among those that are added.
+    fn inlined_function(&mut self, target: u32, library: LibraryIndex, frame: &SourceFrame) -> FunctionIndex {
+        let map = &self.targets[target as usize].map;
+        let entry = self.functions.entry((library, frame.function.clone()));
+        let index = entry.index();
+        entry.or_insert_with(|| {
+            let name = frame.function.as_deref().map_or("(inlined function)".to_owned(), |name| map.shown_name(name));
+            ProfileFunction::without_interface(name, library, FunctionKind::Inlined)
+        });
+        FunctionIndex(handle(index))
+    }
+
+    /// The lines of a target; nothing if they are not known, which is noted if they are wanted.
+    fn lines(&mut self, target: u32) -> Option<&Lines<'t>> {
+        let Target { map, code } = &self.targets[target as usize];
+        let missing = &mut self.missing;
+        let lines = self.lines.entry(target).or_insert_with(|| {
+            let problem = match map.debug_info()? {
+                Ok(info) if code.has_address_map() => return Some(info.open(code)),
+                Ok(_) => NoLines::NoAddressMap,
+                Err(problem) => problem.clone(),
+            };
+            missing.insert(target, problem);
+            None
+        });
+        lines.as_ref()
+    }
+
+    /// Why targets that were seen have no lines, or not all of them.
+    fn missing_lines(&self) -> Vec<String> {
+        let targets = self.targets.iter().zip(0_u32..);
+        let reasons = targets.filter_map(|(target, index)| {
+            let damage = || target.map.debug_info()?.ok()?.damage();
+            let has_lines = self.has_lines.get(&index);
+            let other_code = || (has_lines == Some(&false)).then_some(NoLines::OfOtherCode);
+            let asked = self.lines.contains_key(&index);
+            let reason = self.missing.get(&index).cloned().or_else(damage).or_else(other_code).filter(|_| asked)?;
+            let lacks = if has_lines == Some(&true) { "lacks some" } else { "has no" };
+            Some(format!("`{}` {lacks} lines of source code: {reason}", target.map.component()))
+        });
+        reasons.collect()
+    }
+}
+
+fn handle(index: usize) -> u32 {
+    // A table of 2^32 rows would have exhausted memory long before.
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
