@@ -146,7 +146,7 @@ pub(super) enum Column {
     FrameFunction,
     FrameSymbol,
     FrameLine,
-    FrameColumn,
+    FramePosition,
     FunctionName,
     FunctionFile,
     SymbolAddress,
@@ -162,7 +162,7 @@ impl Column {
             ("frameTable", "func") => Self::FrameFunction,
             ("frameTable", "nativeSymbol") => Self::FrameSymbol,
             ("frameTable", "line") => Self::FrameLine,
-            ("frameTable", "column") => Self::FrameColumn,
+            ("frameTable", "column") => Self::FramePosition,
             ("funcTable", "name") => Self::FunctionName,
             ("funcTable", "fileName") => Self::FunctionFile,
             ("nativeSymbols", "address") => Self::SymbolAddress,
@@ -246,7 +246,7 @@ impl FrameColumns {
             },
             // The file is that of the function.
             Column::FrameLine => known?.frame.source.map(|source| source.line.into()),
-            Column::FrameColumn => known?.frame.source?.column.map(i64::from),
+            Column::FramePosition => known?.frame.source?.column.map(i64::from),
             Column::FunctionName => {
                 self.names.push(value?);
                 unchanged

@@ -468,10 +468,11 @@ mod tests {
         json
     }
 
+    type Line = (String, u32, Option<u32>);
+    type Place = (String, FunctionKind, u32, Option<WasmOffset>, Option<Line>);
+
     /// The frames that samples are in, as what tells them apart.
-    fn places(
-        profile: &Profile,
-    ) -> BTreeSet<(String, FunctionKind, u32, Option<WasmOffset>, Option<(String, u32, Option<u32>)>)> {
+    fn places(profile: &Profile) -> BTreeSet<Place> {
         let stacks = profile
             .samples()
             .flat_map(|sample| std::iter::successors(Some(sample.stack), |at| profile.stacks()[at.index()].caller));
