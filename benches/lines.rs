@@ -77,7 +77,7 @@ fn synthetic(copies: u32, exported: u32) -> Vec<u8> {
         }
     }
     for (number, function) in exports.into_iter().enumerate() {
-        out.export(&format!("spin{number}"), ComponentExportKind::Func, function, None);
+        out.export(format!("spin{number}"), ComponentExportKind::Func, function, None);
     }
     out.finish()
 }
