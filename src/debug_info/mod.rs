@@ -65,25 +65,32 @@ pub(crate) struct DebugInfo {
 #[derive(Default)]
 struct Known {
     frames: FxHashMap<WasmOffset, Arc<[SourceFrame]>>,
-    /// How many frames these are.
-    count: usize,
     /// What they have in common: names and paths.
     texts: FxHashSet<Arc<str>>,
+    /// About how many bytes all of it takes.
+    bytes: usize,
 }
 
-/// More frames are not kept: some tens of megabytes.
-const MAX_KNOWN: usize = 500_000;
+/// When answers take more bytes than this, they are forgotten.
+const MAX_KNOWN: usize = 64 << 20;
+
+/// What an entry of a table takes beside what is in it.
+const PER_ENTRY: usize = 64;
 
 /// Longer names and paths are cut: a few kilobytes of debug info could ask for any number of them.
 const MAX_TEXT: usize = 4096;
 
 impl Known {
     fn keep(&mut self, instruction: WasmOffset, frames: &Arc<[SourceFrame]>) {
-        if self.count + frames.len() > MAX_KNOWN {
+        self.grow(size_of_val::<[SourceFrame]>(frames) + PER_ENTRY);
+        self.frames.insert(instruction, Arc::clone(frames));
+    }
+
+    fn grow(&mut self, bytes: usize) {
+        if self.bytes + bytes > MAX_KNOWN {
             *self = Self::default();
         }
-        self.count += frames.len().max(1);
-        self.frames.insert(instruction, Arc::clone(frames));
+        self.bytes += bytes;
     }
 
     /// A text that is shared with others that are equal.
@@ -92,6 +99,7 @@ impl Known {
         match self.texts.get(text) {
             Some(known) => Arc::clone(known),
             None => {
+                self.grow(text.len() + PER_ENTRY);
                 let text: Arc<str> = text.into();
                 self.texts.insert(Arc::clone(&text));
                 text
