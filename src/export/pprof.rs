@@ -405,10 +405,8 @@ mod tests {
 
     /// Function, file and line of all frames of samples, where there is a line.
     fn lines(profile: &Profile) -> BTreeSet<Line> {
-        let stacks = profile
-            .samples()
-            .flat_map(|sample| std::iter::successors(Some(sample.stack), |at| profile.stacks()[at.index()].caller));
-        let frames = stacks.map(|stack| profile.frames()[profile.stacks()[stack.index()].frame.index()]);
+        let stacks = profile.samples().flat_map(|sample| profile.outwards(sample.stack));
+        let frames = stacks.map(|stack| profile.innermost(stack));
         let line = |frame: Frame| {
             let source = frame.source?;
             let name = profile.shown_name(&profile.functions()[frame.function.index()]).into_owned();

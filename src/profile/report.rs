@@ -334,7 +334,7 @@ impl<'p> View<'p> {
             Dimension::Layer => Key::Named(library().layer.name()),
             Dimension::Component => self.component(stack).map_or(Key::Nothing, Key::Named),
             Dimension::Line => {
-                let source = self.profile.frames[self.profile.stacks[stack.index()].frame.index()].source;
+                let source = self.profile.innermost(stack).source;
                 let function = self.functions[function.index()];
                 source.map_or(Key::Function(function), |source| Key::Line(function, source.file, source.line))
             }
@@ -352,7 +352,7 @@ impl<'p> View<'p> {
         match dimension {
             // Trampolines and shims in between do not ask for anything.
             Dimension::Function | Dimension::Line | Dimension::Library => {
-                let mut callers = std::iter::successors(Some(stack), |at| self.profile.stacks[at.index()].caller);
+                let mut callers = self.profile.outwards(stack);
                 let asks = |stack: &StackIndex| {
                     let function = &self.profile.functions[self.profile.leaf(*stack).index()];
                     matches!(self.profile.libraries[function.library.index()].layer, Layer::Guest | Layer::Host)

@@ -436,7 +436,8 @@ impl Position {
     }
 }
 
-fn handle(index: usize) -> u32 {
+/// A position in a table.
+pub(super) fn handle(index: usize) -> u32 {
     // A table of 2^32 rows would have exhausted memory long before.
     u32::try_from(index).unwrap_or(u32::MAX)
 }

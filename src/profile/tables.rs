@@ -436,7 +436,17 @@ impl Profile {
 
     /// The function of the innermost frame of a stack.
     pub(crate) fn leaf(&self, stack: StackIndex) -> FunctionIndex {
-        self.frames[self.stacks[stack.index()].frame.index()].function
+        self.innermost(stack).function
+    }
+
+    /// The innermost frame of a stack.
+    pub(crate) fn innermost(&self, stack: StackIndex) -> Frame {
+        self.frames[self.stacks[stack.index()].frame.index()]
+    }
+
+    /// A stack and those around it, from the innermost frame outwards.
+    pub(crate) fn outwards(&self, stack: StackIndex) -> impl Iterator<Item = StackIndex> {
+        std::iter::successors(Some(stack), |at| self.stacks[at.index()].caller)
     }
 
     pub(crate) fn samples(&self) -> impl Iterator<Item = &Sample> {

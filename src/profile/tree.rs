@@ -97,7 +97,7 @@ impl<'p> Tree<'p> {
         }
         let function = self.profile.leaf(stack);
         if self.dimension == Dimension::Line
-            && let Some(source) = self.profile.frames[self.profile.stacks[stack.index()].frame.index()].source
+            && let Some(source) = self.profile.innermost(stack).source
         {
             return Some(Label::Line(function, SourceLine { column: None, ..source }));
         }

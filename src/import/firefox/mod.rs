@@ -473,10 +473,8 @@ mod tests {
 
     /// The frames that samples are in, as what tells them apart.
     fn places(profile: &Profile) -> BTreeSet<Place> {
-        let stacks = profile
-            .samples()
-            .flat_map(|sample| std::iter::successors(Some(sample.stack), |at| profile.stacks()[at.index()].caller));
-        let frames = stacks.map(|stack| profile.frames()[profile.stacks()[stack.index()].frame.index()]);
+        let stacks = profile.samples().flat_map(|sample| profile.outwards(sample.stack));
+        let frames = stacks.map(|stack| profile.innermost(stack));
         let place = |frame: Frame| {
             let function = &profile.functions()[frame.function.index()];
             let source = frame.source.map(|source| (profile.file(source.file).to_owned(), source.line, source.column));
