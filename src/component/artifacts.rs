@@ -1,6 +1,9 @@
 //! The decoded contents of an image, as plain lists.
 
-use wasmtime_environ::component::{Component as ComponentInfo, ComponentArtifacts};
+use wasmtime_environ::component::{
+    Component as ComponentInfo, ComponentArtifacts, Export, ExportIndex, TypeDef, TypeResourceTable,
+    TypeResourceTableIndex,
+};
 use wasmtime_environ::{
     Abi, CompiledFunctionsTable, CompiledModuleInfo, EntityIndex, FuncIndex, FuncKey, Initializer,
     ModuleInternedTypeIndex, ModuleTypes, WasmFuncType, WasmValType,
@@ -26,6 +29,15 @@ pub(crate) struct Artifacts<'a> {
     /// What each component trampoline is for, by trampoline index.
     trampolines: Vec<Option<TrampolinePurpose>>,
     types: Types,
+}
+
+/// Where a resource comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResourceOrigin<'a> {
+    /// From the host: by the import with this name, and the names inside of it.
+    Imported { import: &'a str, path: &'a [String] },
+    /// The component, or one nested in it, defines it: its number.
+    Defined(u32),
 }
 
 /// Where the signatures of core functions are kept.
@@ -71,6 +83,46 @@ impl<'a> Artifacts<'a> {
     /// What the component trampoline with this index is for.
     pub(crate) fn trampoline_purpose(&self, index: u32) -> Option<&TrampolinePurpose> {
         self.trampolines.get(index as usize)?.as_ref()
+    }
+
+    /// Where the resource of a resource table comes from.
+    pub(crate) fn resource_origin(&self, table: u32) -> Option<ResourceOrigin<'_>> {
+        let component = self.component.as_ref()?;
+        let Types::Component(types) = &self.types else { return None };
+        // Panics if a damaged image has no such table, which nothing tells before; who reads such images expects it.
+        let TypeResourceTable::Concrete { ty: resource, .. } = types[TypeResourceTableIndex::from_u32(table)] else {
+            return None;
+        };
+        match component.imported_resources.get(resource) {
+            Some(import) => {
+                let (import, path) = component.imports.get(*import)?;
+                let (import, _) = component.import_types.get(*import)?;
+                Some(ResourceOrigin::Imported { import, path })
+            }
+            None => Some(ResourceOrigin::Defined(resource.as_u32())),
+        }
+    }
+
+    /// The resources that the component exports: interface (`None` for the world), name, and number.
+    pub(crate) fn exported_resources(&self) -> Vec<(Option<&str>, &str, u32)> {
+        let mut found = Vec::new();
+        let Some(component) = &self.component else { return found };
+        let mut note = |interface, name, index: ExportIndex| {
+            if let Some(Export::Type(TypeDef::Resource(table))) = component.export_items.get(index)
+                && let Some(ResourceOrigin::Defined(resource)) = self.resource_origin(table.as_u32())
+            {
+                found.push((interface, name, resource));
+            }
+        };
+        for (name, (index, _)) in component.exports.raw_iter() {
+            note(None, name.as_str(), *index);
+            if let Some(Export::Instance { exports, .. }) = component.export_items.get(*index) {
+                for (inner, (index, _)) in exports.raw_iter() {
+                    note(Some(name.as_str()), inner.as_str(), *index);
+                }
+            }
+        }
+        found
     }
 
     /// The signature of core functions with this type, for instance `(i32, i64) -> i32`.

@@ -19,9 +19,9 @@ mod source;
 mod symbol_name;
 mod wiring;
 
-pub(crate) use artifacts::{Artifacts, ModuleArtifact};
+pub(crate) use artifacts::{Artifacts, ModuleArtifact, ResourceOrigin};
 pub(crate) use function_table::CompiledFunction;
 pub(crate) use image::{CompiledCode, Image, WASMTIME};
 pub(crate) use source::Source;
-pub(crate) use symbol_name::TrampolinePurpose;
+pub(crate) use symbol_name::{ResourceOperation, TrampolinePurpose};
 pub(crate) use wiring::{Definition, EntryRole, ModuleRole, Use, Wiring};

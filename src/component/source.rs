@@ -39,7 +39,9 @@ pub(crate) struct Source {
 pub(crate) struct ComponentSource {
     /// Its own name, or the name its parent gave it.
     pub(crate) name: Option<String>,
-    /// Names of its imported and exported instances, in order.
+    /// Names of its imported instances, in order.
+    imports: Vec<String>,
+    /// Names of its exported instances, in order.
     exports: Vec<String>,
     /// Steps that matter to numbering, in order.
     steps: Vec<Step>,
@@ -128,6 +130,7 @@ impl Source {
                             this.component_space.push(None);
                         }
                         ComponentExternalKind::Module => this.module_space.push(None),
+                        ComponentExternalKind::Instance => this.imports.push(import.name.name.to_owned()),
                         ComponentExternalKind::Func => this.is_beyond_wit |= !is_wit_function(import.name.name),
                         _ => {}
                     }
@@ -234,6 +237,14 @@ impl Source {
     /// A component's name in a name section.
     pub(crate) fn component_name(&self, component: usize) -> Option<&str> {
         self.components.get(component)?.name.as_deref().filter(|name| !name.is_empty())
+    }
+
+    /// Of each component, the root first, the interfaces that it imports and exports.
+    pub(crate) fn interfaces(&self) -> impl Iterator<Item = (Vec<&str>, Vec<&str>)> {
+        fn names(names: &[String]) -> Vec<&str> {
+            names.iter().map(String::as_str).collect()
+        }
+        self.components.iter().map(|component| (names(&component.imports), names(&component.exports)))
     }
 
     /// The package of the first interface that a component exports, unless that is a standard one.

@@ -11,8 +11,12 @@ use wasmtime_environ::Abi;
 pub(crate) enum TrampolinePurpose {
     /// Calls the host function with this lowering index.
     LowerImport(u32),
-    /// `resource.new`, `.rep` or `.drop` on a resource table.
-    Resource(ResourceOperation),
+    /// `resource.new`, `.rep` or `.drop`.
+    Resource {
+        operation: ResourceOperation,
+        /// Number of the resource table, which tells the resource.
+        table: u32,
+    },
     /// Converts a string between two encodings and memories.
     Transcode {
         /// For instance `utf8 -> utf16`.
@@ -64,8 +68,8 @@ fn parse_purpose(purpose: &str) -> Option<TrampolinePurpose> {
         ("component-resource-drop[", ResourceOperation::Drop),
     ];
     for (prefix, operation) in resources {
-        if bracketed(prefix).is_some() {
-            return Some(TrampolinePurpose::Resource(operation));
+        if let Some(table) = bracketed(prefix) {
+            return Some(TrampolinePurpose::Resource { operation, table });
         }
     }
     if let Some(transcode) = purpose.strip_prefix("component-transcode-") {
@@ -338,7 +342,7 @@ mod tests {
         );
         assert_eq!(
             parse("component-trampolines[1]-wasm-call-component-resource-drop[9]"),
-            Some((1, TrampolinePurpose::Resource(ResourceOperation::Drop)))
+            Some((1, TrampolinePurpose::Resource { operation: ResourceOperation::Drop, table: 9 }))
         );
     }
 

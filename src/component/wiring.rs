@@ -206,6 +206,18 @@ impl<'m> Wiring<'m> {
         self.instances_of.get(module as usize).map_or(&[], Vec::as_slice)
     }
 
+    /// The component instance in which a module is instantiated first.
+    pub(crate) fn component_instance_of(&self, module: u32) -> Option<u32> {
+        let instance = *self.instances_of(module).first()?;
+        self.instances.get(instance as usize)?.component_instance
+    }
+
+    /// What satisfies the function imports of an instance that are from `module`.
+    pub(crate) fn imported_from(&self, instance: u32, module: &str, of: &ModuleArtifact<'_>) -> Vec<Definition> {
+        let imports = of.imports().enumerate().filter(|(_, (from, _, _))| *from == module);
+        imports.filter_map(|(position, _)| self.argument(instance, position)).collect()
+    }
+
     fn note_entry(&mut self, def: &CoreDef, role: EntryRole) {
         if let Some(definition) = definition(def) {
             self.entry_roles.entry(definition).or_insert(role);

@@ -42,17 +42,22 @@ impl ComponentNames {
             Some(source) => from_source(source, count, root),
             None => from_exports(artifacts, wiring, count, root),
         };
+        let component_of = |index: u32| {
+            source.and_then(|source| source.component_of_module(index)).or_else(|| {
+                let instance = *wiring.instances_of(index).first()?;
+                let instance = wiring.instances.get(instance as usize)?.component_instance?;
+                instances.get(instance as usize).copied()
+            })
+        };
+        let main_modules = main_modules(artifacts, wiring, components.len(), component_of);
+        name_by_modules(&mut components, &main_modules);
+        let mut components: Vec<String> = components.into_iter().map(ComponentName::into_text).collect();
         make_unique(&mut components);
 
         let mut modules = Vec::with_capacity(artifacts.modules.len());
         let mut owners = Vec::with_capacity(artifacts.modules.len());
         for index in 0..u32::try_from(artifacts.modules.len()).unwrap_or(u32::MAX) {
-            let component = source.and_then(|source| source.component_of_module(index)).or_else(|| {
-                let instance = *wiring.instances_of(index).first()?;
-                let instance = wiring.instances.get(instance as usize)?.component_instance?;
-                instances.get(instance as usize).copied()
-            });
-            let component = component.and_then(|index| components.get(index)).map_or(root, String::as_str);
+            let component = component_of(index).and_then(|index| components.get(index)).map_or(root, String::as_str);
             let module = module_name(artifacts, wiring, source, index);
             modules.push(format!("{component}/{module}"));
             owners.push(component.to_owned());
@@ -96,26 +101,98 @@ impl ComponentNames {
     }
 }
 
+/// What a component is called, before names are told apart.
+enum ComponentName {
+    /// Its own name, or the one that was given.
+    Own(String),
+    /// The package of what it exports.
+    Package(String),
+    /// Its number.
+    Number(usize),
+}
+
+impl ComponentName {
+    fn into_text(self) -> String {
+        match self {
+            Self::Own(name) | Self::Package(name) => name,
+            Self::Number(number) => format!("component[{number}]"),
+        }
+    }
+}
+
+/// Components that nothing names, and those that share the name of a package, are called after their core module, if that
+/// tells them apart.
+fn name_by_modules(components: &mut [ComponentName], main_modules: &[Option<String>]) {
+    let mut packages: HashMap<String, usize> = HashMap::new();
+    for component in components.iter() {
+        if let ComponentName::Package(package) = component {
+            *packages.entry(package.clone()).or_default() += 1;
+        }
+    }
+    for (component, module) in components.iter_mut().zip(main_modules) {
+        let is_told = match component {
+            ComponentName::Own(_) => true,
+            ComponentName::Package(package) => packages.get(package.as_str()).is_none_or(|count| *count == 1),
+            ComponentName::Number(_) => false,
+        };
+        if let (false, Some(module)) = (is_told, module) {
+            *component = ComponentName::Own(module.clone());
+        }
+    }
+}
+
+/// By component: the name of its core module, if it has one of a name of its own; of several that of the largest, if that
+/// is larger than all others together.
+fn main_modules(
+    artifacts: &Artifacts<'_>,
+    wiring: &Wiring<'_>,
+    components: usize,
+    component_of: impl Fn(u32) -> Option<usize>,
+) -> Vec<Option<String>> {
+    let mut largest: Vec<(u32, u32, Option<&str>)> = vec![(0, 0, None); components];
+    for (index, (module, role)) in (0..).zip(artifacts.modules.iter().zip(&wiring.roles)) {
+        if *role != ModuleRole::Guest || module.name() == Some(PREVIEW1_ADAPTER) {
+            continue;
+        }
+        let Some((size, all, name)) = component_of(index).and_then(|component| largest.get_mut(component)) else {
+            continue;
+        };
+        let functions = module.defined_functions();
+        *all = all.saturating_add(functions);
+        if functions >= *size {
+            (*size, *name) = (functions, module.name());
+        }
+    }
+    let main = |(size, all, name): (u32, u32, Option<&str>)| {
+        let name = name.filter(|name| !name.is_empty() && size > all - size)?;
+        Some(name.strip_suffix(".wasm").unwrap_or(name).to_owned())
+    };
+    largest.into_iter().map(main).collect()
+}
+
 /// Own name, else the package of what it exports, else, for the root, the name that was given, else a number.
-fn from_source(source: &Source, instances: usize, root: &str) -> (Vec<usize>, Vec<String>) {
+fn from_source(source: &Source, instances: usize, root: &str) -> (Vec<usize>, Vec<ComponentName>) {
     let instances: Vec<usize> = (0..u32::try_from(instances).unwrap_or(u32::MAX))
         .map(|instance| source.component_of_instance(instance).unwrap_or(0))
         .collect();
     let names = (0..source.component_count())
-        .map(|component| {
-            let name = source.component_name(component).or_else(|| source.component_package(component));
-            match name {
-                Some(name) => name.to_owned(),
-                None if component == 0 => root.to_owned(),
-                None => format!("component[{component}]"),
-            }
+        .map(|component| match (source.component_name(component), source.component_package(component)) {
+            (Some(name), _) => ComponentName::Own(name.to_owned()),
+            (None, Some(package)) => ComponentName::Package(package.to_owned()),
+            (None, None) if component == 0 => ComponentName::Own(root.to_owned()),
+            (None, None) => ComponentName::Number(component),
         })
         .collect();
     (instances, names)
 }
 
 /// Without the source, a component instance is known by the interfaces that its core modules export.
-fn from_exports(artifacts: &Artifacts<'_>, wiring: &Wiring<'_>, count: usize, root: &str) -> (Vec<usize>, Vec<String>) {
+fn from_exports(
+    artifacts: &Artifacts<'_>,
+    wiring: &Wiring<'_>,
+    count: usize,
+    root: &str,
+) -> (Vec<usize>, Vec<ComponentName>) {
     let mut packages: HashMap<u32, &str> = HashMap::new();
     for instance in &wiring.instances {
         let (Some(component), Some(module)) = (instance.component_instance, instance.module) else { continue };
@@ -131,9 +208,9 @@ fn from_exports(artifacts: &Artifacts<'_>, wiring: &Wiring<'_>, count: usize, ro
     }
     let names = (0..u32::try_from(count).unwrap_or(u32::MAX))
         .map(|instance| match packages.get(&instance) {
-            _ if instance == 0 => root.to_owned(),
-            Some(package) => (*package).to_owned(),
-            None => format!("component[{instance}]"),
+            _ if instance == 0 => ComponentName::Own(root.to_owned()),
+            Some(package) => ComponentName::Package((*package).to_owned()),
+            None => ComponentName::Number(instance as usize),
         })
         .collect();
     ((0..count).collect(), names)

@@ -8,6 +8,7 @@
 
 mod component_names;
 mod function;
+mod interfaces;
 mod library;
 mod map;
 mod name_table;

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use wasmtime_environ::{Abi, FuncIndex};
 
 use super::Namer;
-use super::named::{Named, WORLD, canonical, imported, with_abi};
-use crate::component::{Definition, TrampolinePurpose, Use, Wiring};
+use super::named::{Crossing, Named, WORLD, canonical};
+use crate::component::{Definition, ResourceOperation, TrampolinePurpose, Use, Wiring};
 use crate::symbols::function::{Direction, FunctionKind, NamedBy};
+use crate::symbols::interfaces::{ResourceName, Side, is_compatible};
 use crate::symbols::wit_name;
 
 impl<'a> Namer<'a> {
@@ -20,25 +21,23 @@ impl<'a> Namer<'a> {
             return self.guest(module, function);
         };
         let target = wiring_forward(wiring, slot);
-        let wit = match target {
+        let used = self.first_use(slot).or_else(|| target.and_then(|target| self.first_use(target)));
+        let consumer = used.and_then(|used| self.consumer(&used));
+        let known = match target {
             Some(Definition::Trampoline(index)) => match self.artifacts.trampoline_purpose(index) {
                 Some(TrampolinePurpose::LowerImport(lowered)) => self.lowered_import(*lowered),
+                Some(TrampolinePurpose::Resource { operation, table }) => {
+                    self.resource_function(*operation, *table, used)
+                }
                 _ => None,
             },
             _ => None,
         };
-        let used = self.first_use(slot).or_else(|| target.and_then(|target| self.first_use(target)));
-        let wit = wit.map(|(interface, function)| (interface, function, NamedBy::Wit)).or_else(|| {
-            let used = used?;
-            let wit = wit_name::from_core_import(used.module, used.field)?;
-            Some((wit.interface.map(str::to_owned), wit.function, NamedBy::CoreImport))
-        });
-        if let Some((interface, function, named_by)) = wit {
-            return Named::plain(FunctionKind::Shim, library, function.clone(), named_by).crossing(
-                interface,
-                function,
-                Direction::Import,
-            );
+        let crossing = known.map(|known| (known, NamedBy::Wit));
+        let crossing = crossing.or_else(|| consumer.map(|consumer| (consumer, NamedBy::CoreImport)));
+        if let Some((Crossing { interface, function, direction }, named_by)) = crossing {
+            let name = function.clone();
+            return Named::plain(FunctionKind::Shim, library, name, named_by).crossing(interface, function, direction);
         }
         match (used, target) {
             (Some(used), _) => Named::plain(FunctionKind::Shim, library, used.field.to_owned(), NamedBy::CoreImport),
@@ -100,47 +99,48 @@ impl<'a> Namer<'a> {
         let consumer = agreed(spelled);
         match self.artifacts.trampoline_purpose(index) {
             Some(TrampolinePurpose::LowerImport(lowered)) => {
-                let (interface, function, named_by) = match (self.lowered_import(*lowered), consumer) {
-                    (Some((interface, function)), _) => (interface, function, NamedBy::Wit),
-                    (None, Some((interface, function, _))) => (interface, function, NamedBy::CoreImport),
-                    (None, None) => (None, format!("import[{lowered}]"), NamedBy::Index),
+                let (crossing, named_by) = match (self.lowered_import(*lowered), consumer) {
+                    (Some(lowered), _) => (lowered, NamedBy::Wit),
+                    (None, Some(consumer)) => (consumer, NamedBy::CoreImport),
+                    (None, None) => {
+                        let function = format!("import[{lowered}]");
+                        let crossing = Crossing { interface: None, function, direction: Direction::Import };
+                        (crossing, NamedBy::Index)
+                    }
                 };
-                imported(FunctionKind::ImportLowering, interface, function, abi, named_by)
+                crossing.trampoline(FunctionKind::ImportLowering, abi, named_by)
             }
-            Some(TrampolinePurpose::Resource(operation)) => match consumer {
-                Some((interface, function, direction)) => {
-                    // `cm32p2` spells `counter_drop`.
-                    let suffix = format!("_{}", operation.name());
-                    let function = match function.strip_suffix(&suffix) {
-                        Some(resource) => format!("{resource}.{}", operation.name()),
-                        None => function,
-                    };
-                    let library = format!("{} ({})", interface.as_deref().unwrap_or(WORLD), direction.name());
-                    let name = with_abi(function.clone(), abi);
-                    Named::plain(FunctionKind::ResourceIntrinsic, library, name, NamedBy::CoreImport)
-                        .crossing(interface, function, direction)
-                        .of_interface_library()
+            Some(TrampolinePurpose::Resource { operation, table }) => {
+                let kind = FunctionKind::ResourceIntrinsic;
+                match (self.resource_function(*operation, *table, used), consumer) {
+                    (Some(known), _) => known.trampoline(kind, abi, NamedBy::Wit),
+                    // It stays inside of the component, whatever the name of its interface.
+                    (None, Some(consumer)) => {
+                        // `cm32p2` spells `counter_drop`.
+                        let suffix = format!("_{}", operation.name());
+                        let function = match consumer.function.strip_suffix(&suffix) {
+                            Some(resource) => format!("{resource}.{}", operation.name()),
+                            None => consumer.function,
+                        };
+                        let crossing = Crossing { function, direction: Direction::Internal, ..consumer };
+                        crossing.trampoline(kind, abi, NamedBy::CoreImport)
+                    }
+                    (None, None) => canonical(kind, &format!("resource.{}", operation.name()), abi),
                 }
-                None => {
-                    let name = format!("resource.{}", operation.name());
-                    canonical(FunctionKind::ResourceIntrinsic, &name, abi)
-                }
-            },
+            }
             Some(TrampolinePurpose::Transcode { conversion }) => {
                 canonical(FunctionKind::Transcoder, &format!("transcode {conversion}"), abi)
             }
             Some(TrampolinePurpose::Intrinsic(name)) => {
                 let named = canonical(FunctionKind::CanonicalIntrinsic, name, abi);
                 match consumer {
-                    Some((interface, function, direction)) => named.crossing(interface, function, direction),
+                    Some(Crossing { interface, function, direction }) => named.crossing(interface, function, direction),
                     None => named,
                 }
             }
             // An image without symbols does not say what its trampolines are for; their consumers may.
             None => match (consumer, used) {
-                (Some((interface, function, _)), _) => {
-                    imported(FunctionKind::ImportLowering, interface, function, abi, NamedBy::CoreImport)
-                }
+                (Some(consumer), _) => consumer.trampoline(FunctionKind::ImportLowering, abi, NamedBy::CoreImport),
                 (None, Some(used)) if !used.field.is_empty() => {
                     let name = used.field.trim_matches(['[', ']']);
                     let named = canonical(FunctionKind::CanonicalIntrinsic, name, abi);
@@ -155,58 +155,85 @@ impl<'a> Namer<'a> {
     }
 
     /// The WIT function that a core import names, and which way it crosses: through the component's own imports or
-    /// exports, or inside of it.
-    fn consumer(&self, used: &Use<'_>) -> Option<(Option<String>, String, Direction)> {
+    /// exports, or inside of it. `None` if it names none that there is.
+    fn consumer(&self, used: &Use<'_>) -> Option<Crossing> {
         let wit = wit_name::from_core_import(used.module, used.field)?;
-        let exported = used.module.starts_with("[export]") || used.module.starts_with("cm32p2|_ex_");
-        let component = self.artifacts.component.as_ref()?;
-        // A name may lack the end of its version.
-        let names = |own: &str| {
-            wit.interface
-                .is_none_or(|name| own == name || own.strip_prefix(name).is_some_and(|end| end.starts_with('.')))
+        let is_exported = used.module.starts_with("[export]") || used.module.starts_with("cm32p2|_ex_");
+        let side = if is_exported { Side::Export } else { Side::Import };
+        let (interface, direction) = match wit.interface {
+            Some(spelled) => {
+                let (interface, direction) = self.interface(used, spelled, side)?;
+                (Some(interface), direction)
+            }
+            None => (None, self.interfaces.direction_of_world(side)),
         };
-        let own = if exported {
-            component.exports.raw_iter().any(|(name, _)| names(name))
-        } else {
-            component.import_types.values().any(|(name, _)| names(name))
-        };
-        let direction = match (own, exported) {
-            (false, _) => Direction::Internal,
-            (true, true) => Direction::Export,
-            (true, false) => Direction::Import,
-        };
-        Some((wit.interface.map(str::to_owned), wit.function, direction))
+        Some(Crossing { interface, function: wit.function, direction })
+    }
+
+    /// The interface that a core import means by `spelled`.
+    fn interface(&self, used: &Use<'_>, spelled: &str, side: Side) -> Option<(String, Direction)> {
+        if side == Side::Import && !self.interfaces.has(spelled, side) {
+            // What else it imports under this spelling may be a function of the host's, of which everything is known.
+            let lowered = self.imported_beside(used).filter_map(|lowered| self.lowered_import(lowered)?.interface);
+            if let Some(interface) = agreed(lowered) {
+                return Some((interface, Direction::Import));
+            }
+        }
+        let instance = self.wiring.as_ref()?.instances.get(used.instance as usize)?.component_instance;
+        self.interfaces.meant(spelled, side, instance)
+    }
+
+    /// The lowering indices of the functions that an instance imports from the same module.
+    fn imported_beside(&self, used: &Use<'_>) -> impl Iterator<Item = u32> {
+        let wiring = self.wiring.iter();
+        let module = wiring.clone().find_map(|wiring| wiring.instances.get(used.instance as usize)?.module);
+        let imported = wiring.zip(module).flat_map(|(wiring, module)| {
+            let imported = wiring.imported_from(used.instance, used.module, self.module(module));
+            imported.into_iter().map(|one| wiring_forward(wiring, one).unwrap_or(one))
+        });
+        imported.filter_map(|definition| match definition {
+            Definition::Trampoline(index) => match self.artifacts.trampoline_purpose(index) {
+                Some(TrampolinePurpose::LowerImport(lowered)) => Some(*lowered),
+                _ => None,
+            },
+            Definition::Function { .. } | Definition::Intrinsic(_) => None,
+        })
+    }
+
+    /// The function that an intrinsic on a resource table stands for, if the component imports or exports the resource.
+    fn resource_function(&self, operation: ResourceOperation, table: u32, used: Option<Use<'_>>) -> Option<Crossing> {
+        let spelled = used.and_then(|used| wit_name::from_core_import(used.module, used.field)?.interface);
+        let ResourceName { interface, name, direction } = self.interfaces.resource(self.artifacts, table, spelled)?;
+        Some(Crossing { interface, function: format!("{name}.{}", operation.name()), direction })
     }
 
     /// The interface and function behind a lowering index.
-    fn lowered_import(&self, lowered: u32) -> Option<(Option<String>, String)> {
+    fn lowered_import(&self, lowered: u32) -> Option<Crossing> {
         let (name, path) = self.wiring.as_ref()?.lowered.get(lowered as usize)?;
-        match path {
-            [] => Some((None, wit_name::function_name(name)?)),
-            [function] => Some((Some((*name).to_owned()), wit_name::function_name(function)?)),
-            [.., function] => {
-                let interface = std::iter::once(*name).chain(path[..path.len() - 1].iter().map(String::as_str));
-                let interface = interface.collect::<Vec<_>>().join("/");
-                Some((Some(interface), wit_name::function_name(function)?))
+        let (function, interface) = match path.split_last() {
+            None => (*name, None),
+            Some((function, path)) => {
+                let path = std::iter::once(*name).chain(path.iter().map(String::as_str));
+                (function.as_str(), Some(path.collect::<Vec<_>>().join("/")))
             }
-        }
+        };
+        Some(Crossing { interface, function: wit_name::function_name(function)?, direction: Direction::Import })
     }
 
     /// Who crosses from where to where through the adapter function `adapter`, which is exported as `export`.
-    fn crossing(&self, module: u32, adapter: FuncIndex, export: &str) -> Crossing {
-        let mut crossing = Crossing { from: None, to: None, wit: None, named_by: NamedBy::CoreImport };
+    fn crossing(&self, module: u32, adapter: FuncIndex, export: &str) -> Ends {
+        let mut crossing = Ends { from: None, to: None, wit: None, named_by: NamedBy::CoreImport };
         let Some(wiring) = &self.wiring else { return crossing };
         let consumer = self.definitions(module, adapter).find_map(|definition| self.first_use(definition));
         if let Some(consumer) = consumer {
             crossing.from = self.component_of(wiring, consumer.instance);
-            crossing.wit = wit_name::from_core_import(consumer.module, consumer.field)
-                .map(|wit| (wit.interface.map(str::to_owned), wit.function));
+            crossing.wit = self.consumer(&consumer).map(|wit| (wit.interface, wit.function));
         }
         let callees = self.callees.get(&module).map_or(&[][..], Vec::as_slice);
         // Two adapters with the same callee share its import, which carries the name of the first.
         let callee = callees.iter().find(|callee| callee.adapter == export).or_else(|| {
             let wanted = crossing.wit.as_ref()?;
-            callees.iter().find(|callee| callee.wit.as_ref() == Some(wanted))
+            callees.iter().find(|callee| callee.wit.as_ref().is_some_and(|wit| is_same_function(wit, wanted)))
         });
         if let Some(callee) = callee {
             crossing.to = self.component_of(wiring, callee.instance);
@@ -247,7 +274,7 @@ impl<'a> Namer<'a> {
 }
 
 /// What an adapter function connects.
-struct Crossing {
+struct Ends {
     from: Option<String>,
     to: Option<String>,
     wit: Option<(Option<String>, String)>,
@@ -266,6 +293,15 @@ pub(super) struct Callee {
 pub(super) fn agreed<T: PartialEq>(mut all: impl Iterator<Item = T>) -> Option<T> {
     let first = all.next()?;
     all.all(|other| other == first).then_some(first)
+}
+
+/// Whether two ends of a call mean the same function; each may spell a version of its own.
+fn is_same_function(one: &(Option<String>, String), other: &(Option<String>, String)) -> bool {
+    let is_same_interface = match (&one.0, &other.0) {
+        (Some(one), Some(other)) => is_compatible(one, other),
+        (one, other) => one == other,
+    };
+    is_same_interface && one.1 == other.1
 }
 
 /// Splits the export name of an adapter function: `[async-start]adapter3` is a part of `adapter3`.

@@ -20,6 +20,7 @@ use named::{CANONICAL_ABI, Named, WORLD, builtin_call, canonical, pulley_host_ca
 
 use super::component_names::ComponentNames;
 use super::function::{Direction, FunctionKind, Layer, NamedBy};
+use super::interfaces::{Interfaces, Side};
 use super::library::Library;
 use super::map::{LibraryId, SymbolMap};
 use super::wit_name::{self, CoreExportRole};
@@ -29,6 +30,7 @@ use crate::component::{Artifacts, Definition, EntryRole, ModuleArtifact, ModuleR
 pub(super) fn name(artifacts: &Artifacts<'_>, source: Option<&Source>, root: &str) -> SymbolMap {
     let wiring = artifacts.component.as_ref().map(|component| Wiring::read(component, &artifacts.modules));
     let components = ComponentNames::new(artifacts, wiring.as_ref(), source, root);
+    let interfaces = Interfaces::new(artifacts, wiring.as_ref(), source);
     let mut namer = Namer {
         exports: core_exports(artifacts),
         lifted: lifted_functions(wiring.as_ref()),
@@ -40,6 +42,7 @@ pub(super) fn name(artifacts: &Artifacts<'_>, source: Option<&Source>, root: &st
         artifacts,
         wiring,
         components,
+        interfaces,
     };
     for function in &artifacts.functions {
         let named = namer.name(function.key);
@@ -56,6 +59,7 @@ struct Namer<'a> {
     artifacts: &'a Artifacts<'a>,
     wiring: Option<Wiring<'a>>,
     components: ComponentNames,
+    interfaces: Interfaces<'a>,
     /// By static module: the first export name of each exported function.
     exports: Vec<FxHashMap<FuncIndex, CoreExport<'a>>>,
     /// What the component exports, by the core function that implements it; `None` if it implements several.
@@ -234,7 +238,11 @@ impl<'a> Namer<'a> {
             return agreed(lifted.into_iter())?.clone();
         }
         let (wit, role) = wit_name::from_core_export(export.name).filter(|_| !export.is_several)?;
-        let interface = wit.interface.map(str::to_owned);
+        let instance = self.wiring.as_ref()?.component_instance_of(module);
+        let interface = match wit.interface {
+            Some(spelled) => Some(self.interfaces.meant(spelled, Side::Export, instance)?.0),
+            None => None,
+        };
         Some(Lifted { is_own: false, interface, function: wit.function, role })
     }
 

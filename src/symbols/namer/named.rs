@@ -74,17 +74,24 @@ pub(super) fn canonical(kind: FunctionKind, name: &str, abi: Abi) -> Named<'stat
     Named::plain(kind, CANONICAL_ABI, with_abi(name.to_owned(), abi), NamedBy::Wasmtime)
 }
 
-pub(super) fn imported(
-    kind: FunctionKind,
-    interface: Option<String>,
-    function: String,
-    abi: Abi,
-    named_by: NamedBy,
-) -> Named<'static> {
-    let library = format!("{} (import)", interface.as_deref().unwrap_or(WORLD));
-    Named::plain(kind, library, with_abi(function.clone(), abi), named_by)
-        .crossing(interface, function, Direction::Import)
-        .of_interface_library()
+/// A function of an interface, and which way it crosses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Crossing {
+    /// The interface; `None` for the world.
+    pub(super) interface: Option<String>,
+    pub(super) function: String,
+    pub(super) direction: Direction,
+}
+
+impl Crossing {
+    /// A trampoline for this function.
+    pub(super) fn trampoline(self, kind: FunctionKind, abi: Abi, named_by: NamedBy) -> Named<'static> {
+        let Self { interface, function, direction } = self;
+        let library = format!("{} ({})", interface.as_deref().unwrap_or(WORLD), direction.name());
+        Named::plain(kind, library, with_abi(function.clone(), abi), named_by)
+            .crossing(interface, function, direction)
+            .of_interface_library()
+    }
 }
 
 pub(super) fn builtin_call(builtin: BuiltinFunctionIndex, abi: Abi) -> Named<'static> {
