@@ -6,6 +6,7 @@
 //! stores, [`Profile`] holds what was found, and [`export`] writes both.
 
 mod address;
+mod agreed;
 mod component;
 mod debug_info;
 mod error;

@@ -16,10 +16,11 @@ use std::sync::Arc;
 
 use wasmtime::CallHook;
 
-use super::current_task::CurrentTask;
+use super::current_task::{CurrentTask, OpenCall};
 use super::recorder::Shared;
 use super::signal::{Beginning, Caller, CallerFinder, Registers};
 use crate::address::TextOffset;
+use crate::agreed::agreed;
 use crate::error::Result;
 use crate::profile::Target;
 use crate::samples::{CallLog, CallSite, CallTimes};
@@ -202,6 +203,20 @@ impl CallTracer {
         } else if is_counted {
             self.log.count_unnamed();
         }
+        CurrentTask::set_open_call(self.open_call());
+    }
+
+    /// The import that the guest waits in, should it be suspended now. `None` if tasks of the store are in several.
+    fn open_call(&self) -> Option<OpenCall> {
+        let imports = self.open.iter().filter_map(|open| match open.callee {
+            Callee::Host(import) => import,
+            Callee::Guest(_) => None,
+        });
+        let entries = self.open.iter().filter_map(|open| match open.callee {
+            Callee::Guest(entry) => entry.site,
+            Callee::Host(_) => None,
+        });
+        Some(OpenCall { import: agreed(imports)?, entry: agreed(entries) })
     }
 
     /// The call that returns to where `hook` was: mostly the last one, but the tasks of an async store return in any order.
@@ -210,7 +225,9 @@ impl CallTracer {
             self.open.iter().rposition(|open| is_meant(open.callee) && open.hook.abs_diff(hook) <= tolerance)
         };
         let at = position(0).or_else(|| position(MAX_DIFFERENCE))?;
-        Some(self.open.remove(at))
+        let open = self.open.remove(at);
+        CurrentTask::set_open_call(self.open_call());
+        Some(open)
     }
 
     /// What a trampoline is for.

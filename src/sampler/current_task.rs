@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::clock::thread_cpu_time;
 use super::recorder::Shared;
 use crate::nanos::nanos;
-use crate::samples::LabelsId;
+use crate::samples::{CallSite, LabelsId};
 
 thread_local! {
     static CURRENT: Cell<CurrentTask> = const { Cell::new(CurrentTask::NONE) };
@@ -26,10 +26,20 @@ pub(super) struct CurrentTask {
     pub(super) cpu_offset: i64,
     /// Its labels, and the address of the recorder that made them.
     labels: (LabelsId, usize),
+    /// The import that it is inside of, if calls are traced, and there is one only.
+    pub(super) open_call: Option<OpenCall>,
+}
+
+/// A call of an import that has not returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OpenCall {
+    /// How the guest was entered that calls, if that is known.
+    pub(super) entry: Option<CallSite>,
+    pub(super) import: CallSite,
 }
 
 impl CurrentTask {
-    const NONE: Self = Self { number: None, waited: 0, cpu_offset: 0, labels: (LabelsId::NONE, 0) };
+    const NONE: Self = Self { number: None, waited: 0, cpu_offset: 0, labels: (LabelsId::NONE, 0), open_call: None };
 
     /// Its labels, if they are of this recorder.
     pub(super) fn labels(self, recorder: &Arc<Shared>) -> LabelsId {
@@ -38,6 +48,11 @@ impl CurrentTask {
 
     pub(super) fn get() -> Self {
         CURRENT.with(Cell::get)
+    }
+
+    /// The task that runs here is inside of an import, or of none any more.
+    pub(super) fn set_open_call(open_call: Option<OpenCall>) {
+        CURRENT.with(|current| current.set(Self { open_call, ..current.get() }));
     }
 }
 
@@ -49,6 +64,7 @@ pub(super) struct TaskTimes {
     waited: u64,
     cpu: i64,
     suspended: Option<Instant>,
+    open_call: Option<OpenCall>,
 }
 
 /// CPU time of this thread in nanoseconds.
@@ -67,9 +83,11 @@ impl TaskTimes {
         let number = *self.number.get_or_insert_with(|| TASKS.fetch_add(1, Ordering::Relaxed));
         let offset = self.cpu.wrapping_sub(if with_cpu { thread_cpu() } else { 0 });
         let labels = (labels, Arc::as_ptr(recorder).addr());
-        let task = CurrentTask { number: Some(number), waited: self.waited, cpu_offset: offset, labels };
+        let open_call = self.open_call;
+        let task = CurrentTask { number: Some(number), waited: self.waited, cpu_offset: offset, labels, open_call };
         let _outer = Restore(CURRENT.replace(task));
         let result = poll();
+        self.open_call = CurrentTask::get().open_call;
         if with_cpu {
             self.cpu = thread_cpu().wrapping_add(offset);
         }

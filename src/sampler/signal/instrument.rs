@@ -17,7 +17,8 @@ use super::thread::ThreadState;
 use super::walk::{FrameWord, Place, Registers};
 use super::{SignalSampler, clocks};
 use crate::lock::lock;
-use crate::samples::{LabelsId, SampleLog};
+use crate::sampler::current_task::CurrentTask;
+use crate::samples::{CallSite, LabelsId, SampleLog};
 
 /// One task, as the recorder sees it.
 #[derive(Debug, Default)]
@@ -64,8 +65,14 @@ impl Instrumentation {
         let waker = ManuallyDrop::new(unsafe { Waker::new(std::ptr::from_ref(&hook).cast(), &VTABLE) });
         let mut hooked = Context::from_waker(&waker);
         let result = poll(&mut hooked);
-        let stack = hook.stack.into_inner();
+        let mut stack = hook.stack.into_inner();
         if result.is_pending() {
+            // Host futures of WASI 0.3 are polled without the guest that waits for them; who traces calls knows it.
+            if let (true, Some(open)) = (stack.is_empty(), CurrentTask::get().open_call) {
+                // A site is in the middle of the call, and the frame of a caller is told by what comes after.
+                let frame = |site: CallSite| FrameWord::text(site.target, site.offset.saturating_add(1));
+                stack.extend(open.entry.into_iter().chain([open.import]).map(frame));
+            }
             let (thread, labels) = (state.identity.clone(), LabelsId(state.labels.load(Ordering::Relaxed)));
             drop(entered);
             // A task that never waits is never known.

@@ -6,6 +6,7 @@ use wasmtime_environ::{Abi, FuncIndex};
 
 use super::Namer;
 use super::named::{Crossing, Named, WORLD, canonical};
+use crate::agreed::agreed;
 use crate::component::{Definition, ResourceOperation, TrampolinePurpose, Use, Wiring};
 use crate::symbols::function::{Direction, FunctionKind, NamedBy};
 use crate::symbols::interfaces::{ResourceName, Side, is_compatible};
@@ -287,12 +288,6 @@ pub(super) struct Callee {
     adapter: String,
     instance: u32,
     wit: Option<(Option<String>, String)>,
-}
-
-/// What all of them are, if they are all the same.
-pub(super) fn agreed<T: PartialEq>(mut all: impl Iterator<Item = T>) -> Option<T> {
-    let first = all.next()?;
-    all.all(|other| other == first).then_some(first)
 }
 
 /// Whether two ends of a call mean the same function; each may spell a version of its own.

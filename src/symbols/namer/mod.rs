@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use wasmtime_environ::{Abi, FuncIndex, FuncKey, ModuleInternedTypeIndex};
 
 pub(super) use assemble::Parts;
-use boundary::{Callee, agreed};
+use boundary::Callee;
 use named::{CANONICAL_ABI, Named, WORLD, builtin_call, canonical, pulley_host_call, unsafe_intrinsic, with_abi};
 
 use super::component_names::ComponentNames;
@@ -24,6 +24,7 @@ use super::interfaces::{Interfaces, Side};
 use super::library::Library;
 use super::map::{LibraryId, SymbolMap};
 use super::wit_name::{self, CoreExportRole};
+use crate::agreed::agreed;
 use crate::component::{Artifacts, Definition, EntryRole, ModuleArtifact, ModuleRole, Source, Use, Wiring};
 
 /// Names everything in `artifacts`. `root` is the name of a component that has none of its own.
