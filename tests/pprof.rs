@@ -1,6 +1,6 @@
 //! The pprof output, read by the real `go tool pprof`.
 //!
-//! Needs Go (Debian: `golang-go`); `WITPROF_SKIP_GO=1` leaves it out.
+//! Needs Go; see `tests/set-up`.
 #![allow(missing_docs, reason = "tests")]
 
 mod support;
@@ -16,7 +16,7 @@ fn pprof(folder: &Path, arguments: &[&str]) -> String {
     // It keeps what it read, and looks for the program's file, below the home folder.
     command.current_dir(folder).env("HOME", folder).env("PPROF_TMPDIR", folder);
     let output = command.args(["tool", "pprof"]).args(arguments).output();
-    let output = output.expect("running Go; install it, or set WITPROF_SKIP_GO=1");
+    let output = output.expect("running Go");
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {message}");
     String::from_utf8(output.stdout).expect("UTF-8")
@@ -52,7 +52,7 @@ fn seconds(text: &str) -> f64 {
 
 #[test]
 fn the_real_tool_reads_what_is_written() {
-    if std::env::var_os("WITPROF_SKIP_GO").is_some() {
+    if !support::programs::can_run(&["go"]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
