@@ -62,7 +62,7 @@
 //! | `call-hook` | `Recorder::trace_calls` |
 //! | `html`, `pprof`, `svg` | formats that need a library of their own |
 //! | `vtune` (default) | `VTune`, which tells Intel VTune of compiled code |
-//! | `cli` (default) | all that only the program needs |
+//! | `cli` (default) | all that only the program needs, with `call-hook`, `html`, `pprof` and `svg` |
 //!
 //! # Guide
 //!
