@@ -1,9 +1,73 @@
-#![doc = include_str!("../README.md")]
+//! A profiler for WebAssembly components: it shows which WIT interface is slow, and what crossing it costs.
 //!
-//! ---
+//! This library profiles guests in a host of Wasmtime 48. The program `witprof` is made of it. [`SymbolMap`] says what
+//! compiled code is called, [`Recorder`] samples running stores, [`Profile`] holds what was found, and [`export`] writes
+//! it.
 //!
-//! The rest of this page is the reference. [`SymbolMap`] says what compiled code is called, [`Recorder`] samples running
-//! stores, [`Profile`] holds what was found, and [`export`] writes both.
+//! ```
+//! use std::{sync::Arc, time::Duration};
+//! use wasmtime::{Engine, Store, component::{Component, Linker}};
+//! use witprof::{Recorder, SymbolMap, export::write_firefox};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let wasm = wat::parse_str(r#"(component (core module $m (func (export "run")))
+//! #     (core instance $i (instantiate $m)) (func (export "run") (canon lift (core func $i "run"))))"#)?;
+//! # let engine = Engine::new(wasmtime::Config::new().epoch_interruption(!cfg!(target_os = "linux")))?;
+//! # #[cfg(any())]
+//! let engine = Engine::default();
+//! let component = Component::new(&engine, &wasm)?;
+//! let map = Arc::new(SymbolMap::builder("app").debug_info(wasm).component(&component)?);
+//! let recorder = Recorder::builder(Duration::from_millis(1)).component(map, &component).start()?;
+//!
+//! let mut store = Store::new(&engine, ());
+//! # recorder.attach(&mut store);
+//! let instance = Linker::new(&engine).instantiate(&mut store, &component)?;
+//! let run = instance.get_typed_func::<(), ()>(&mut store, "run")?;
+//! let active = recorder.enter(); // around a future: `recorder.instrument(future).await`
+//! run.call(&mut store, ())?;
+//! drop(active);
+//!
+//! let profile = recorder.finish();
+//! write_firefox(&profile, &mut std::io::sink())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # By task
+//!
+//! | you want to | use |
+//! | --- | --- |
+//! | name the code of a component or module | [`SymbolMap::builder`], and its [`debug_info`](SymbolMapBuilder::debug_info) for source lines |
+//! | record a sync call | [`Recorder::enter`], which makes an [`Activation`] |
+//! | record a future | [`Recorder::instrument`], which makes it [`Instrumented`] |
+//! | tell requests apart | [`Recorder::labels`], [`Instrumented::labeled`], [`Recorder::record_span`] |
+//! | count and time calls | `Recorder::trace_calls` (feature `call-hook`), [`Recorder::call_tracer`] |
+//! | follow the memories of a store | [`Recorder::trace_memory`] |
+//! | choose how samples are taken | [`RecorderBuilder::sampler`], [`RecorderBuilder::clock`], [`RecorderBuilder::signal`] |
+//! | work without signals | [`Recorder::attach`], [`Recorder::probe`]; [`Recorder::fallback`] says why |
+//! | record a service that never ends | [`RecorderBuilder::keep_last`], [`RecorderBuilder::memory_limit`] |
+//! | look while it goes on | [`Recorder::snapshot`], [`Recorder::snapshot_of`]; `Recorder::scrape` (feature `pprof`) for HTTP |
+//! | read the result | [`Profile::report`], [`Profile::callers`], [`Profile::annotate`], [`Comparison`] |
+//! | write it, or read it back | [`export`], [`read_firefox`] |
+//! | tell perf, samply or VTune of names | `PerfMap` and `JitDump` (Linux), `VTune` (feature `vtune`) |
+//! | move over from Wasmtime's `GuestProfiler` | [`GuestProfiler`] |
+//!
+//! # Features
+//!
+//! A host turns default features off: `witprof = { version = "0.1", default-features = false }`. What is left brings no
+//! command line, no executor and no WASI.
+//!
+//! | feature | brings |
+//! | --- | --- |
+//! | `call-hook` | `Recorder::trace_calls` |
+//! | `html`, `pprof`, `svg` | formats that need a library of their own |
+//! | `vtune` (default) | `VTune`, which tells Intel VTune of compiled code |
+//! | `cli` (default) | all that only the program needs, with `call-hook`, `html`, `pprof` and `svg` |
+//!
+//! # Guide
+//!
+//! The folder `docs` of the repository has a page for each task. `docs/embedding.md` and `docs/production.md` are about
+//! this library. `docs/trust.md` says what to trust and what not, `docs/costs.md` what it costs.
 
 mod address;
 mod agreed;
@@ -45,3 +109,17 @@ pub use sampler::{
 };
 pub use samples::{HandlerCost, LossReason, SampleCounts, Span};
 pub use symbols::{Direction, Function, FunctionKind, Layer, Library, NamedBy, SymbolMap, SymbolMapBuilder};
+
+/// The examples in the documentation, compiled.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../docs/embedding.md")]
+    struct Embedding;
+
+    #[cfg(feature = "pprof")]
+    #[doc = include_str!("../docs/production.md")]
+    struct Production;
+}

@@ -1,6 +1,6 @@
 //! The HTML report in a real browser, Chromium: it loads without an error, and search, zoom and all its switches work.
 //!
-//! Needs Chromium (Debian: `chromium`); `WITPROF_SKIP_BROWSER=1` leaves it out.
+//! Needs Chromium; see `tests/set-up`.
 #![allow(missing_docs, reason = "tests")]
 
 mod support;
@@ -90,11 +90,7 @@ fn chromium(page: &Path, folder: &Path) -> Output {
             output => return output.expect("running Chromium"),
         }
     }
-    panic!("no Chromium was found; install it, or set WITPROF_SKIP_BROWSER=1");
-}
-
-fn is_skipped() -> bool {
-    std::env::var_os("WITPROF_SKIP_BROWSER").is_some()
+    panic!("there is no Chromium");
 }
 
 /// Fails if the page logged anything.
@@ -105,7 +101,7 @@ fn assert_no_message(log: &str) {
 
 #[test]
 fn the_report_of_a_composition_can_be_used() {
-    if is_skipped() {
+    if !support::programs::can_run(&["chromium"]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -152,7 +148,7 @@ fn the_report_of_a_composition_can_be_used() {
 
 #[test]
 fn the_report_of_a_guest_with_debug_info_has_lines() {
-    if is_skipped() {
+    if !support::programs::can_run(&["chromium"]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -170,7 +166,7 @@ fn the_report_of_a_guest_with_debug_info_has_lines() {
 
 #[test]
 fn a_million_samples_make_a_page_that_can_be_used() {
-    if is_skipped() {
+    if !support::programs::can_run(&["chromium"]) {
         return;
     }
     let profile = support::large::profile(1_000_000);

@@ -2,7 +2,7 @@
 //! output, by both samplers; and debug info that is damaged, missing, or of something else. Every test of a command
 //! runs `witprof` in a process of its own.
 //!
-//! What reads pprof needs Go (Debian: `golang-go`); `WITPROF_SKIP_GO=1` leaves it out.
+//! What reads pprof needs Go; see `tests/set-up`.
 #![allow(missing_docs, reason = "tests")]
 
 #[path = "support/command.rs"]
@@ -10,7 +10,7 @@ mod command;
 mod support;
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -276,14 +276,14 @@ fn pprof(folder: &Path, arguments: &[&str]) -> String {
     // It keeps what it read, and looks for the program's file, below the home folder.
     command.current_dir(folder).env("HOME", folder).env("PPROF_TMPDIR", folder);
     let output = command.args(["tool", "pprof"]).args(arguments).output();
-    let output = output.expect("running Go; install it, or set WITPROF_SKIP_GO=1");
+    let output = output.expect("running Go");
     assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
     text(&output.stdout)
 }
 
 #[test]
 fn go_shows_the_hot_line_with_its_source() {
-    if std::env::var_os("WITPROF_SKIP_GO").is_some() {
+    if !support::programs::can_run(&["go"]) {
         return;
     }
     for hot in HOT {

@@ -1,6 +1,6 @@
 //! `witprof serve` under load: a generator sends requests as fast as it can, while profiles of the server are fetched.
 //!
-//! Needs wrk and Go (Debian: `wrk`, `golang-go`); `WITPROF_SKIP_LOAD=1` leaves it out. The load lasts for
+//! Needs wrk and Go; see `tests/set-up`. The load lasts for
 //! `WITPROF_LOAD_SECONDS`, by default 8: `WITPROF_LOAD_SECONDS=3600 cargo test --test load` is a longer one.
 #![allow(missing_docs, reason = "tests")]
 #![cfg(target_os = "linux")]
@@ -34,7 +34,7 @@ fn before<'t>(text: &'t str, what: &str) -> Option<&'t str> {
 
 #[test]
 fn a_server_under_load_fails_no_request_and_grows_no_further() {
-    if std::env::var_os("WITPROF_SKIP_LOAD").is_some() {
+    if !support::programs::can_run(&["go", "wrk"]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -59,16 +59,13 @@ fn a_server_under_load_fails_no_request_and_grows_no_further() {
     load.args(["-t1", "-c16", "--timeout", "30s", &format!("-d{length}s")]).arg(format!("{address}light"));
     let start = Instant::now();
     let load = load.stdout(Stdio::piped()).spawn();
-    let load = load.expect("running wrk; install it, or set WITPROF_SKIP_LOAD=1");
+    let load = load.expect("running wrk");
     // Two scrapes at once, by what everybody uses.
     let scrapes = ["", "&by=interface"].map(|by| {
         let mut go = Command::new("go");
         go.env("HOME", folder.path()).env("PPROF_TMPDIR", folder.path()).current_dir(folder.path());
         go.args(["tool", "pprof", "-top", &format!("{pprof}profile?seconds=2{by}")]);
-        go.stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("running Go; install it, or set WITPROF_SKIP_LOAD=1")
+        go.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("running Go")
     });
     // By now everything has been there that is there at a time.
     std::thread::sleep(Duration::from_secs(length / 2).saturating_sub(start.elapsed()));

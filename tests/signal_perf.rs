@@ -6,7 +6,7 @@
 //! the two recordings of perf by 0.02, or all is done again, a few times. With `-- --all`, the distances of the epoch sampler and of Wasmtime's own guest
 //! profiler are measured, too.
 //!
-//! Needs `perf` (Debian: linux-perf). `WITPROF_SKIP_PERF=1` leaves it out.
+//! Needs `perf`; see `tests/set-up`.
 #![allow(missing_docs, reason = "tests")]
 
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -54,8 +54,7 @@ mod agreement {
             return run_guest(mode, Path::new(folder));
         }
         // What `cargo test` passes on to every test, such as a filter for names, means nothing here.
-        if std::env::var_os("WITPROF_SKIP_PERF").is_some() {
-            println!("left out, because WITPROF_SKIP_PERF is set");
+        if !support::programs::can_run(&["perf"]) {
             return;
         }
         // One recording may be disturbed by what else the machine does, and on a busy day so may four; a sampler that is wrong
@@ -121,9 +120,7 @@ mod agreement {
             .args(["child", "none"])
             .arg(folder.path())
             .status();
-        let status = status.unwrap_or_else(|error| {
-            panic!("running perf: {error}. Install it (Debian: linux-perf), or set WITPROF_SKIP_PERF=1")
-        });
+        let status = status.expect("running perf");
         assert!(status.success(), "perf: {status}");
         let script =
             Command::new("perf").args(["script", "-F", "tid,time,ip", "-i"]).arg(&data).output().expect("perf");

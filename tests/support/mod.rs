@@ -5,6 +5,7 @@
 pub mod firefox;
 pub mod guests;
 pub mod large;
+pub mod programs;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
