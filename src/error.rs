@@ -142,9 +142,7 @@ pub enum SignalProblem {
         name: String,
     },
     /// Somebody else has a handler for the signal.
-    #[error(
-        "signal {signal} has a handler already, which belongs to another profiler or to this program; choose another signal"
-    )]
+    #[error("signal {signal} has a handler already, which belongs to another profiler or to this program")]
     Taken {
         /// The number of the signal.
         signal: i32,
@@ -159,8 +157,10 @@ pub enum SignalProblem {
         source: std::io::Error,
     },
     /// The operating system does not give the thread a timer.
-    #[error("the system refuses a timer (see `RLIMIT_SIGPENDING`)")]
+    #[error("the system refuses a timer: `{call}` failed (is it a limit, `ulimit -i`, or a sandbox?)")]
     NoTimer {
+        /// The system call that failed.
+        call: &'static str,
         /// What the operating system reported.
         #[source]
         source: std::io::Error,

@@ -104,8 +104,8 @@ pub use profile::{
     Stack, StackIndex, Thread, TracedCall,
 };
 pub use sampler::{
-    Activation, CallTracer, EpochProbe, Instrumented, Labels, MemoryTracer, Recorder, RecorderBuilder, SamplerChoice,
-    SamplingClock,
+    Activation, CallTracer, EpochProbe, Instrumented, Labels, MemoryTracer, Recorder, RecorderBuilder, ReservedSignal,
+    SamplerChoice, SamplingClock,
 };
 pub use samples::{HandlerCost, LossReason, SampleCounts, Span};
 pub use symbols::{Direction, Function, FunctionKind, Layer, Library, NamedBy, SymbolMap, SymbolMapBuilder};

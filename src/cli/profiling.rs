@@ -81,6 +81,10 @@ pub(super) struct ProfilingArguments {
     #[arg(long, value_name = "CLOCK", value_enum, default_value_t)]
     clock: Clock,
 
+    /// The signal of the signal sampler; `auto` is SIGPROF, or if another profiler has that, one that is free
+    #[arg(long, value_name = "NUMBER", default_value = "auto", value_parser = parse_signal)]
+    signal: SignalNumber,
+
     /// Count and time every call across an interface as well; with `=cpu`, take its CPU time, too
     #[arg(long, value_name = "CLOCK", value_enum)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "wall")]
@@ -137,12 +141,25 @@ impl ProfilingArguments {
         let Self { interval, perf_map, vtune, raw_names, .. } = *self;
         let external = ExternalProfilers { perf_map, jit_dump: self.jitdump.clone(), vtune };
         let (lines, path_map) = (!self.no_lines, self.path_map.clone());
-        Sampling { interval, choice, clock, calls, external, raw_names, lines, path_map }
+        let SignalNumber(signal) = self.signal;
+        Sampling { interval, choice, clock, signal, reserved: None, calls, external, raw_names, lines, path_map }
     }
 
     pub(super) fn verbosity(&self) -> Verbosity {
         if self.quiet { Verbosity::Quiet } else { Verbosity::Normal }
     }
+}
+
+/// A signal; nothing for any that is free.
+#[derive(Clone, Copy, Debug)]
+struct SignalNumber(Option<i32>);
+
+fn parse_signal(text: &str) -> Result<SignalNumber> {
+    if text == "auto" {
+        return Ok(SignalNumber(None));
+    }
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.map(|number| SignalNumber(Some(number))).ok_or_else(|| anyhow!("not the number of a signal, nor `auto`"))
 }
 
 fn parse_path_rule(text: &str) -> Result<(String, String)> {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine, Module, WasmBacktraceDetails};
 use wasmtime_cli::commands::RunCommand;
 use witprof::export::{escape_control, write_summary};
-use witprof::{Recorder, SamplerChoice, SamplingClock, SymbolMap};
+use witprof::{Profile, Recorder, ReservedSignal, SamplerChoice, SamplerKind, SamplingClock, SignalProblem, SymbolMap};
 
 use super::external::{ExternalProfilers, Listeners};
 use super::{WasmFile, checks, failed};
@@ -51,6 +51,10 @@ pub(crate) struct Sampling {
     pub(crate) interval: Duration,
     pub(crate) choice: SamplerChoice,
     pub(crate) clock: SamplingClock,
+    /// The signal that is asked for; nothing for any that is free.
+    pub(crate) signal: Option<i32>,
+    /// The signal that was found to work.
+    pub(crate) reserved: Option<Arc<ReservedSignal>>,
     pub(crate) calls: CallTracing,
     /// Who else is to know the names.
     pub(crate) external: ExternalProfilers,
@@ -79,7 +83,7 @@ pub(super) fn load<T>(
     configure: impl Fn(&mut RunCommand) -> wasmtime::Result<Config>,
     load: impl Fn(&RunCommand, &Engine) -> wasmtime::Result<T>,
 ) -> Result<(Engine, T)> {
-    let mut engine = engine(command, file, sampling, &configure)?;
+    let mut engine = engine(command, file, sampling, verbosity, &configure)?;
     let _spinner = if verbosity == Verbosity::Normal { file.spinner() } else { None };
     let mut loaded = load(&*command, &engine);
     if file.is_precompiled() && loaded.is_err() {
@@ -113,6 +117,7 @@ fn engine(
     command: &mut RunCommand,
     file: &WasmFile,
     sampling: &mut Sampling,
+    verbosity: Verbosity,
     configure: &impl Fn(&mut RunCommand) -> wasmtime::Result<Config>,
 ) -> Result<Engine> {
     if file.is_precompiled() && !command.run.allow_precompiled {
@@ -125,14 +130,42 @@ fn engine(
     command.run.common.debug.max_backtrace.get_or_insert(MAX_FRAMES);
     if sampling.choice != SamplerChoice::Epoch {
         let engine = new_engine(&config(command, configure)?)?;
-        let check = Recorder::check_signals(&engine, &file.stem());
-        let (SamplerChoice::Auto, Err(problem)) = (sampling.choice, check) else { return Ok(engine) };
-        sampling.choice = SamplerChoice::Epoch;
-        cli::message(&format!("witprof: sampling by epochs: {}", escape_control(&problem.to_string())));
+        // Before anything is compiled: epochs have to be compiled in.
+        let signal = Recorder::check_signals(&engine, &file.stem())
+            .and_then(|()| Recorder::reserve_signal(sampling.signal, sampling.clock));
+        match (signal, sampling.choice) {
+            (Ok(reserved), _) => {
+                if let Some(problem) = reserved.instead() {
+                    let signal = reserved.signal();
+                    verbosity.message(&format!("witprof: sampling by signal {signal}: {}", reason(problem)));
+                }
+                sampling.reserved = Some(Arc::new(reserved));
+                return Ok(engine);
+            }
+            (Err(problem), SamplerChoice::Auto) => {
+                sampling.choice = SamplerChoice::Epoch;
+                verbosity.message(&format!("witprof: sampling by epochs: {}", reason(&problem)));
+            }
+            (Err(problem), _) => {
+                let other = match problem {
+                    SignalProblem::Taken { .. } | SignalProblem::Refused { .. } => {
+                        "use another one (`--signal auto`), or "
+                    }
+                    _ => "",
+                };
+                bail!("sampling by signals: {}; {other}sample by epochs (`--sampler epoch`)", reason(&problem));
+            }
+        }
     }
     checks::epoch_options(command)?;
     command.run.common.wasm.epoch_interruption = Some(true);
     new_engine(&config(command, configure)?)
+}
+
+/// A problem and its cause, in one line.
+fn reason(problem: &SignalProblem) -> String {
+    let cause = std::error::Error::source(problem).map(|cause| format!(": {cause}")).unwrap_or_default();
+    escape_control(&format!("{problem}{cause}")).into_owned()
 }
 
 /// As in `RunCommand::new_engine`, which would not let it be changed.
@@ -187,6 +220,9 @@ pub(super) fn recorder(
         map = map.path_map(from, to);
     }
     let mut recorder = Recorder::builder(interval).sampler(choice).clock(clock).show_host_frames();
+    if let Some(reserved) = &sampling.reserved {
+        recorder = recorder.signal(reserved.signal());
+    }
     if calls == CallTracing::WallAndCpu {
         recorder = recorder.trace_call_cpu_time();
     }
@@ -202,10 +238,46 @@ pub(super) fn recorder(
     Ok(recorder.start()?)
 }
 
+/// For how much of a recording guests are active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Active {
+    Throughout,
+    /// A server may have nothing to do.
+    NowAndThen,
+}
+
+/// A run of so many intervals has samples, or something is wrong.
+const INTERVALS: u32 = 10;
+
+/// Why there are no samples where some were to be expected.
+fn missing_samples(recorder: &Recorder, active: Active, profile: &Profile) -> Option<String> {
+    if profile.counts().kept > 0 || profile.elapsed() <= profile.interval().saturating_mul(INTERVALS) {
+        return None;
+    }
+    if let Some(problem) = recorder.refused() {
+        return Some(format!("{}; sample by epochs (`--sampler epoch`)", reason(problem)));
+    }
+    let lost: Vec<String> =
+        profile.counts().lost.iter().map(|(reason, count)| format!("{count} {}", reason.name())).collect();
+    if lost.is_empty() && active == Active::NowAndThen {
+        return None;
+    }
+    Some(match profile.sampler() {
+        _ if !lost.is_empty() => format!("all were lost ({})", lost.join(", ")),
+        SamplerKind::Epoch => {
+            "the guest reached no function entry and no head of a loop; it waited, or all it did was done by the host"
+                .to_owned()
+        }
+        _ => "no guest was active, or none used the CPU (with `--clock cpu`, only that counts)".to_owned(),
+    })
+}
+
 /// Writes the profile everywhere it is wanted, and says where.
-pub(super) fn write(recorder: &Recorder, outputs: Vec<OutputFile>, verbosity: Verbosity) {
+pub(super) fn write(recorder: &Recorder, active: Active, outputs: Vec<OutputFile>, verbosity: Verbosity) {
     let profile = recorder.finish();
-    if verbosity == Verbosity::Normal {
+    if let Some(problem) = missing_samples(recorder, active, &profile) {
+        cli::report(&anyhow!("no sample was taken in {:.1?}: {problem}", profile.elapsed()));
+    } else if verbosity == Verbosity::Normal {
         // A closed stderr is no reason to lose the profile.
         let _ = write_summary(&profile, cli::table_style(Stream::Error, SUMMARY_ROWS), &mut std::io::stderr());
     }

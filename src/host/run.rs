@@ -9,7 +9,7 @@ use wasmtime::{ResourceLimiter, Store, StoreLimits, Trap, UpdateDeadline, WasmBa
 use wasmtime_cli::commands::{CliLinker, RunCommand};
 use witprof::{Layer, MemoryTracer, Profile, Recorder, SamplerKind};
 
-use super::recording::{self, CallTracing, Code, Sampling, Verbosity};
+use super::recording::{self, Active, CallTracing, Code, Sampling, Verbosity};
 use super::signals::EndingSignals;
 use super::{WasmFile, WasmKind, checks, ending, failed, lock};
 use crate::cli::{self, OutputFile};
@@ -69,7 +69,7 @@ async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Re
         recorder.trace_calls(&mut store)?;
     }
     let last = Arc::clone(&recorder);
-    ending::before_exit(move || recording::write(&last, outputs, verbosity));
+    ending::before_exit(move || recording::write(&last, Active::Throughout, outputs, verbosity));
 
     let run = command.instantiate_and_run(&engine, &mut linker, &target, &mut store);
     let result = recorder.instrument(run).await;

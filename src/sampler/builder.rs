@@ -8,7 +8,7 @@ use wasmtime::{Engine, Module};
 
 use super::epoch::ticker::Ticker;
 use super::recorder::{Recorder, Shared};
-use super::signal::{self, SignalOptions, SignalSampler};
+use super::signal::{SignalOptions, SignalSampler};
 use crate::component::CompiledCode;
 use crate::error::{Error, Result, SignalProblem};
 use crate::profile::Target;
@@ -68,7 +68,7 @@ pub struct RecorderBuilder {
     targets: Vec<Target>,
     choice: SamplerChoice,
     clock: SamplingClock,
-    signal: i32,
+    signal: Option<i32>,
     show_host: bool,
     retention: Retention,
     call_cpu: bool,
@@ -87,7 +87,7 @@ impl RecorderBuilder {
             targets: Vec::new(),
             choice: SamplerChoice::Auto,
             clock: SamplingClock::Wall,
-            signal: signal::DEFAULT_SIGNAL,
+            signal: None,
             show_host: false,
             retention: Retention::all(MEMORY),
             call_cpu: false,
@@ -125,11 +125,12 @@ impl RecorderBuilder {
         self
     }
 
-    /// Chooses the signal, by its number; for the signal sampler. The default is `SIGPROF`. No one else may have a
-    /// handler for it. Threads that block it are made to receive it.
+    /// Chooses the signal, by its number; for the signal sampler. The default is `SIGPROF`, or if someone else has a handler
+    /// for that, a real-time signal that does nothing yet ([`Recorder::signal`] says which). Threads that block it are
+    /// made to receive it.
     #[must_use]
     pub fn signal(mut self, signal: i32) -> Self {
-        self.signal = signal;
+        self.signal = Some(signal);
         self
     }
 

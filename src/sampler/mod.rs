@@ -13,6 +13,7 @@ mod epoch;
 mod labels;
 mod memory;
 mod recorder;
+mod reserved_signal;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod signal;
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
@@ -28,3 +29,4 @@ pub(crate) use epoch::capture;
 pub use labels::Labels;
 pub use memory::MemoryTracer;
 pub use recorder::Recorder;
+pub use reserved_signal::ReservedSignal;

@@ -10,14 +10,15 @@ use rustc_hash::FxHashMap;
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 use super::activation::{Activation, Instrumented};
-use super::builder::RecorderBuilder;
+use super::builder::{RecorderBuilder, SamplingClock};
 use super::calls::CallTracer;
 use super::clock::thread_cpu_time;
 use super::epoch::EpochProbe;
 use super::epoch::ticker::Ticker;
 use super::labels::Labels;
 use super::memory::MemoryTracer;
-use super::signal::{self, CallScene, CallerFinder, SignalSampler};
+use super::reserved_signal::ReservedSignal;
+use super::signal::{self, CallScene, CallerFinder, Reservation, SignalSampler};
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
 use crate::nanos::nanos;
@@ -114,6 +115,45 @@ impl Recorder {
             return Err(SignalProblem::Interpreter { name: name.to_owned() });
         }
         Ok(())
+    }
+
+    /// Takes a signal, as a recorder does that is going to sample by signals, and tries what else it needs of the system;
+    /// for hosts that have to settle on epochs before they compile. `signal` is its number; `None` takes `SIGPROF`, or
+    /// if someone has a handler for that, another one that is free.
+    ///
+    /// # Errors
+    /// Why it is impossible: [`SignalProblem::Platform`], [`SignalProblem::Taken`], [`SignalProblem::Refused`] or
+    /// [`SignalProblem::NoTimer`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use wasmtime::{Config, Engine};
+    /// # use witprof::{Recorder, RecorderBuilder, SamplerChoice, SamplingClock};
+    /// # fn example() -> wasmtime::Result<(Engine, RecorderBuilder)> {
+    /// let recorder = Recorder::builder(Duration::from_millis(1));
+    /// Ok(match Recorder::reserve_signal(None, SamplingClock::Wall) {
+    ///     Ok(reserved) => (Engine::default(), recorder.signal(reserved.signal())),
+    ///     Err(_) => (Engine::new(Config::new().epoch_interruption(true))?, recorder.sampler(SamplerChoice::Epoch)),
+    /// })
+    /// # }
+    /// ```
+    pub fn reserve_signal(
+        signal: Option<i32>,
+        clock: SamplingClock,
+    ) -> std::result::Result<ReservedSignal, SignalProblem> {
+        Reservation::new(signal, clock).map(ReservedSignal::new)
+    }
+
+    /// The number of the signal by which samples are taken; `None` by epochs.
+    #[must_use]
+    pub fn signal(&self) -> Option<i32> {
+        self.shared.signal.as_ref().map(SignalSampler::signal)
+    }
+
+    /// What the system has refused since the recording began, so that threads go unsampled, if anything.
+    #[must_use]
+    pub fn refused(&self) -> Option<&SignalProblem> {
+        self.shared.signal.as_ref()?.refused()
     }
 
     /// How this recorder takes samples.

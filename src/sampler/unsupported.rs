@@ -12,15 +12,31 @@ use crate::samples::{CallSite, LabelsId, SampleLog};
 
 pub(super) const IS_SUPPORTED: bool = false;
 
-pub(super) const DEFAULT_SIGNAL: i32 = 27;
-
 #[allow(dead_code, reason = "read where there is a signal sampler")]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SignalOptions {
     pub(super) clock: SamplingClock,
-    pub(super) signal: i32,
+    pub(super) signal: Option<i32>,
     pub(super) show_host: bool,
     pub(super) interval: Duration,
+}
+
+/// There is none.
+#[derive(Debug)]
+pub(super) enum Reservation {}
+
+impl Reservation {
+    pub(super) fn new(_: Option<i32>, _: SamplingClock) -> Result<Self, SignalProblem> {
+        Err(SignalProblem::Platform)
+    }
+
+    pub(super) fn signal(&self) -> i32 {
+        match *self {}
+    }
+
+    pub(super) fn instead(&self) -> Option<&SignalProblem> {
+        match *self {}
+    }
 }
 
 /// There is none.
@@ -53,6 +69,14 @@ impl SignalSampler {
     }
 
     pub(super) fn collect(&self, _: &Mutex<SampleLog>) {
+        match *self {}
+    }
+
+    pub(super) fn signal(&self) -> i32 {
+        match *self {}
+    }
+
+    pub(super) fn refused(&self) -> Option<&SignalProblem> {
         match *self {}
     }
 

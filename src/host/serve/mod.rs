@@ -45,7 +45,7 @@ use self::pool::Pool;
 use self::pprof::Endpoint;
 use self::server::Server;
 use self::shutdown::Shutdown;
-use super::recording::{self, Code, Sampling, Verbosity};
+use super::recording::{self, Active, Code, Sampling, Verbosity};
 use super::signals::EndingSignals;
 use super::{WasmFile, checks, ending, failed};
 use crate::cli::{self, OutputFile};
@@ -141,7 +141,7 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
     let ledger = Arc::new(Ledger::new(Arc::clone(&recorder)));
     let last = (Arc::clone(&recorder), Arc::clone(&ledger));
     ending::before_exit(move || {
-        recording::write(&last.0, outputs, verbosity);
+        recording::write(&last.0, Active::NowAndThen, outputs, verbosity);
         verbosity.message(&last.1.summary());
     });
     sockets.announce(verbosity)?;

@@ -1,8 +1,9 @@
 //! What the threads of one recorder have in common.
 
 use std::ffi::c_int;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::accounts::Share;
@@ -13,6 +14,7 @@ use super::tasks::Tasks;
 use super::thread::ThreadState;
 use super::walk::{CodeTable, HostCode, Scene};
 use crate::component::CompiledCode;
+use crate::error::SignalProblem;
 use crate::lock::lock;
 use crate::nanos::nanos;
 use crate::sampler::SamplingClock;
@@ -30,8 +32,10 @@ pub(super) struct Core {
     pub(super) tick: TickLength,
     /// A copy of this in another process, made by `fork`, has no threads and no timers.
     process: Process,
-    /// Threads have been refused a timer.
-    pub(super) has_no_timers: AtomicBool,
+    /// What a thread was refused. No other thread tries it then.
+    pub(super) refused: OnceLock<SignalProblem>,
+    /// Activations on threads without a timer.
+    pub(super) without_timer: AtomicU64,
     /// Nanoseconds that tasks have waited, and that are in no sample yet. Short waits are sampled as short runs are: once
     /// they add up to an interval, the last one stands for all.
     wait_due: AtomicU64,
@@ -99,7 +103,8 @@ impl Core {
             ticks_per_microsecond: ticks_per_microsecond(),
             show_host,
             process: Process::current(),
-            has_no_timers: AtomicBool::new(false),
+            refused: OnceLock::new(),
+            without_timer: AtomicU64::new(0),
             wait_due: AtomicU64::new(0),
             leftover: Mutex::default(),
             tasks: Tasks::default(),
@@ -203,15 +208,21 @@ impl Core {
     }
 
     /// Does `start`, which starts a timer, unless the recorder has been stopped, and wakes the collector.
-    pub(super) fn while_running(&self, start: impl FnOnce()) {
+    pub(super) fn while_running(&self, start: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         // Under the lock that `stop` takes, so that no timer is started behind its back.
         let threads = self.threads();
-        if !self.is_stopped() {
-            start();
-        }
+        let started = if self.is_stopped() { Ok(()) } else { start() };
         drop(threads);
         *lock(&self.work.0) = true;
         self.work.1.notify_all();
+        started
+    }
+
+    /// A thread was refused a timer: `call` failed.
+    pub(super) fn refuse(&self, call: &'static str, source: io::Error) {
+        // The first reason is as good as all others.
+        let _ = self.refused.set(SignalProblem::NoTimer { call, source });
+        self.without_timer.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes notice of a thread, unless the recorder has stopped: nobody would let go of it any more.

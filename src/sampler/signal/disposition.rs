@@ -4,6 +4,7 @@ use std::ffi::c_int;
 use std::io;
 use std::sync::Mutex;
 
+use crate::error::SignalProblem;
 use crate::lock::lock;
 
 /// A handler as `sigaction` takes it.
@@ -13,15 +14,6 @@ pub(super) type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::
 #[derive(Debug)]
 pub(super) struct Installed {
     signal: c_int,
-}
-
-/// Why a signal could not be taken.
-#[derive(Debug)]
-pub(super) enum Refused {
-    /// Somebody else has a handler for it.
-    Foreign,
-    /// The system refuses it.
-    System(io::Error),
 }
 
 /// Signals that are ours, with the number of users and what was there before.
@@ -36,12 +28,14 @@ enum Previous {
 
 impl Installed {
     /// Takes `signal` for `handler`, which is the same for all users. A handler of somebody else's is left alone.
-    pub(super) fn install(signal: c_int, handler: Handler) -> Result<Self, Refused> {
+    pub(super) fn install(signal: c_int, handler: Handler) -> Result<Self, SignalProblem> {
+        let refused = |source| SignalProblem::Refused { signal, source };
+        let taken = || SignalProblem::Taken { signal };
         let mut installed = lock(&INSTALLED);
-        let now = current(signal).map_err(Refused::System)?;
+        let now = current(signal).map_err(refused)?;
         if let Some((_, users, _)) = installed.iter_mut().find(|(number, _, _)| *number == signal) {
             if now.sa_sigaction != handler as usize {
-                return Err(Refused::Foreign);
+                return Err(taken());
             }
             *users += 1;
             return Ok(Self { signal });
@@ -49,13 +43,40 @@ impl Installed {
         let previous = match now.sa_sigaction {
             libc::SIG_DFL => Previous::Default,
             libc::SIG_IGN => Previous::Ignored,
-            _ => return Err(Refused::Foreign),
+            _ => return Err(taken()),
         };
         // Restarting spares the host most interruptions of its system calls. Not on an alternate stack: Rust's is too
         // small for unwinding, and another thread's work must not depend on whose it is.
-        set(signal, handler as usize, libc::SA_SIGINFO | libc::SA_RESTART).map_err(Refused::System)?;
+        set(signal, handler as usize, libc::SA_SIGINFO | libc::SA_RESTART).map_err(refused)?;
         installed.push((signal, 1, previous));
         Ok(Self { signal })
+    }
+
+    /// Takes the signal that was made for profilers, or if that belongs to somebody, another one that does nothing yet.
+    ///
+    /// The others are real-time signals, from the last one downwards: those that programs choose for themselves are mostly
+    /// the first ones, and the C library keeps its own out of this range.
+    /// Says why it is another one, too.
+    pub(super) fn install_any(handler: Handler) -> Result<(Self, Option<SignalProblem>), SignalProblem> {
+        let first = match Self::install(super::DEFAULT_SIGNAL, handler) {
+            Ok(installed) => return Ok((installed, None)),
+            Err(problem) => problem,
+        };
+        let others = (libc::SIGRTMIN() + 1..libc::SIGRTMAX()).rev();
+        let free = others.filter(|signal| {
+            let is_ours = lock(&INSTALLED).iter().any(|(number, _, _)| number == signal);
+            is_ours || current(*signal).is_ok_and(|now| now.sa_sigaction == libc::SIG_DFL)
+        });
+        // What was said of the first one is worth more than what is said of the last.
+        match free.flat_map(|signal| Self::install(signal, handler)).next() {
+            Some(installed) => Ok((installed, Some(first))),
+            None => Err(first),
+        }
+    }
+
+    /// The number of the signal.
+    pub(super) fn signal(&self) -> c_int {
+        self.signal
     }
 }
 

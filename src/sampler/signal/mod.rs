@@ -49,14 +49,14 @@ mod walk;
 
 use std::ffi::c_int;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub(super) use self::callers::{Beginning, CallScene, Caller, CallerFinder};
 use self::collector::Collector;
 use self::core::Core;
-use self::disposition::{Installed, Refused};
+use self::disposition::Installed;
 pub(super) use self::instrument::Instrumentation;
 use self::thread::ThreadState;
 pub(super) use self::walk::Registers;
@@ -77,9 +77,44 @@ pub(super) const DEFAULT_SIGNAL: c_int = libc::SIGPROF;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SignalOptions {
     pub(super) clock: SamplingClock,
-    pub(super) signal: c_int,
+    /// The one to use; nothing for any that is free.
+    pub(super) signal: Option<c_int>,
     pub(super) show_host: bool,
     pub(super) interval: Duration,
+}
+
+/// A signal that is ours until this is dropped, and the knowledge that timers send it.
+#[derive(Debug)]
+pub(super) struct Reservation {
+    installed: Installed,
+    /// Why it is not the one that was made for this.
+    instead: Option<SignalProblem>,
+}
+
+impl Reservation {
+    /// Takes `signal`, or any that is free, and tries all that a thread is going to need: a timer that can be set.
+    pub(super) fn new(signal: Option<c_int>, clock: SamplingClock) -> Result<Self, SignalProblem> {
+        let (installed, instead) = match signal {
+            Some(signal) => (Installed::install(signal, handler::on_signal)?, None),
+            None => Installed::install_any(handler::on_signal)?,
+        };
+        // Nobody waits for so long, and the signal would find nobody to be for.
+        let never = Duration::from_secs(3600);
+        let refused = |call| move |source| SignalProblem::NoTimer { call, source };
+        let timer = timer::Timer::for_current_thread(clock, installed.signal(), 0, never);
+        timer.map_err(refused("timer_create"))?.start(never).map_err(refused("timer_settime"))?;
+        Ok(Self { installed, instead })
+    }
+
+    /// The number of the signal.
+    pub(super) fn signal(&self) -> c_int {
+        self.installed.signal()
+    }
+
+    /// Why it is not the one that was made for this.
+    pub(super) fn instead(&self) -> Option<&SignalProblem> {
+        self.instead.as_ref()
+    }
 }
 
 /// Samples all threads on which a guest is active.
@@ -87,8 +122,6 @@ pub(super) struct SignalSampler {
     core: Arc<Core>,
     collector: Mutex<Option<Collector>>,
     installed: Mutex<Option<Installed>>,
-    /// Activations on threads that could not be given a timer.
-    without_timer: AtomicU64,
 }
 
 impl SignalSampler {
@@ -99,21 +132,12 @@ impl SignalSampler {
         log: Arc<Mutex<SampleLog>>,
     ) -> Result<Self, SignalProblem> {
         let SignalOptions { clock, signal, show_host, interval } = options;
-        let installed = Installed::install(signal, handler::on_signal).map_err(|refused| match refused {
-            Refused::Foreign => SignalProblem::Taken { signal },
-            Refused::System(source) => SignalProblem::Refused { signal, source },
-        })?;
         // Some systems refuse timers: say so now, while there is another way.
-        let timer = timer::Timer::for_current_thread(clock, signal, 0, interval);
-        drop(timer.map_err(|source| SignalProblem::NoTimer { source })?);
+        let Reservation { installed, .. } = Reservation::new(signal, clock)?;
+        let signal = installed.signal();
         let core = Arc::new(Core::new((clock, signal, show_host), interval, code));
         let collector = Collector::start(&core, log).map_err(|source| SignalProblem::Thread { source })?;
-        Ok(Self {
-            core,
-            collector: Mutex::new(Some(collector)),
-            installed: Mutex::new(Some(installed)),
-            without_timer: AtomicU64::new(0),
-        })
+        Ok(Self { core, collector: Mutex::new(Some(collector)), installed: Mutex::new(Some(installed)) })
     }
 
     /// A guest is active on this thread until the result is dropped.
@@ -121,16 +145,15 @@ impl SignalSampler {
         if self.core.is_stopped() || !self.core.is_here() {
             return None;
         }
-        if self.core.has_no_timers.load(Ordering::Relaxed) {
-            self.without_timer.fetch_add(1, Ordering::Relaxed);
+        // Trying again would cost every activation a try.
+        if self.core.refused.get().is_some() {
+            self.core.without_timer.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         match thread::activate(&self.core, labels) {
             Ok(entered) => entered.map(|(state, before)| Entered { state, before, _on_this_thread: PhantomData }),
-            Err(_) => {
-                // Trying again would cost every activation a try.
-                self.core.has_no_timers.store(true, Ordering::Relaxed);
-                self.without_timer.fetch_add(1, Ordering::Relaxed);
+            Err(source) => {
+                self.core.refuse("timer_create", source);
                 None
             }
         }
@@ -151,7 +174,7 @@ impl SignalSampler {
         let mut log = lock(log);
         let ticks = collector::collect_last(&self.core, &mut log);
         self.core.tasks.end_waits(&self.core, &mut log);
-        let without_timer = self.without_timer.load(Ordering::Relaxed);
+        let without_timer = self.core.without_timer.load(Ordering::Relaxed);
         log.count_lost(LossReason::NoTimer, without_timer);
         log.counts.taken += without_timer;
         let (ticks_passed, passed) = self.core.tick.passed();
@@ -178,6 +201,16 @@ impl SignalSampler {
         if self.core.is_here() && !self.core.is_stopped() {
             collector::collect(&self.core, log);
         }
+    }
+
+    /// The signal that is used.
+    pub(super) fn signal(&self) -> c_int {
+        self.core.signal
+    }
+
+    /// What a thread was refused since the start, so that it and others were not sampled.
+    pub(super) fn refused(&self) -> Option<&SignalProblem> {
+        self.core.refused.get()
     }
 
     /// Where in the process `address` is.

@@ -102,7 +102,9 @@ pub(super) struct StackReader {
 impl ThreadState {
     /// Makes the state of the current thread, with its timer stopped.
     fn new(core: &Arc<Core>) -> io::Result<Arc<Self>> {
-        let stack = stack_of_current_thread()?;
+        // Where nobody says where it is (the C library needs `/proc` and `sched_getaffinity` for that), it is read as others'
+        // stacks are: each page is tried first.
+        let stack = stack_of_current_thread().unwrap_or(0..0);
         unblock(core.signal)?;
         let mut accounts = Accounts::default();
         accounts.give_back(core.take_leftover());
@@ -198,7 +200,10 @@ impl ThreadState {
         let first = Duration::from_nanos(self.core.random() % interval.max(1));
         self.idle_signals.store(0, Ordering::Relaxed);
         self.is_armed.store(true, Ordering::Relaxed);
-        self.core.while_running(|| self.timer.start(first));
+        if let Err(source) = self.core.while_running(|| self.timer.start(first)) {
+            self.is_armed.store(false, Ordering::Relaxed);
+            self.core.refuse("timer_settime", source);
+        }
     }
 
     /// The guest is no longer active.
@@ -230,7 +235,8 @@ impl ThreadState {
             // The recording may have been resumed by another thread just now, with this guest active all along.
             if self.is_active() && !self.core.is_paused() && !self.core.is_stopped() {
                 self.is_armed.store(true, Ordering::Relaxed);
-                self.timer.start(self.core.interval);
+                // It has been started before.
+                let _ = self.timer.start(self.core.interval);
             }
         }
     }

@@ -63,24 +63,32 @@ impl Timer {
     }
 
     /// Starts the timer, or starts it anew: the first signal comes after `first`.
-    pub(super) fn start(&self, first: Duration) {
-        self.set(timespec(first.max(Duration::from_nanos(1))), self.period);
+    ///
+    /// # Errors
+    /// The system refuses it, as sandboxes do.
+    pub(super) fn start(&self, first: Duration) -> io::Result<()> {
+        self.set(timespec(first.max(Duration::from_nanos(1))), self.period)
     }
 
     /// Stops the timer. A signal may still be on its way. May be called by a signal handler.
     pub(super) fn stop(&self) {
         let zero = timespec(Duration::ZERO);
-        self.set(zero, zero);
+        // One that cannot be stopped is not one that could be started.
+        let _ = self.set(zero, zero);
     }
 
-    fn set(&self, first: libc::timespec, period: libc::timespec) {
+    fn set(&self, first: libc::timespec, period: libc::timespec) -> io::Result<()> {
         let setting = libc::itimerspec { it_interval: period, it_value: first };
         if self.is_deleted.load(Ordering::SeqCst) {
-            return;
+            return Ok(());
         }
-        // SAFETY: the setting is valid, and the old one is not asked for. A timer that does not exist is an error; an
-        // existing one and a normalised time cannot fail.
-        keeping_errno(|| unsafe { libc::timer_settime(self.id, 0, &raw const setting, std::ptr::null_mut()) });
+        keeping_errno(|| {
+            // SAFETY: the setting is valid, and the old one is not asked for. A timer that does not exist is an error.
+            match unsafe { libc::timer_settime(self.id, 0, &raw const setting, std::ptr::null_mut()) } {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        })
     }
 }
 
