@@ -1,15 +1,90 @@
-//! What the format has no place for: calls, memories and spans, from `meta.witprof`.
+//! What only our files have, because the format has no place for it: `meta.witprof`.
 
+use std::fmt;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer, MapAccess, Visitor};
 
-use crate::export::firefox::{Meta, MetaCall, MetaCalls, MetaMemory, MetaSpan};
+use crate::export::firefox::{META_VERSION, Meta, MetaCall, MetaCalls, MetaMemory, MetaSpan};
 use crate::profile::{
     CallTrace, CalledFunction, CalledIndex, CalledTimes, Crossing, MemoryGrowth, MemoryTrack, TracedCall,
 };
-use crate::samples::Span;
+use crate::samples::{LossReason, SampleCounts, Span};
 use crate::symbols::Direction;
+
+/// `meta.witprof`. Its form is judged before its shape.
+pub(super) enum OwnData {
+    Known(Box<Meta>),
+    /// A form with a number that is not known here.
+    OtherForm(u32),
+}
+
+impl<'de> Deserialize<'de> for OwnData {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(OwnDataVisitor)
+    }
+}
+
+struct OwnDataVisitor;
+
+impl<'de> Visitor<'de> for OwnDataVisitor {
+    type Value = OwnData;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("what witprof adds to a profile")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OwnData, A::Error> {
+        let mut first: Option<String> = map.next_key()?;
+        let mut version = None;
+        // It is written first. A program that sorts keys may have moved it.
+        if first.as_deref() == Some("version") {
+            let found: u32 = map.next_value()?;
+            if found != META_VERSION {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                return Ok(OwnData::OtherForm(found));
+            }
+            (first, version) = (None, Some(found));
+        }
+        let mut meta = Meta::deserialize(MapAccessDeserializer::new(Rest { first, map }))?;
+        meta.version = version.unwrap_or(meta.version);
+        Ok(match meta.version {
+            META_VERSION => OwnData::Known(Box::new(meta)),
+            other => OwnData::OtherForm(other),
+        })
+    }
+}
+
+/// A map of which a key was read already.
+struct Rest<A> {
+    first: Option<String>,
+    map: A,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Rest<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        match self.first.take() {
+            Some(key) => seed.deserialize(key.into_deserializer()).map(Some),
+            None => self.map.next_key_seed(seed),
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.map.next_value_seed(seed)
+    }
+}
+
+pub(super) fn counts_of(meta: &Meta) -> SampleCounts {
+    let lost = meta.lost.iter().filter_map(|(name, count)| {
+        LossReason::ALL.into_iter().find(|reason| reason.name() == name).map(|reason| (reason, *count))
+    });
+    SampleCounts { taken: meta.taken, kept: meta.kept, truncated: meta.truncated, lost: lost.collect() }
+}
 
 /// The calls of a file, of whose threads `places` tells the indices.
 pub(super) fn calls_of(calls: &MetaCalls, places: &FxHashMap<usize, usize>) -> Result<CallTrace, String> {
