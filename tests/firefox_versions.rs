@@ -104,7 +104,42 @@ fn every_version_is_read_as_the_one_it_was_made_from() {
     }
 }
 
-/// So that the test before this one compares something.
+#[test]
+fn a_part_of_a_recording_is_no_more_than_that() {
+    for name in ["hot", "kitchen", "serve"] {
+        let (whole, part) = (profile(&format!("{name}-v55")), profile(&format!("{name}-cut")));
+        let json: Value = serde_json::from_slice(&file(&format!("{name}-cut"))).expect("JSON");
+        let begin = json["meta"]["profilingStartTime"].as_f64().expect("a time") / 1e3;
+        let begin = Duration::from_secs_f64(begin).saturating_sub(Duration::from_nanos(1));
+        // The samples from there on, as they were.
+        let sum = |profile: &Profile| -> (usize, Duration) {
+            let samples = profile.threads().iter().flat_map(|thread| &thread.samples);
+            let walls: Vec<Duration> =
+                samples.filter(|sample| sample.time >= begin).map(|sample| sample.wall).collect();
+            (walls.len(), walls.iter().sum())
+        };
+        let (count, wall) = sum(&part);
+        assert!(count > 0 && part.wall_time() == wall && wall < whole.wall_time(), "{name}");
+        // The first may be the rest of a sample of two rows.
+        let (all, expected) = sum(&whole);
+        assert!(
+            count == all && wall <= expected && expected - wall <= whole.interval(),
+            "{name}: {wall:?}, {expected:?}"
+        );
+        assert!(places(&part).is_subset(&places(&whole)), "{name}");
+        let elapsed = whole.elapsed().saturating_sub(begin);
+        assert!(part.elapsed().abs_diff(elapsed) < Duration::from_micros(1), "{name}: {:?}", part.elapsed());
+        assert_eq!((part.counts().taken, part.counts().kept), (count as u64, count as u64), "{name}");
+        assert!(part.counts().lost.is_empty() && part.calls().is_none(), "{name}");
+        // To which rows the labels belong cannot be told any more; `/wait` must not be called `/busy`.
+        assert!(part.report_by_label("route").rows.iter().all(|row| !row.name.starts_with('/')), "{name}");
+        let spans = whole.spans().iter().filter(|span| span.begin + span.wall >= begin);
+        assert!(part.spans().iter().eq(spans), "{name}");
+    }
+    assert!(profile("serve-cut").spans().len() < profile("serve-v55").spans().len());
+}
+
+/// So that the tests before this one compare something.
 #[test]
 fn the_profiles_have_what_can_get_lost() {
     let (hot, kitchen, serve) = (profile("hot-v55"), profile("kitchen-v55"), profile("serve-v55"));

@@ -3,8 +3,9 @@
 //   node upgrade.mjs CHECKOUT OUTPUT PROFILE [VERSION...]
 //
 // CHECKOUT is of firefox-devtools/profiler, with the packages that README.md names. Of OUTPUT-v56.json.gz to the newest
-// version, those with the VERSIONs are written, by default all, and OUTPUT-download.json.gz: the newest as the Download
-// button writes it when something is left out, which drops the rows that nothing needs.
+// version, those with the VERSIONs are written, by default all, and the newest as the Download button writes it when
+// something is left out, which drops the rows that nothing needs: OUTPUT-download.json.gz with all samples, and
+// OUTPUT-cut.json.gz with the end of the recording only, from the last but one sample of the first thread on.
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -22,6 +23,8 @@ async function load(path, newest) {
     format: 'esm',
     platform: 'neutral',
     mainFields: ['module', 'main'],
+    // Not needed for what is called here.
+    plugins: [{ name: 'no devtools-reps', setup: withoutReps }],
     write: false,
     logLevel: 'error',
   });
@@ -30,6 +33,11 @@ async function load(path, newest) {
   const code = newest ? text.replace(number, `PROCESSED_PROFILE_VERSION = ${newest};`) : text;
   const module = await import('data:text/javascript;base64,' + Buffer.from(code).toString('base64'));
   return { module, newest: Number(number.exec(text)?.[0].match(/\d+/)) };
+}
+
+function withoutReps(build) {
+  build.onResolve({ filter: /^devtools-reps$/ }, ({ path }) => ({ path, namespace: 'empty' }));
+  build.onLoad({ filter: /.*/, namespace: 'empty' }, () => ({ contents: 'export const ValueSummaryReader = null;' }));
 }
 
 function write(name, value) {
@@ -54,5 +62,14 @@ for (let version = from + 1; version <= newest; version++) {
     write(`v${version}`, upgraded);
   }
 }
-const { module } = await load('profile-logic/profile-compacting.ts');
-write('download', module.computeCompactedProfile(upgraded).profile);
+const { computeCompactedProfile } = (await load('profile-logic/profile-compacting.ts')).module;
+write('download', computeCompactedProfile(upgraded).profile);
+
+const { computeTimeColumnForRawSamplesTable, filterRawThreadSamplesToRange } = (
+  await load('profile-logic/profile-data.ts')
+).module;
+const times = computeTimeColumnForRawSamplesTable(upgraded.threads[0].samples);
+const [start, end] = [times[times.length - 2], upgraded.meta.profilingEndTime];
+const threads = upgraded.threads.map((thread) => filterRawThreadSamplesToRange(thread, start, end));
+const meta = { ...upgraded.meta, profilingStartTime: start, profilingEndTime: end };
+write('cut', computeCompactedProfile({ ...upgraded, meta, threads }).profile);

@@ -82,6 +82,11 @@ pub(super) struct MetaJson {
     pub(super) interval: Option<f64>,
     #[serde(default)]
     pub(super) start_time: f64,
+    /// When the recording began and ended, in milliseconds from `start_time`; or the part of it that was saved.
+    #[serde(default)]
+    pub(super) profiling_start_time: Option<f64>,
+    #[serde(default)]
+    pub(super) profiling_end_time: Option<f64>,
     #[serde(default)]
     pub(super) product: String,
     #[serde(default)]

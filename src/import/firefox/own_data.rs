@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer, MapAccess, Visitor};
 
+use super::document::MetaJson;
+use super::samples::time;
 use crate::export::firefox::{META_VERSION, Meta, MetaCall, MetaCalls, MetaMemory, MetaSpan};
 use crate::profile::{
     CallTrace, CalledFunction, CalledIndex, CalledTimes, Crossing, MemoryGrowth, MemoryTrack, TracedCall,
@@ -77,6 +79,18 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Rest<A> {
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
         self.map.next_value_seed(seed)
     }
+}
+
+/// The part of one of our recordings that the front-end saved, if it was not all of it. What was left out is still counted
+/// in `meta`, and positions there are those of all rows.
+pub(super) fn saved_part(json: &MetaJson, meta: &Meta) -> Option<(Duration, Duration)> {
+    let elapsed = Duration::from_nanos(meta.elapsed_ns);
+    let bound = |bound: Option<f64>, otherwise| bound.and_then(|bound| time(bound, 1e3)).unwrap_or(otherwise);
+    let begin = bound(json.profiling_start_time, Duration::ZERO);
+    let end = bound(json.profiling_end_time, elapsed).min(elapsed).max(begin);
+    // Both are rounded.
+    let rounding = Duration::from_micros(1);
+    (begin > rounding || end + rounding < elapsed).then_some((begin, end))
 }
 
 pub(super) fn counts_of(meta: &Meta) -> SampleCounts {

@@ -8,11 +8,11 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use super::contents::{Contents, ThreadContents};
 use super::document::UnitsJson;
 use super::frames::FunctionKey;
-use super::own_data::{OwnData, calls_of, counts_of, growths_of, memory_of, span_of};
+use super::own_data::{OwnData, calls_of, counts_of, growths_of, memory_of, saved_part, span_of};
 use super::samples::{joined_rows, time};
 use crate::export::firefox::Meta;
 use crate::profile::{Frame, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, SamplerKind, Stack, Thread};
-use crate::samples::{HandlerCost, LabelSet, SampleCounts};
+use crate::samples::{HandlerCost, LabelSet, SampleCounts, Span};
 use crate::symbols::Layer;
 
 /// Nor all samples together for more than this: written again, a sample takes a row for every two seconds.
@@ -21,6 +21,8 @@ const MAX_TOTAL: Duration = Duration::from_secs(100 * 86_400);
 pub(super) struct Reader<'d> {
     pub(super) contents: &'d Contents,
     pub(super) meta: Option<&'d Meta>,
+    /// Which part of the recording there is, if not all.
+    part: Option<(Duration, Duration)>,
     /// What is known of functions, by position in `meta.libraries` and address.
     pub(super) known: FxHashMap<(u32, u32), usize>,
     /// The library of frames that have none, once there is one.
@@ -47,6 +49,7 @@ impl<'d> Reader<'d> {
         let mut reader = Self {
             contents,
             meta,
+            part: meta.and_then(|meta| saved_part(&contents.meta, meta)),
             known: FxHashMap::default(),
             labels: None,
             libraries: Vec::new(),
@@ -124,6 +127,9 @@ impl<'d> Reader<'d> {
         let rows: u64 = rows.fold(0, u64::saturating_add);
         let rounded = || time(contents.meta.start_time, 1e3 * 100.0).map_or(Duration::ZERO, |time| time * 100);
         let started = meta.and_then(|meta| meta.started_ns).map_or_else(rounded, Duration::from_nanos);
+        let is_there = |span: &Span| {
+            self.part.is_none_or(|(begin, end)| span.begin <= end && span.begin.saturating_add(span.wall) >= begin)
+        };
         let product = &contents.meta.product;
         Ok(Profile {
             name: product.strip_suffix(" (witprof)").unwrap_or(product).to_owned(),
@@ -134,8 +140,15 @@ impl<'d> Reader<'d> {
             },
             interval,
             started_at: UNIX_EPOCH.checked_add(started).unwrap_or(UNIX_EPOCH),
-            elapsed: meta.map_or(last.unwrap_or_default(), |meta| Duration::from_nanos(meta.elapsed_ns)),
-            counts: meta.map_or(SampleCounts { taken: rows, kept: rows, ..SampleCounts::default() }, counts_of),
+            elapsed: match (meta, self.part) {
+                (Some(_), Some((begin, end))) => end.saturating_sub(begin),
+                (Some(meta), None) => Duration::from_nanos(meta.elapsed_ns),
+                (None, _) => last.unwrap_or_default(),
+            },
+            counts: match meta {
+                Some(meta) if self.part.is_none() => counts_of(meta),
+                _ => SampleCounts { taken: rows, kept: rows, ..SampleCounts::default() },
+            },
             handler_cost: meta.and_then(|meta| meta.handler).map(|(median_ticks, p99_ticks, ticks_per_second)| {
                 HandlerCost { median_ticks, p99_ticks, ticks_per_second }
             }),
@@ -150,10 +163,14 @@ impl<'d> Reader<'d> {
                 Some(meta) if !meta.labels.is_empty() => meta.labels.iter().map(|set| set.clone().into()).collect(),
                 _ => vec![LabelSet::default()],
             },
-            calls: meta.and_then(|meta| meta.calls.as_ref()).map(|calls| calls_of(calls, &places)).transpose()?,
+            // They are summed up for the whole recording.
+            calls: match meta.and_then(|meta| meta.calls.as_ref()) {
+                Some(calls) if self.part.is_none() => Some(calls_of(calls, &places)?),
+                _ => None,
+            },
             memories: meta.iter().flat_map(|meta| &meta.memories).map(memory_of).collect(),
             growths: meta.map_or(Ok(Vec::new()), growths_of)?,
-            spans: meta.iter().flat_map(|meta| &meta.spans).map(span_of).collect(),
+            spans: meta.iter().flat_map(|meta| &meta.spans).map(span_of).filter(is_there).collect(),
             spans_left_out: meta.map_or(0, |meta| meta.spans_left_out),
         })
     }
@@ -175,7 +192,9 @@ impl<'d> Reader<'d> {
                 if let Some(name) = own.and_then(|own| meta.threads.get(own)) {
                     made.name.clone_from(name);
                 }
-                made.samples = joined_rows(made.samples, meta, own, interval);
+                // Which rows are left cannot be told, so neither can what `meta` says of each.
+                let known = own.filter(|_| self.part.is_none());
+                made.samples = joined_rows(made.samples, meta, known, interval);
             }
             read.push((own.filter(|_| self.meta.is_some()), made));
         }
