@@ -92,6 +92,11 @@ fn the_real_tool_reads_what_is_written() {
     {
         assert!(traces.contains(part), "no {part} in the traces");
     }
+    // What the tool takes for the program.
+    for file in ["functions.pb.gz", "interfaces.pb"] {
+        let top = pprof(folder.path(), &["-top", file]);
+        assert!(top.starts_with("File: kitchen\n"), "{top}");
+    }
     // Locations are told apart by mapping, one for each library.
     let raw = pprof(folder.path(), &["-raw", "functions.pb.gz"]);
     let (_, mappings) = raw.split_once("Mappings").expect("mappings");

@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use prost::Message as _;
 use rustc_hash::FxBuildHasher;
 
+use super::escape::escape_control;
 use crate::error::{Error, Result};
 use crate::profile::{
     Attribution, Dimension, FileIndex, Frame, FrameIndex, FunctionIndex, Label, LabelsIndex, Part, Profile, StackIndex,
@@ -16,9 +17,10 @@ use crate::symbols::FunctionKind;
 
 /// Writes `profile` for `go tool pprof`, uncompressed; the tool reads it compressed with gzip as well.
 ///
-/// There is one mapping for each library, and each sample has the values `samples`, `wall` and `cpu` and the labels
+/// The first mapping, which the tool takes for the program, is the component; the others are one for each library. Each sample has the values `samples`, `wall` and `cpu` and the labels
 /// `interface`, `interface_function`, `part` (`own` or `boundary`), `layer` and `thread`, and those of its activation. With [`Dimension::Interface`],
-/// locations are interface functions; otherwise they are functions, with their lines and with what is inlined there. Names are as the guest wrote them.
+/// locations are interface functions; otherwise they are functions, with their lines and with what is inlined there.
+/// Characters of names that command a terminal are escaped, as [`escape_control`] does: the tool prints names as they are.
 ///
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
@@ -34,6 +36,7 @@ struct Document<'p> {
     out: proto::Profile,
     strings: HashMap<String, i64, FxBuildHasher>,
     functions: HashMap<(FunctionIndex, Option<FileIndex>), u64, FxBuildHasher>,
+    has_lines: bool,
 }
 
 /// The locations of a stack, innermost first.
@@ -57,7 +60,9 @@ struct SampleKey {
 impl<'p> Document<'p> {
     fn new(profile: &'p Profile) -> Self {
         let (out, strings, functions) = (proto::Profile::default(), HashMap::default(), HashMap::default());
-        let mut document = Self { profile, attribution: Attribution::new(profile), out, strings, functions };
+        let has_lines = profile.frames().iter().any(|frame| frame.source.is_some());
+        let attribution = Attribution::new(profile);
+        let mut document = Self { profile, attribution, out, strings, functions, has_lines };
         // The first string is the empty one.
         document.string("");
         document
@@ -72,6 +77,7 @@ impl<'p> Document<'p> {
         let started = self.profile.started_at().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         self.out.time_nanos = nanos(started);
         self.out.duration_nanos = nanos(self.profile.elapsed());
+        self.mapping(COMPONENT, self.profile.name());
         let locations = match by {
             Dimension::Interface | Dimension::InterfaceFunction => self.interface_locations(),
             _ => self.function_locations(),
@@ -82,25 +88,8 @@ impl<'p> Document<'p> {
 
     /// Makes the locations, and tells which a stack consists of, innermost first; by function.
     fn function_locations(&mut self) -> Locations<'p> {
-        let profile = self.profile;
-        let has_lines = profile.frames().iter().any(|frame| frame.source.is_some());
-        for (library, id) in profile.libraries().iter().zip(1..) {
-            let filename = self.string(&library.name);
-            // Without an id, the tool takes `demo:math/ops` for an address of the web, and removes it.
-            let build_id = self.string(&format!("{id:016x}"));
-            let memory_start = mapping_start(id);
-            self.out.mapping.push(proto::Mapping {
-                id,
-                memory_start,
-                memory_limit: memory_start + (1 << 32),
-                filename,
-                build_id,
-                has_functions: true,
-                has_filenames: true,
-                has_line_numbers: has_lines,
-                has_inline_frames: has_lines,
-                ..proto::Mapping::default()
-            });
+        for (library, id) in self.profile.libraries().iter().zip(COMPONENT + 1..) {
+            self.mapping(id, &library.name);
         }
         let places = self.places();
         Box::new(move |stack: StackIndex| {
@@ -108,6 +97,26 @@ impl<'p> Document<'p> {
             let outwards = std::iter::successors(Some(place(stack)), |at| at.outer.map(place));
             outwards.map(|place| place.location).collect()
         })
+    }
+
+    fn mapping(&mut self, id: u64, name: &str) {
+        let has_lines = self.has_lines;
+        let filename = self.string(name);
+        // Without an id, the tool takes `demo:math/ops` for an address of the web, and removes it.
+        let build_id = self.string(&format!("{id:016x}"));
+        let memory_start = mapping_start(id);
+        self.out.mapping.push(proto::Mapping {
+            id,
+            memory_start,
+            memory_limit: memory_start + (1 << 32),
+            filename,
+            build_id,
+            has_functions: true,
+            has_filenames: true,
+            has_line_numbers: has_lines,
+            has_inline_frames: has_lines,
+            ..proto::Mapping::default()
+        });
     }
 
     /// Makes a location for each compiled function on a stack, with what is inlined there. By stack; only of stacks that a
@@ -171,7 +180,7 @@ impl<'p> Document<'p> {
         let frames = frames.iter().map(|frame| &profile.frames()[frame.index()]);
         let (mut mapping_id, mut address) = (0, 0);
         let line = frames.map(|frame| {
-            mapping_id = profile.functions()[frame.function.index()].library.index() as u64 + 1;
+            mapping_id = profile.functions()[frame.function.index()].library.index() as u64 + COMPONENT + 1;
             // A location is told by its address, which for a caller is that of the call.
             address = mapping_start(mapping_id) + u64::from(frame.point.lookup_offset().get());
             let source = frame.source;
@@ -198,7 +207,7 @@ impl<'p> Document<'p> {
                     let name = self.string(&tree.name(label));
                     self.out.function.push(proto::Function { id, name, ..Default::default() });
                     let line = vec![proto::Line { function_id: id, ..Default::default() }];
-                    self.out.location.push(proto::Location { id, line, ..Default::default() });
+                    self.out.location.push(proto::Location { id, mapping_id: COMPONENT, line, ..Default::default() });
                     id
                 })
             })
@@ -225,6 +234,7 @@ impl<'p> Document<'p> {
                 }
             }
         }
+        let names: Vec<_> = (0..profile.threads().len()).map(|thread| profile.distinct_thread_name(thread)).collect();
         for (SampleKey { thread, stack, labels }, value) in sums {
             let leaf = &profile.functions()[profile.leaf(stack).index()];
             let crossing = self.attribution.crossing(stack).map(|crossing| self.attribution.get(crossing).clone());
@@ -233,7 +243,7 @@ impl<'p> Document<'p> {
                 Part::Boundary => "boundary",
             };
             let mut label = vec![
-                self.label("thread", &profile.threads()[thread].name),
+                self.label("thread", &names[thread]),
                 self.label("layer", profile.libraries()[leaf.library.index()].layer.name()),
                 self.label("part", part),
             ];
@@ -255,16 +265,21 @@ impl<'p> Document<'p> {
         proto::ValueType { r#type: self.string(kind), unit: self.string(unit) }
     }
 
+    /// The position of a text in the table of strings. What would command a terminal is escaped.
     fn string(&mut self, text: &str) -> i64 {
-        if let Some(index) = self.strings.get(text) {
+        let text = escape_control(text);
+        if let Some(index) = self.strings.get(&*text) {
             return *index;
         }
         let index = i64::try_from(self.out.string_table.len()).unwrap_or(i64::MAX);
-        self.out.string_table.push(text.to_owned());
-        self.strings.insert(text.to_owned(), index);
+        self.out.string_table.push(text.clone().into_owned());
+        self.strings.insert(text.into_owned(), index);
         index
     }
 }
+
+/// The mapping of the component as a whole. Libraries have those after it.
+const COMPONENT: u64 = 1;
 
 /// Mappings have 4 GiB of addresses each, so that no two locations have the same address.
 fn mapping_start(id: u64) -> u64 {
@@ -400,6 +415,8 @@ mod tests {
     use super::*;
     use crate::profile::arbitrary;
     use proptest::prelude::*;
+    use proptest::strategy::ValueTree as _;
+    use proptest::test_runner::TestRunner;
 
     type Line = (String, String, i64);
 
@@ -409,8 +426,9 @@ mod tests {
         let frames = stacks.map(|stack| profile.innermost(stack));
         let line = |frame: Frame| {
             let source = frame.source?;
-            let name = profile.shown_name(&profile.functions()[frame.function.index()]).into_owned();
-            Some((name, profile.file(source.file).to_owned(), source.line.into()))
+            let name = profile.shown_name(&profile.functions()[frame.function.index()]);
+            let file = escape_control(profile.file(source.file)).into_owned();
+            Some((escape_control(&name).into_owned(), file, source.line.into()))
         };
         frames.filter_map(line).collect()
     }
@@ -433,6 +451,36 @@ mod tests {
                 })
                 .collect();
             prop_assert_eq!(written, lines(&profile));
+            // Guests choose names, and a terminal obeys what it is sent.
+            prop_assert!(document.string_table.iter().all(|text| *text == escape_control(text)));
+            // The tool takes the first mapping for the program.
+            prop_assert_eq!(string(document.mapping[0].filename), profile.name());
+            prop_assert_eq!(document.mapping.len(), 1 + profile.libraries().len());
+            for location in &document.location {
+                let mapping = document.mapping.iter().find(|mapping| mapping.id == location.mapping_id);
+                let mapping = mapping.expect("the mapping of a location");
+                prop_assert!((mapping.memory_start..mapping.memory_limit).contains(&location.address));
+                let function = document.function.iter().find(|function| function.id == location.line[0].function_id);
+                prop_assert!(function.is_some());
+            }
         }
+    }
+
+    #[test]
+    fn threads_of_the_same_name_are_told_apart() {
+        let (mut runner, strategy) = (TestRunner::deterministic(), arbitrary::profile());
+        let profiles = (0..1000).map(|_| strategy.new_tree(&mut runner).expect("a profile").current());
+        let mut profile = profiles.into_iter().find(|profile| profile.threads.len() > 1).expect("with two threads");
+        let names = |profile: &Profile| {
+            let document = Document::new(profile).build(Dimension::Function);
+            let string = |index: i64| document.string_table[usize::try_from(index).expect("an index")].clone();
+            let labels = document.sample.iter().flat_map(|sample| &sample.label);
+            labels.filter(|label| string(label.key) == "thread").map(|label| string(label.str)).collect::<BTreeSet<_>>()
+        };
+        let before = names(&profile);
+        profile.threads.iter_mut().for_each(|thread| thread.name = "worker".to_owned());
+        let after = names(&profile);
+        assert_eq!(after.len(), before.len());
+        assert!(after.is_subset(&BTreeSet::from(["worker[1]".to_owned(), "worker[2]".to_owned()])), "{after:?}");
     }
 }

@@ -434,6 +434,15 @@ impl Profile {
         components
     }
 
+    /// What tells a thread from the others: its name, with its number behind it where others are called the same.
+    pub(crate) fn distinct_thread_name(&self, thread: usize) -> Cow<'_, str> {
+        let name = self.threads[thread].name.as_str();
+        match self.threads.iter().filter(|other| other.name == name).count() {
+            0 | 1 => Cow::Borrowed(name),
+            _ => Cow::Owned(format!("{name}[{}]", thread + 1)),
+        }
+    }
+
     /// The function of the innermost frame of a stack.
     pub(crate) fn leaf(&self, stack: StackIndex) -> FunctionIndex {
         self.innermost(stack).function

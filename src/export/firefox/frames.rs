@@ -258,7 +258,9 @@ impl FrameColumns {
             Column::SymbolAddress => {
                 let number = value?;
                 self.symbol_rows.push(number);
-                Some(self.numbers.get(number).map_or(0, |row| row.offset.into()))
+                // Later versions of the format have one symbol for an address, so that of a file, which nothing is in, is
+                // not to be where a function begins.
+                Some(self.numbers.get(number).map_or(u32::MAX.into(), |row| row.offset.into()))
             }
             Column::SymbolSize => {
                 let number = self.symbol_rows.get(row)?;

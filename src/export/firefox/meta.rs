@@ -18,6 +18,8 @@ pub(crate) const VERSION: u32 = 1;
 /// What is written as `meta.witprof`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Meta {
+    /// Comes first, because a reader has to know it before the rest.
+    #[serde(default)]
     pub(crate) version: u32,
     pub(crate) sampler: String,
     pub(crate) interval_ns: u64,

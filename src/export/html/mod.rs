@@ -288,12 +288,12 @@ impl View {
 fn timeline(profile: &Profile) -> Timeline {
     let last = profile.samples().map(|sample| sample.time).max().unwrap_or_default();
     let bin = profile.elapsed().max(last).max(Duration::from_micros(u64::from(BINS))) / BINS;
-    let mut threads: Vec<&Thread> = profile.threads().iter().collect();
+    let mut threads: Vec<(usize, &Thread)> = profile.threads().iter().enumerate().collect();
     let time = |thread: &Thread| thread.samples.iter().map(|sample| sample.wall).sum::<Duration>();
-    threads.sort_by_cached_key(|thread| std::cmp::Reverse(time(thread)));
+    threads.sort_by_cached_key(|(_, thread)| std::cmp::Reverse(time(thread)));
     threads.truncate(MAX_THREADS);
-    let threads = threads.into_iter().map(|thread| TimelineThread {
-        name: escape_name(&thread.name).into_owned(),
+    let threads = threads.into_iter().map(|(index, thread)| TimelineThread {
+        name: escape_name(&profile.distinct_thread_name(index)).into_owned(),
         layers: bins(profile, thread, bin),
     });
     Timeline { bin_ms: milliseconds(bin), threads: threads.collect() }

@@ -1,0 +1,207 @@
+//! What a file says becomes a profile.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use indexmap::{IndexMap, IndexSet};
+use rustc_hash::{FxBuildHasher, FxHashMap};
+
+use super::contents::{Contents, ThreadContents};
+use super::document::UnitsJson;
+use super::frames::FunctionKey;
+use super::own_data::{OwnData, calls_of, counts_of, growths_of, memory_of, saved_part, span_of};
+use super::samples::{joined_rows, time};
+use crate::export::firefox::Meta;
+use crate::profile::{Frame, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, SamplerKind, Stack, Thread};
+use crate::samples::{HandlerCost, LabelSet, SampleCounts, Span};
+use crate::symbols::Layer;
+
+/// Nor all samples together for more than this: written again, a sample takes a row for every two seconds.
+const MAX_TOTAL: Duration = Duration::from_secs(100 * 86_400);
+
+pub(super) struct Reader<'d> {
+    pub(super) contents: &'d Contents,
+    pub(super) meta: Option<&'d Meta>,
+    /// Which part of the recording there is, if not all.
+    part: Option<(Duration, Duration)>,
+    /// What is known of functions, by position in `meta.libraries` and address.
+    pub(super) known: FxHashMap<(u32, u32), usize>,
+    /// The library of frames that have none, once there is one.
+    pub(super) labels: Option<LibraryIndex>,
+    /// By position in `libs`.
+    pub(super) libraries: Vec<LibraryIndex>,
+    /// By position in `libs`: the position in `meta.libraries`.
+    pub(super) own: Vec<Option<u32>>,
+    pub(super) library_rows: Vec<ProfileLibrary>,
+    pub(super) functions: IndexMap<FunctionKey<'d>, ProfileFunction, FxBuildHasher>,
+    pub(super) frames: IndexSet<Frame, FxBuildHasher>,
+    pub(super) stacks: IndexSet<Stack, FxBuildHasher>,
+    pub(super) files: IndexSet<String, FxBuildHasher>,
+    /// By position in `meta.libraries` and address: where it is in the WebAssembly binary.
+    pub(super) instructions: FxHashMap<(u32, u32), u32>,
+}
+
+impl<'d> Reader<'d> {
+    pub(super) fn new(contents: &'d Contents) -> Self {
+        let meta = match &contents.meta.witprof {
+            Some(OwnData::Known(meta)) => Some(&**meta),
+            _ => None,
+        };
+        let mut reader = Self {
+            contents,
+            meta,
+            part: meta.and_then(|meta| saved_part(&contents.meta, meta)),
+            known: FxHashMap::default(),
+            labels: None,
+            libraries: Vec::new(),
+            own: Vec::new(),
+            library_rows: Vec::new(),
+            functions: IndexMap::default(),
+            frames: IndexSet::default(),
+            stacks: IndexSet::default(),
+            files: IndexSet::default(),
+            instructions: FxHashMap::default(),
+        };
+        let instructions = meta.iter().flat_map(|meta| &meta.instructions);
+        reader.instructions.extend(instructions.map(|(library, address, offset)| ((*library, *address), *offset)));
+        for (row, function) in meta.iter().flat_map(|meta| meta.functions.iter().enumerate()) {
+            reader.known.insert((function.0, function.1), row);
+        }
+        reader.add_libraries();
+        reader
+    }
+
+    fn add_libraries(&mut self) {
+        let known = self.meta.iter().flat_map(|meta| meta.libraries.iter().enumerate());
+        let by_id: FxHashMap<&str, usize> = known.map(|(index, known)| (known.id.as_str(), index)).collect();
+        for library in &self.contents.libraries {
+            let own = by_id.get(library.id.as_str()).copied();
+            let row = match self.meta.zip(own).map(|(meta, own)| &meta.libraries[own]) {
+                Some(known) => ProfileLibrary {
+                    name: library.name.clone(),
+                    layer: Layer::ALL.into_iter().find(|layer| layer.name() == known.layer).unwrap_or(Layer::Guest),
+                    component: known.component.clone(),
+                },
+                None => {
+                    let is_guest = library.id.bytes().all(|byte| byte == b'0');
+                    let layer = if is_guest { Layer::Guest } else { Layer::Host };
+                    ProfileLibrary { name: library.name.clone(), layer, component: None }
+                }
+            };
+            self.own.push(own.and_then(|own| u32::try_from(own).ok()));
+            let index = self.add_library(row);
+            self.libraries.push(index);
+        }
+    }
+
+    pub(super) fn add_library(&mut self, library: ProfileLibrary) -> LibraryIndex {
+        self.library_rows.push(library);
+        LibraryIndex(u32::try_from(self.library_rows.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn read(mut self) -> Result<Profile, String> {
+        let contents = self.contents;
+        let meta = self.meta;
+        if contents.meta.sample_units.as_ref().is_some_and(UnitsJson::is_of_sizes) {
+            return Err("it is of sizes, not of time".to_owned());
+        }
+        let interval = match meta {
+            Some(meta) => Duration::from_nanos(meta.interval_ns),
+            None => contents.meta.interval.and_then(|interval| time(interval, 1e3)).ok_or("its interval is no time")?,
+        };
+        let mut threads = self.threads(interval)?;
+        // Where each thread of the file is now.
+        let places: FxHashMap<usize, usize> =
+            threads.iter().enumerate().filter_map(|(place, (own, _))| Some(((*own)?, place))).collect();
+        let mut threads: Vec<Thread> = threads.drain(..).map(|(_, thread)| thread).collect();
+        let samples = || threads.iter().flat_map(|thread| &thread.samples);
+        if meta.is_none() && samples().all(|sample| sample.cpu.is_zero()) {
+            // Wasmtime's guest profiler does not know, which is not to say that all was waiting.
+            threads.iter_mut().flat_map(|thread| &mut thread.samples).for_each(|sample| sample.cpu = sample.wall);
+        }
+        let walls = threads.iter().flat_map(|thread| &thread.samples).map(|sample| sample.wall);
+        if walls.fold(Duration::ZERO, Duration::saturating_add) > MAX_TOTAL {
+            return Err("its samples stand for more than a hundred days".to_owned());
+        }
+        let last = threads.iter().filter_map(|thread| thread.samples.last()).map(|sample| sample.time).max();
+        let rows = threads.iter().flat_map(|thread| &thread.samples).map(|sample| sample.count);
+        let rows: u64 = rows.fold(0, u64::saturating_add);
+        let rounded = || time(contents.meta.start_time, 1e3 * 100.0).map_or(Duration::ZERO, |time| time * 100);
+        let started = meta.and_then(|meta| meta.started_ns).map_or_else(rounded, Duration::from_nanos);
+        let is_there = |span: &Span| {
+            self.part.is_none_or(|(begin, end)| span.begin <= end && span.begin.saturating_add(span.wall) >= begin)
+        };
+        let product = &contents.meta.product;
+        Ok(Profile {
+            name: product.strip_suffix(" (witprof)").unwrap_or(product).to_owned(),
+            sampler: match meta {
+                Some(meta) if meta.sampler == SamplerKind::Epoch.name() => SamplerKind::Epoch,
+                Some(_) => SamplerKind::Signal,
+                None => SamplerKind::Other,
+            },
+            interval,
+            started_at: UNIX_EPOCH.checked_add(started).unwrap_or(UNIX_EPOCH),
+            elapsed: match (meta, self.part) {
+                (Some(_), Some((begin, end))) => end.saturating_sub(begin),
+                (Some(meta), None) => Duration::from_nanos(meta.elapsed_ns),
+                (None, _) => last.unwrap_or_default(),
+            },
+            counts: match meta {
+                Some(meta) if self.part.is_none() => counts_of(meta),
+                _ => SampleCounts { taken: rows, kept: rows, ..SampleCounts::default() },
+            },
+            handler_cost: meta.and_then(|meta| meta.handler).map(|(median_ticks, p99_ticks, ticks_per_second)| {
+                HandlerCost { median_ticks, p99_ticks, ticks_per_second }
+            }),
+            libraries: self.library_rows,
+            functions: self.functions.into_values().collect(),
+            frames: self.frames.into_iter().collect(),
+            stacks: self.stacks.into_iter().collect(),
+            files: self.files.into_iter().collect(),
+            missing_lines: meta.map_or(Vec::new(), |meta| meta.missing_lines.clone()),
+            threads,
+            labels: match meta {
+                Some(meta) if !meta.labels.is_empty() => meta.labels.iter().map(|set| set.clone().into()).collect(),
+                _ => vec![LabelSet::default()],
+            },
+            // They are summed up for the whole recording.
+            calls: match meta.and_then(|meta| meta.calls.as_ref()) {
+                Some(calls) if self.part.is_none() => Some(calls_of(calls, &places)?),
+                _ => None,
+            },
+            memories: meta.iter().flat_map(|meta| &meta.memories).map(memory_of).collect(),
+            growths: meta.map_or(Ok(Vec::new()), growths_of)?,
+            spans: meta.iter().flat_map(|meta| &meta.spans).map(span_of).filter(is_there).collect(),
+            spans_left_out: meta.map_or(0, |meta| meta.spans_left_out),
+        })
+    }
+
+    /// The threads that have samples, in the order that they had, each with its position in that.
+    fn threads(&mut self, interval: Duration) -> Result<Vec<(Option<usize>, Thread)>, String> {
+        let contents = self.contents;
+        // The threads of the other process repeat these.
+        let repeats =
+            |thread: &ThreadContents| self.meta.is_some_and(|meta| thread.pid.as_str() == Some(&meta.interfaces_pid));
+        let threads: Vec<_> = contents.threads.iter().enumerate().filter(|(_, thread)| !repeats(thread)).collect();
+        let stacks = self.all_stacks(&threads)?;
+        let mut read = Vec::with_capacity(threads.len());
+        for (index, thread) in threads {
+            let own = thread.tid.as_str().and_then(|tid| tid.parse::<usize>().ok()?.checked_sub(1));
+            let problem = |problem| format!("in thread {index} (`{}`), {problem}", thread.name);
+            let mut made = self.thread(thread, index, &stacks[thread.tables], interval).map_err(problem)?;
+            if let Some(meta) = self.meta {
+                if let Some(name) = own.and_then(|own| meta.threads.get(own)) {
+                    made.name.clone_from(name);
+                }
+                // Which rows are left cannot be told, so neither can what `meta` says of each.
+                let known = own.filter(|_| self.part.is_none());
+                made.samples = joined_rows(made.samples, meta, known, interval);
+            }
+            read.push((own.filter(|_| self.meta.is_some()), made));
+        }
+        // In the file, threads are sorted by name.
+        read.sort_by_key(|(own, _)| *own);
+        // An empty profile has a thread without a name or samples, because the front-end wants one.
+        read.retain(|(_, thread)| !thread.samples.is_empty());
+        Ok(read)
+    }
+}
