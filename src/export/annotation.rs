@@ -153,7 +153,6 @@ impl Writer<'_> {
 const HOT: u32 = 10;
 
 fn source<'t>(text: Option<&'t String>, times: &BTreeMap<u32, LineTime>) -> Vec<Line<'t>> {
-    let last = times.keys().next_back().copied().unwrap_or(0);
     let label = |line: u32| line.to_string();
     let Some(text) = text else {
         let lines = times.iter().map(|(line, time)| Line { label: label(*line), text: "", time: Some(*time) });
@@ -165,11 +164,9 @@ fn source<'t>(text: Option<&'t String>, times: &BTreeMap<u32, LineTime>) -> Vec<
         .map(|(text, line)| Line { label: label(line), text, time: times.get(&line).copied() })
         .collect();
     // A file that is shorter is another one, but its times are not to be lost.
-    if lines.len() < last as usize {
-        let count = u32::try_from(lines.len()).unwrap_or(u32::MAX);
-        let beyond = times.range(count.saturating_add(1)..);
-        let text = "(the file has no such line)";
-        lines.extend(beyond.map(|(line, time)| Line { label: label(*line), text, time: Some(*time) }));
-    }
+    let count = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+    let beyond = times.range(count.saturating_add(1)..);
+    let text = "(the file has no such line)";
+    lines.extend(beyond.map(|(line, time)| Line { label: label(*line), text, time: Some(*time) }));
     lines
 }

@@ -16,7 +16,7 @@ use crate::symbols::FunctionKind;
 
 /// Writes `profile` for `go tool pprof`, uncompressed; the tool reads it compressed with gzip as well.
 ///
-/// There is one mapping for each library, and each sample has the values `samples`, `wall` and `cpu` and the labels
+/// There is one mapping for each library, and each sample has the values `samples`, `wall`, `cpu`, and `preempted` if that is known, and the labels
 /// `interface`, `interface_function`, `part` (`own` or `boundary`), `layer` and `thread`, and those of its activation. With [`Dimension::Interface`],
 /// locations are interface functions; otherwise they are functions, with their lines and with what is inlined there. Names are as the guest wrote them.
 ///
@@ -64,8 +64,10 @@ impl<'p> Document<'p> {
     }
 
     fn build(mut self, by: Dimension) -> proto::Profile {
-        let types = [("samples", "count"), ("wall", "nanoseconds"), ("cpu", "nanoseconds")];
-        self.out.sample_type = types.map(|(kind, unit)| self.value_type(kind, unit)).to_vec();
+        let types =
+            [("samples", "count"), ("wall", "nanoseconds"), ("cpu", "nanoseconds"), ("preempted", "nanoseconds")];
+        let types = types.into_iter().take(self.values());
+        self.out.sample_type = types.map(|(kind, unit)| self.value_type(kind, unit)).collect();
         self.out.default_sample_type = self.string("wall");
         self.out.period_type = Some(self.value_type("wall", "nanoseconds"));
         self.out.period = nanos(self.profile.interval());
@@ -78,6 +80,11 @@ impl<'p> Document<'p> {
         };
         self.samples(&locations);
         self.out
+    }
+
+    /// How many values a sample has.
+    fn values(&self) -> usize {
+        if self.profile.knows_preempted { 4 } else { 3 }
     }
 
     /// Makes the locations, and tells which a stack consists of, innermost first; by function.
@@ -214,12 +221,13 @@ impl<'p> Document<'p> {
 
     fn samples(&mut self, locations: &Locations<'p>) {
         let profile = self.profile;
-        let mut sums: indexmap::IndexMap<SampleKey, [i64; 3], FxBuildHasher> = indexmap::IndexMap::default();
+        let mut sums: indexmap::IndexMap<SampleKey, [i64; 4], FxBuildHasher> = indexmap::IndexMap::default();
         for (thread, of_thread) in profile.threads().iter().enumerate() {
             for sample in &of_thread.samples {
                 let key = SampleKey { thread, stack: sample.stack, labels: sample.labels };
                 let sum = sums.entry(key).or_default();
-                let values = [i64::try_from(sample.count).unwrap_or(i64::MAX), nanos(sample.wall), nanos(sample.cpu)];
+                let count = i64::try_from(sample.count).unwrap_or(i64::MAX);
+                let values = [count, nanos(sample.wall), nanos(sample.cpu), nanos(sample.preempted)];
                 for (sum, value) in sum.iter_mut().zip(values) {
                     *sum = sum.saturating_add(value);
                 }
@@ -243,7 +251,8 @@ impl<'p> Document<'p> {
             }
             label.extend(profile.labels(labels).iter().map(|(key, value)| self.label(key, value)));
             let location_id = locations(stack);
-            self.out.sample.push(proto::Sample { location_id, value: value.to_vec(), label });
+            let value = value[..self.values()].to_vec();
+            self.out.sample.push(proto::Sample { location_id, value, label });
         }
     }
 
@@ -405,10 +414,8 @@ mod tests {
 
     /// Function, file and line of all frames of samples, where there is a line.
     fn lines(profile: &Profile) -> BTreeSet<Line> {
-        let stacks = profile
-            .samples()
-            .flat_map(|sample| std::iter::successors(Some(sample.stack), |at| profile.stacks()[at.index()].caller));
-        let frames = stacks.map(|stack| profile.frames()[profile.stacks()[stack.index()].frame.index()]);
+        let stacks = profile.samples().flat_map(|sample| profile.outwards(sample.stack));
+        let frames = stacks.map(|stack| profile.innermost(stack));
         let line = |frame: Frame| {
             let source = frame.source?;
             let name = profile.shown_name(&profile.functions()[frame.function.index()]).into_owned();

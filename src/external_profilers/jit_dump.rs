@@ -29,11 +29,12 @@ use wasmtime_internal_jit_debug::perf_jitdump::{CodeLoadRecord, JitDumpFile, Rec
 
 use super::added_code::AddedCode;
 use super::own_file;
-use crate::address::{TextOffset, WasmOffset};
+use super::source_lines::{FileLine, SourceLines};
+use crate::address::TextOffset;
 use crate::component::CompiledCode;
 use crate::error::{Error, Result};
 use crate::export::{escape_control, escape_name, perf_name};
-use crate::symbols::{Layer, SymbolMap};
+use crate::symbols::SymbolMap;
 
 /// What the header says that the code is for.
 const MACHINE: u16 = if cfg!(target_arch = "x86_64") {
@@ -162,9 +163,7 @@ fn create(path: &Path) -> io::Result<JitDumpFile> {
 fn write(file: &mut JitDumpFile, map: &SymbolMap, code: &CompiledCode) -> io::Result<()> {
     let text = code.text();
     let address = text.as_ptr().addr() as u64;
-    // Reading the address map takes time, so it is left alone where no line is known.
-    let debug_info = map.debug_info().and_then(Result::ok);
-    let lines = debug_info.and_then(|debug_info| Some((debug_info.open(code), code.instruction_ranges()?)));
+    let source_lines = SourceLines::open(map, code);
     let process = std::process::id();
     let mut left = MAX_LINES;
     for function in map.functions() {
@@ -180,14 +179,11 @@ fn write(file: &mut JitDumpFile, map: &SymbolMap, code: &CompiledCode) -> io::Re
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("`{name}` is too large for perf")));
         }
         let timestamp = file.get_time_stamp();
-        // Instructions of adapters are counted in other bytes than those that the lines are of.
-        if let (Layer::Guest, Some((known, ranges))) = (function.layer(), &lines) {
-            let end = TextOffset::new(start.get().saturating_add(size));
-            let lines = lines_of(ranges.ranges_in((start, size)), end, |at| known.line_at(at));
-            if let Some(record) = lines_record(address, start, &lines, timestamp, left.min(MAX_LINES_RECORD)) {
-                left -= record.len();
-                file.file_mut().write_all(&record)?;
-            }
+        let end = TextOffset::new(start.get().saturating_add(size));
+        let lines = lines_of(source_lines.of(function), end);
+        if let Some(record) = lines_record(address, start, &lines, timestamp, left.min(MAX_LINES_RECORD)) {
+            left -= record.len();
+            file.file_mut().write_all(&record)?;
         }
         // The first thread has the number of the process, and all of them have the same memory.
         file.dump_code_load_record(&name, bytes, timestamp, process, process)?;
@@ -205,14 +201,10 @@ struct Line<'l> {
 
 /// The lines of a function that ends at `end`: one entry for each change, and one for the end; nothing if no line is
 /// known.
-fn lines_of<'l>(
-    ranges: impl Iterator<Item = (TextOffset, WasmOffset)>,
-    end: TextOffset,
-    line_at: impl Fn(WasmOffset) -> Option<(Cow<'l, str>, u32)>,
-) -> Vec<Line<'l>> {
+fn lines_of<'l>(parts: impl Iterator<Item = (TextOffset, Option<FileLine<'l>>)>, end: TextOffset) -> Vec<Line<'l>> {
     let mut lines: Vec<Line<'l>> = Vec::new();
-    for (at, instruction) in ranges {
-        let line = match (lines.last(), line_at(instruction)) {
+    for (at, line) in parts {
+        let line = match (lines.last(), line) {
             (_, Some((file, number))) => Line { at, file, number },
             (Some(last), None) => Line { at, file: last.file.clone(), number: NO_LINE },
             (None, None) => continue,
@@ -269,16 +261,16 @@ mod tests {
 
     #[test]
     fn there_is_an_entry_for_each_change_and_for_the_end() {
-        let line_at = |instruction: WasmOffset| -> Option<(Cow<'static, str>, u32)> {
-            match instruction.get() {
+        let line_at = |instruction| -> Option<FileLine<'static>> {
+            match instruction {
                 1 | 2 => Some(("a.c".into(), 7)),
                 3 => Some(("b.h".into(), 7)),
                 _ => None,
             }
         };
         let found = |ranges: &[(u32, u32)]| {
-            let ranges = ranges.iter().map(|(at, wasm)| (TextOffset::new(*at), WasmOffset::new(*wasm)));
-            lines_of(ranges, TextOffset::new(100), line_at)
+            let parts = ranges.iter().map(|(at, instruction)| (TextOffset::new(*at), line_at(*instruction)));
+            lines_of(parts, TextOffset::new(100))
         };
         let ranges = [(10, 8), (12, 1), (20, 2), (30, 3), (40, 8), (50, 9), (60, 1)];
         let expected =

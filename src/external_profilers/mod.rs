@@ -12,6 +12,7 @@ mod jit_dump;
 mod own_file;
 #[cfg(target_os = "linux")]
 mod perf_map;
+mod source_lines;
 #[cfg(feature = "vtune")]
 mod vtune;
 

@@ -12,18 +12,17 @@ use wasmtime::component::Component;
 
 use self::session::Session;
 use super::added_code::AddedCode;
-use crate::address::InstructionRanges;
+use super::source_lines::SourceLines;
 use crate::component::CompiledCode;
-use crate::debug_info::Lines;
 use crate::error::{Error, Result};
 use crate::export::{escape_control, escape_name, perf_name};
-use crate::symbols::{Function, Layer, SymbolMap};
+use crate::symbols::{Function, SymbolMap};
 
 /// A longer name is not that of a file (`PATH_MAX` on Linux), and what VTune is told is never freed.
 const MAX_PATH: usize = 4096;
 
 /// Parts of a function that are looked at for its file. A function has one near its beginning, or none.
-const MAX_RANGES: usize = 16;
+const MAX_PARTS: usize = 16;
 
 /// What tells Intel VTune the names of generated code. On x86-64, on Linux, macOS and Windows.
 ///
@@ -89,13 +88,12 @@ impl VTune {
     fn add(&mut self, map: &SymbolMap, code: CompiledCode) -> Result<()> {
         let Self { session, code: added } = self;
         added.add(map, code, |code| {
-            let debug_info = map.debug_info().and_then(Result::ok);
-            let lines = debug_info.and_then(|debug_info| Some((debug_info.open(code), code.instruction_ranges()?)));
+            let lines = SourceLines::open(map, code);
             for function in map.functions() {
                 let start = function.offset().get() as usize;
                 // What lies outside is of other code than the map was made of.
                 let Some(text) = code.text().get(start..start + function.size() as usize) else { continue };
-                let file = lines.as_ref().and_then(|(lines, instructions)| source_file(lines, instructions, function));
+                let file = source_file(&lines, function);
                 let name = escape_name(&perf_name(function)).into_owned();
                 let library = escape_name(&function.library().name).into_owned();
                 session.tell(name, library, file, text);
@@ -106,12 +104,8 @@ impl VTune {
 }
 
 /// The file that the beginning of a function is of, if it has a line.
-fn source_file(lines: &Lines<'_>, instructions: &InstructionRanges, function: Function<'_>) -> Option<String> {
-    if function.layer() != Layer::Guest {
-        return None;
-    }
-    let mut ranges = instructions.ranges_in((function.offset(), function.size())).take(MAX_RANGES);
-    let file = ranges.find_map(|(_, wasm)| Some(lines.line_at(wasm)?.0))?;
+fn source_file(lines: &SourceLines<'_>, function: Function<'_>) -> Option<String> {
+    let (file, _) = lines.of(function).take(MAX_PARTS).find_map(|(_, line)| line)?;
     (file.len() <= MAX_PATH).then(|| escape_control(&file).into_owned())
 }
 

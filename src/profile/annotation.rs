@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
-use super::tables::{FileIndex, Profile, Stack};
+use super::tables::{FileIndex, Profile};
 use crate::address::WasmOffset;
 use crate::symbols::FunctionKind;
 
@@ -95,14 +95,11 @@ impl Profile {
             // Recursion counts once, and once for each line.
             let (mut seen, mut lines, mut instructions) =
                 (FxHashSet::default(), FxHashSet::default(), FxHashSet::default());
-            let mut at = Some(sample.stack);
             // Inlined code is part of the instructions of the function that it is in.
             let mut is_inside = true;
-            while let Some(stack) = at {
+            for stack in self.outwards(sample.stack) {
                 let is_own = stack == sample.stack;
-                let Stack { caller, frame } = self.stacks[stack.index()];
-                at = caller;
-                let frame = self.frames[frame.index()];
+                let frame = self.innermost(stack);
                 let is_own_instruction = is_inside;
                 is_inside &= self.functions[frame.function.index()].kind == FunctionKind::Inlined;
                 let Some(index) = functions[frame.function.index()] else { continue };

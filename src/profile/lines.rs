@@ -11,7 +11,7 @@ use std::sync::Arc;
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::symbolize::{NamedProfile, Target};
+use super::symbolize::{NamedProfile, Target, handle};
 use super::tables::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LibraryIndex, Profile, ProfileFunction, SourceLine, Stack, StackIndex,
 };
@@ -185,9 +185,4 @@ impl<'t> Adding<'t> {
         });
         reasons.collect()
     }
-}
-
-fn handle(index: usize) -> u32 {
-    // A table of 2^32 rows would have exhausted memory long before.
-    u32::try_from(index).unwrap_or(u32::MAX)
 }

@@ -17,6 +17,7 @@ use super::epoch::EpochProbe;
 use super::epoch::ticker::Ticker;
 use super::labels::Labels;
 use super::memory::MemoryTracer;
+use super::run_delay;
 use super::signal::{self, CallScene, CallerFinder, SignalSampler};
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
@@ -456,6 +457,17 @@ pub(super) struct ClockReading {
     pub(super) last: Duration,
     /// CPU time of the thread since then.
     pub(super) cpu: Duration,
+    /// How long it has waited for a CPU since then, if that is known.
+    pub(super) preempted: Option<Duration>,
+}
+
+/// The clocks of a thread when they were read last.
+#[derive(Clone, Copy, Debug)]
+struct ThreadClocks {
+    wall: Duration,
+    cpu: Option<Duration>,
+    /// What it has waited for a CPU, in nanoseconds; perhaps read earlier.
+    run_delay: Option<u64>,
 }
 
 /// What a recorder and its probes have in common.
@@ -471,8 +483,7 @@ pub(super) struct Shared {
     is_paused: AtomicBool,
     /// How often it has been paused.
     pauses: AtomicU32,
-    /// Wall-clock and CPU time of each thread when they were read last.
-    clock_readings: Mutex<FxHashMap<ThreadId, (Duration, Option<Duration>)>>,
+    clock_readings: Mutex<FxHashMap<ThreadId, ThreadClocks>>,
     pub(super) log: Arc<Mutex<SampleLog>>,
     /// `None` if samples are taken by epochs.
     pub(super) signal: Option<SignalSampler>,
@@ -622,25 +633,31 @@ impl Shared {
 
     /// Reads the clocks of this thread, and returns how much has passed since they were read last.
     pub(super) fn read_clocks(&self) -> ClockReading {
-        let (wall, cpu) = (self.elapsed(), thread_cpu_time());
+        let (wall, cpu, thread) = (self.elapsed(), thread_cpu_time(), std::thread::current().id());
+        let Some(before) = lock(&self.clock_readings).get(&thread).copied() else {
+            self.begin_clocks();
+            return ClockReading { now: wall, last: wall, cpu: Duration::ZERO, preempted: Some(Duration::ZERO) };
+        };
+        let on_cpu = cpu.zip(before.cpu).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before));
+        let off_cpu = wall.saturating_sub(before.wall).saturating_sub(on_cpu);
+        // Looking would take longer than what there is to see.
+        let is_worth_it = nanos(off_cpu) >= run_delay::NOTICEABLE;
+        let delay = if is_worth_it { run_delay::of_current_thread() } else { before.run_delay };
+        let waited = delay.zip(before.run_delay).map(|(now, before)| Duration::from_nanos(now.saturating_sub(before)));
+        lock(&self.clock_readings).insert(thread, ThreadClocks { wall, cpu, run_delay: delay });
+        ClockReading { now: wall, last: before.wall, cpu: on_cpu, preempted: waited }
+    }
+
+    /// Notes the clocks of this thread if they have never been read, and returns the time since the recording began.
+    pub(super) fn begin_clocks(&self) -> Duration {
         let mut readings = lock(&self.clock_readings);
         // Threads come and go. Forgetting their clocks costs each of them the time of one sample.
         if readings.len() >= MAX_THREADS {
             readings.clear();
         }
-        let before = readings.insert(std::thread::current().id(), (wall, cpu));
-        let (before_wall, before_cpu) = before.unwrap_or((wall, cpu));
-        ClockReading {
-            now: wall,
-            last: before_wall,
-            cpu: cpu.zip(before_cpu).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before)),
-        }
-    }
-
-    /// Notes the clocks of this thread if they have never been read, and returns the time since the recording began.
-    pub(super) fn begin_clocks(&self) -> Duration {
-        let (wall, cpu) = (self.elapsed(), thread_cpu_time());
-        lock(&self.clock_readings).entry(std::thread::current().id()).or_insert((wall, cpu));
+        let wall = self.elapsed();
+        let now = || ThreadClocks { wall, cpu: thread_cpu_time(), run_delay: run_delay::of_current_thread() };
+        readings.entry(std::thread::current().id()).or_insert_with(now);
         wall
     }
 

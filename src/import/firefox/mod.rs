@@ -165,6 +165,10 @@ impl<'d> Reader<'d> {
                 }
                 let counts = own.and_then(|own| meta.sample_counts.get(own));
                 each_row(&mut read.samples, counts).for_each(|(sample, count)| sample.count = count.max(1));
+                let preempted = own.and_then(|own| meta.sample_preempted.as_ref()?.get(own));
+                for (sample, preempted) in each_row(&mut read.samples, preempted) {
+                    sample.preempted = Duration::from_nanos(preempted).min(sample.wall - sample.cpu);
+                }
                 read.samples = joined(read.samples, interval);
             }
             threads.push((own.filter(|_| meta.is_some()), read));
@@ -206,6 +210,7 @@ impl<'d> Reader<'d> {
             handler_cost: meta.and_then(|meta| meta.handler).map(|(median_ticks, p99_ticks, ticks_per_second)| {
                 HandlerCost { median_ticks, p99_ticks, ticks_per_second }
             }),
+            knows_preempted: meta.is_some_and(|meta| meta.sample_preempted.is_some()),
             libraries: self.library_rows,
             functions: self.functions.into_values().collect(),
             frames: self.frames.into_iter().collect(),
@@ -270,7 +275,8 @@ impl<'d> Reader<'d> {
             let wall = wall.ok_or_else(|| problem("an impossible weight"))?;
             let cpu = samples.cpu.as_ref().and_then(|cpu| cpu[row]).unwrap_or(0.0);
             let cpu = time(cpu, cpu_unit).ok_or_else(|| problem("an impossible CPU time"))?.min(wall);
-            out.push(Sample { time: now, stack: *stack, labels: LabelsIndex(0), count, wall, cpu });
+            let (labels, preempted) = (LabelsIndex(0), Duration::ZERO);
+            out.push(Sample { time: now, stack: *stack, labels, count, wall, cpu, preempted });
         }
         let name = match (thread.name.is_empty(), self.document.meta.witprof.is_some(), thread.process_name.as_str()) {
             (true, _, "") => format!("thread {}", index + 1),
@@ -473,10 +479,8 @@ mod tests {
 
     /// The frames that samples are in, as what tells them apart.
     fn places(profile: &Profile) -> BTreeSet<Place> {
-        let stacks = profile
-            .samples()
-            .flat_map(|sample| std::iter::successors(Some(sample.stack), |at| profile.stacks()[at.index()].caller));
-        let frames = stacks.map(|stack| profile.frames()[profile.stacks()[stack.index()].frame.index()]);
+        let stacks = profile.samples().flat_map(|sample| profile.outwards(sample.stack));
+        let frames = stacks.map(|stack| profile.innermost(stack));
         let place = |frame: Frame| {
             let function = &profile.functions()[frame.function.index()];
             let source = frame.source.map(|source| (profile.file(source.file).to_owned(), source.line, source.column));
