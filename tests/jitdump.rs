@@ -123,18 +123,6 @@ fn functions(records: &[Record]) -> Vec<(u64, u64, &str, &[u8])> {
         .collect()
 }
 
-/// Start, size and name of each line of a perf map.
-fn entries(map: &str) -> Vec<(u64, u64, &str)> {
-    let hexadecimal = |text: &str| u64::from_str_radix(text, 16).expect("a hexadecimal number");
-    map.lines()
-        .map(|line| {
-            let mut parts = line.splitn(3, ' ');
-            let (start, size, name) = (parts.next(), parts.next(), parts.next());
-            (hexadecimal(start.expect("a start")), hexadecimal(size.expect("a size")), name.expect("a name"))
-        })
-        .collect()
-}
-
 /// The dump of a component or core module, its map, and where its text was.
 struct Dumped {
     records: Vec<Record>,
@@ -177,7 +165,7 @@ fn every_function_is_there_once_with_its_code_under_the_names_of_the_perf_map() 
     let functions = functions(&records);
     let without_code: Vec<(u64, u64, &str)> =
         functions.iter().map(|function| (function.0, function.1, function.2)).collect();
-    assert_eq!(without_code, entries(&perf_map));
+    assert_eq!(without_code, support::perf_map_entries(&perf_map));
     assert_eq!(functions.len(), map.functions().len());
     for name in [
         "demo:math/ops@0.1.0 counter.increment [adapter]",

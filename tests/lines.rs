@@ -5,6 +5,8 @@
 //! What reads pprof needs Go (Debian: `golang-go`); `WITPROF_SKIP_GO=1` leaves it out.
 #![allow(missing_docs, reason = "tests")]
 
+#[path = "support/command.rs"]
+mod command;
 mod support;
 
 use std::path::Path;
@@ -19,6 +21,8 @@ use wasmparser::{Parser, Payload};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine, WasmBacktraceDetails};
 use witprof::{FunctionKind, Profile, Recorder, SamplerChoice, SymbolMap};
+
+use self::command::{printed, text, witprof};
 
 /// A guest whose hot line is known.
 struct Hot {
@@ -103,23 +107,6 @@ fn folder() -> TempDir {
 
 fn write(folder: &Path, name: &str, contents: impl AsRef<[u8]>) {
     std::fs::write(folder.join(name), contents).expect("writing a test file");
-}
-
-fn witprof(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_witprof"));
-    command.current_dir(folder).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
-    command.args(arguments).output().expect("running witprof")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// What a command that has to succeed prints.
-fn printed(folder: &Path, arguments: &[&str]) -> String {
-    let output = witprof(folder, arguments);
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
-    text(&output.stdout)
 }
 
 fn read(folder: &Path, file: &str) -> String {

@@ -25,18 +25,6 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Start, size and name of each line.
-fn entries(map: &str) -> Vec<(u64, u64, &str)> {
-    let hexadecimal = |text: &str| u64::from_str_radix(text, 16).expect("a hexadecimal number");
-    map.lines()
-        .map(|line| {
-            let mut parts = line.splitn(3, ' ');
-            let (start, size, name) = (parts.next(), parts.next(), parts.next());
-            (hexadecimal(start.expect("a start")), hexadecimal(size.expect("a size")), name.expect("a name"))
-        })
-        .collect()
-}
-
 #[test]
 fn every_function_is_there_once() {
     let engine = support::engine();
@@ -46,7 +34,7 @@ fn every_function_is_there_once() {
     let mut out = Vec::new();
     write_perf_map(&map, 0x7000_0000_0000, &mut out).expect("writing to memory");
     let out = text(&out);
-    let entries = entries(&out);
+    let entries = support::perf_map_entries(&out);
     assert_eq!(entries.len(), map.functions().len());
     assert!(entries.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0), "in order, and none inside of another");
     for name in [
@@ -71,7 +59,7 @@ fn the_file_is_made_once_and_interpreters_are_refused() {
     let other = Component::new(&engine, wat).expect("a component");
     perf.component(&SymbolMap::builder("second").component(&other).expect("a map"), &other).expect("writing");
     let written = std::fs::read_to_string(perf.path()).expect("the file");
-    let starts: BTreeSet<u64> = entries(&written).iter().map(|entry| entry.0).collect();
+    let starts: BTreeSet<u64> = support::perf_map_entries(&written).iter().map(|entry| entry.0).collect();
     assert_eq!(starts.len(), map.functions().len() * 2, "each once: {written}");
 
     let pulley = Engine::new(Config::new().target("pulley64").expect("a target")).expect("an engine");

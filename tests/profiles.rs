@@ -2,6 +2,8 @@
 //! `witprof` in a process of its own.
 #![allow(missing_docs, reason = "tests")]
 
+#[path = "support/command.rs"]
+mod command;
 mod support;
 
 use std::collections::BTreeMap;
@@ -17,22 +19,7 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, GuestProfiler, Store, UpdateDeadline};
 use witprof::{Dimension, read_firefox};
 
-fn witprof(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_witprof"));
-    command.current_dir(folder).stdin(Stdio::null()).env_remove("RUST_BACKTRACE");
-    command.args(arguments).output().expect("running witprof")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// What a command that has to succeed prints.
-fn printed(folder: &Path, arguments: &[&str]) -> String {
-    let output = witprof(folder, arguments);
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
-    text(&output.stdout)
-}
+use self::command::{printed, text, witprof};
 
 fn json(folder: &Path, arguments: &[&str]) -> Value {
     serde_json::from_str(&printed(folder, arguments)).expect("JSON")
@@ -270,7 +257,7 @@ fn profiles_of_other_programs_are_read() {
     assert_eq!(profile.name(), "spinner");
     assert!(profile.counts().kept >= 40, "{:?}", profile.counts());
     assert!(rows[0].name.contains("spin") && rows[0].own == profile.wall_time(), "{rows:?}");
-    assert!(rows[0].blocked.is_zero(), "nothing is known of that");
+    assert!(rows[0].blocked.is_zero() && rows[0].preempted.is_none(), "nothing is known of that");
 }
 
 #[test]

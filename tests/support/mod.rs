@@ -146,3 +146,15 @@ pub fn thread_cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).expect("below a second"))
 }
+
+/// Start, size and name of each line of a perf map.
+pub fn perf_map_entries(map: &str) -> Vec<(u64, u64, &str)> {
+    let hexadecimal = |text: &str| u64::from_str_radix(text, 16).expect("a hexadecimal number");
+    map.lines()
+        .map(|line| {
+            let mut parts = line.splitn(3, ' ');
+            let (start, size, name) = (parts.next(), parts.next(), parts.next());
+            (hexadecimal(start.expect("a start")), hexadecimal(size.expect("a size")), name.expect("a name"))
+        })
+        .collect()
+}
