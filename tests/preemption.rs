@@ -158,7 +158,7 @@ fn every_output_has_it() {
     assert!(table.starts_with("   self boundary blocked preempted   total  interface\n"), "{table}");
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
     let summary = text(write(&|out| write_summary(&profile, TableStyle::default(), out).expect("a summary")));
-    assert!(summary.contains(" waiting for one; signal sampler"), "{summary}");
+    assert!(summary.contains(" of it preempted: ready to run, and without a CPU\n"), "{summary}");
 
     let json = write(&|out| write_report_json(&profile, &report, out).expect("JSON"));
     let json: Value = serde_json::from_slice(&json).expect("valid JSON");

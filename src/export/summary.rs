@@ -31,21 +31,22 @@ fn summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) -> io::Res
     }
     let wall = profile.wall_time();
     writeln!(out)?;
-    // Not worth a word on a machine that has nothing else to do.
-    let preempted = profile.preempted_time().filter(|time| *time * 100 >= wall && !time.is_zero());
     write!(
         out,
-        "{} sampled of {} elapsed, {} of it on the CPU{}; {} sampler, every {:?}",
+        "{} sampled of {} elapsed, {} of it on the CPU; {} sampler, every {:?}",
         seconds(wall),
         seconds(profile.elapsed()),
         seconds(profile.cpu_time()),
-        preempted.map_or(String::new(), |time| format!(", {} waiting for one", seconds(time))),
         profile.sampler().name(),
         profile.interval(),
     )?;
     match profile.handler_cost() {
         Some(cost) => writeln!(out, ", at {:.2} µs a sample", cost.median().as_secs_f64() * 1e6)?,
         None => writeln!(out)?,
+    }
+    // Not worth a word on a machine that has nothing else to do.
+    if let Some(time) = profile.preempted_time().filter(|time| *time * 100 >= wall && !time.is_zero()) {
+        writeln!(out, "{} of it preempted: ready to run, and without a CPU", seconds(time))?;
     }
     if counts.kept == 0 {
         writeln!(
