@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread::ThreadId;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustc_hash::FxHashMap;
@@ -12,12 +11,10 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use super::activation::{Activation, Instrumented};
 use super::builder::RecorderBuilder;
 use super::calls::CallTracer;
-use super::clock::thread_cpu_time;
-use super::epoch::EpochProbe;
 use super::epoch::ticker::Ticker;
+use super::epoch::{ClockReading, EpochProbe, ThreadClocks};
 use super::labels::Labels;
 use super::memory::MemoryTracer;
-use super::run_delay;
 use super::signal::{self, CallScene, CallerFinder, SignalSampler};
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
@@ -386,7 +383,7 @@ impl Recorder {
             signal.resume();
         }
         // No store is charged with the time in between.
-        lock(&self.shared.clock_readings).clear();
+        self.shared.clocks.clear();
         self.shared.is_paused.store(false, Ordering::Release);
     }
 
@@ -445,31 +442,6 @@ impl Recorder {
     }
 }
 
-/// More threads than a host has at a time.
-const MAX_THREADS: usize = 4096;
-
-/// The clocks of a thread.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ClockReading {
-    /// Wall-clock time since the recording began.
-    pub(super) now: Duration,
-    /// The same when this thread's clocks were read last.
-    pub(super) last: Duration,
-    /// CPU time of the thread since then.
-    pub(super) cpu: Duration,
-    /// How long it has waited for a CPU since then, if that is known.
-    pub(super) preempted: Option<Duration>,
-}
-
-/// The clocks of a thread when they were read last.
-#[derive(Clone, Copy, Debug)]
-struct ThreadClocks {
-    wall: Duration,
-    cpu: Option<Duration>,
-    /// What it has waited for a CPU, in nanoseconds; perhaps read earlier.
-    run_delay: Option<u64>,
-}
-
 /// What a recorder and its probes have in common.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -483,7 +455,7 @@ pub(super) struct Shared {
     is_paused: AtomicBool,
     /// How often it has been paused.
     pauses: AtomicU32,
-    clock_readings: Mutex<FxHashMap<ThreadId, ThreadClocks>>,
+    clocks: ThreadClocks,
     pub(super) log: Arc<Mutex<SampleLog>>,
     /// `None` if samples are taken by epochs.
     pub(super) signal: Option<SignalSampler>,
@@ -524,7 +496,7 @@ impl Shared {
             finished: AtomicBool::new(false),
             is_paused: AtomicBool::new(false),
             pauses: AtomicU32::new(0),
-            clock_readings: Mutex::default(),
+            clocks: ThreadClocks::default(),
             log,
             signal,
             call_cpu,
@@ -633,32 +605,14 @@ impl Shared {
 
     /// Reads the clocks of this thread, and returns how much has passed since they were read last.
     pub(super) fn read_clocks(&self) -> ClockReading {
-        let (wall, cpu, thread) = (self.elapsed(), thread_cpu_time(), std::thread::current().id());
-        let Some(before) = lock(&self.clock_readings).get(&thread).copied() else {
-            self.begin_clocks();
-            return ClockReading { now: wall, last: wall, cpu: Duration::ZERO, preempted: Some(Duration::ZERO) };
-        };
-        let on_cpu = cpu.zip(before.cpu).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before));
-        let off_cpu = wall.saturating_sub(before.wall).saturating_sub(on_cpu);
-        // Looking would take longer than what there is to see.
-        let is_worth_it = nanos(off_cpu) >= run_delay::NOTICEABLE;
-        let delay = if is_worth_it { run_delay::of_current_thread() } else { before.run_delay };
-        let waited = delay.zip(before.run_delay).map(|(now, before)| Duration::from_nanos(now.saturating_sub(before)));
-        lock(&self.clock_readings).insert(thread, ThreadClocks { wall, cpu, run_delay: delay });
-        ClockReading { now: wall, last: before.wall, cpu: on_cpu, preempted: waited }
+        self.clocks.read(self.elapsed())
     }
 
     /// Notes the clocks of this thread if they have never been read, and returns the time since the recording began.
     pub(super) fn begin_clocks(&self) -> Duration {
-        let mut readings = lock(&self.clock_readings);
-        // Threads come and go. Forgetting their clocks costs each of them the time of one sample.
-        if readings.len() >= MAX_THREADS {
-            readings.clear();
-        }
-        let wall = self.elapsed();
-        let now = || ThreadClocks { wall, cpu: thread_cpu_time(), run_delay: run_delay::of_current_thread() };
-        readings.entry(std::thread::current().id()).or_insert_with(now);
-        wall
+        let now = self.elapsed();
+        self.clocks.begin(now);
+        now
     }
 
     pub(super) fn record(&self, sample: RawSample, outermost_first: impl Iterator<Item = RawFrame>) {
