@@ -257,7 +257,7 @@ fn profiles_of_other_programs_are_read() {
     assert_eq!(profile.name(), "spinner");
     assert!(profile.counts().kept >= 40, "{:?}", profile.counts());
     assert!(rows[0].name.contains("spin") && rows[0].own == profile.wall_time(), "{rows:?}");
-    assert!(rows[0].blocked.is_zero(), "nothing is known of that");
+    assert!(rows[0].blocked.is_zero() && rows[0].preempted.is_none(), "nothing is known of that");
 }
 
 #[test]

@@ -16,8 +16,8 @@ use super::terminal::{Stream, print, table_style};
 
 /// Print where the time of a profile went, by WIT interface, component, library, function, line, layer or thread
 ///
-/// `self` is own work in guest or host, `boundary` what crossing the boundary costs, `blocked` the part of `self` off the
-/// CPU, and `total` includes everything called.
+/// `self` is own work in guest or host, `boundary` what crossing the boundary costs, `blocked` the part of `self` that
+/// waited for something, `preempted` the part that was ready to run and had no CPU, and `total` includes everything called.
 #[derive(Parser)]
 pub(super) struct ReportArguments {
     /// What rows are: interface, interface-function, component, library, function, line, layer, thread, or label:KEY

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::profile::{Dimension, Profile, Tree};
 
 /// Writes a line for each stack: its frames, outermost first and separated by `;`, and the microseconds of wall-clock time
-/// it stands for. Frames are interface functions, libraries or functions; where they are interface functions, boundary
-/// and blocked time are frames of their own. Semicolons in names become commas, and what a terminal would obey is escaped.
+/// it stands for. Frames are interface functions, libraries or functions; where they are interface functions, boundary,
+/// blocked and preempted time are frames of their own. Semicolons in names become commas, and what a terminal would obey is escaped.
 ///
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.

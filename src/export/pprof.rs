@@ -17,7 +17,8 @@ use crate::symbols::FunctionKind;
 
 /// Writes `profile` for `go tool pprof`, uncompressed; the tool reads it compressed with gzip as well.
 ///
-/// The first mapping, which the tool takes for the program, is the component; the others are one for each library. Each sample has the values `samples`, `wall` and `cpu` and the labels
+/// The first mapping, which the tool takes for the program, is the component; the others are one for each library. Each sample
+/// has the values `samples`, `wall`, `cpu`, and `preempted` if that is known, and the labels
 /// `interface`, `interface_function`, `part` (`own` or `boundary`), `layer` and `thread`, and those of its activation. With [`Dimension::Interface`],
 /// locations are interface functions; otherwise they are functions, with their lines and with what is inlined there.
 /// Characters of names that command a terminal are escaped, as [`escape_control`] does: the tool prints names as they are.
@@ -69,8 +70,10 @@ impl<'p> Document<'p> {
     }
 
     fn build(mut self, by: Dimension) -> proto::Profile {
-        let types = [("samples", "count"), ("wall", "nanoseconds"), ("cpu", "nanoseconds")];
-        self.out.sample_type = types.map(|(kind, unit)| self.value_type(kind, unit)).to_vec();
+        let types =
+            [("samples", "count"), ("wall", "nanoseconds"), ("cpu", "nanoseconds"), ("preempted", "nanoseconds")];
+        let types = types.into_iter().take(self.values());
+        self.out.sample_type = types.map(|(kind, unit)| self.value_type(kind, unit)).collect();
         self.out.default_sample_type = self.string("wall");
         self.out.period_type = Some(self.value_type("wall", "nanoseconds"));
         self.out.period = nanos(self.profile.interval());
@@ -84,6 +87,11 @@ impl<'p> Document<'p> {
         };
         self.samples(&locations);
         self.out
+    }
+
+    /// How many values a sample has.
+    fn values(&self) -> usize {
+        if self.profile.knows_preempted { 4 } else { 3 }
     }
 
     /// Makes the locations, and tells which a stack consists of, innermost first; by function.
@@ -223,12 +231,13 @@ impl<'p> Document<'p> {
 
     fn samples(&mut self, locations: &Locations<'p>) {
         let profile = self.profile;
-        let mut sums: indexmap::IndexMap<SampleKey, [i64; 3], FxBuildHasher> = indexmap::IndexMap::default();
+        let mut sums: indexmap::IndexMap<SampleKey, [i64; 4], FxBuildHasher> = indexmap::IndexMap::default();
         for (thread, of_thread) in profile.threads().iter().enumerate() {
             for sample in &of_thread.samples {
                 let key = SampleKey { thread, stack: sample.stack, labels: sample.labels };
                 let sum = sums.entry(key).or_default();
-                let values = [i64::try_from(sample.count).unwrap_or(i64::MAX), nanos(sample.wall), nanos(sample.cpu)];
+                let count = i64::try_from(sample.count).unwrap_or(i64::MAX);
+                let values = [count, nanos(sample.wall), nanos(sample.cpu), nanos(sample.preempted)];
                 for (sum, value) in sum.iter_mut().zip(values) {
                     *sum = sum.saturating_add(value);
                 }
@@ -253,7 +262,8 @@ impl<'p> Document<'p> {
             }
             label.extend(profile.labels(labels).iter().map(|(key, value)| self.label(key, value)));
             let location_id = locations(stack);
-            self.out.sample.push(proto::Sample { location_id, value: value.to_vec(), label });
+            let value = value[..self.values()].to_vec();
+            self.out.sample.push(proto::Sample { location_id, value, label });
         }
     }
 

@@ -14,12 +14,14 @@ use crate::profile::{Comparison, Profile, Report};
 ///
 /// ```json
 /// {"samples": {"taken": 1210, "kept": 1209, "lost": {"interrupted": 1}},
-///  "wall_ms": 1210.1, "cpu_ms": 1209.0, "by": "interface",
+///  "wall_ms": 1210.1, "cpu_ms": 1209.0, "preempted_ms": 0.9, "by": "interface",
 ///  "rows": [{"name": "wasi:cli/run@0.2.12 (export)", "detail": null, "self_ms": 1.0, "total_ms": 1.2,
-///            "boundary_ms": 0.2, "blocked_ms": 0.1, "self_pct": 0.1, "total_pct": 0.1, "calls": null}]}
+///            "boundary_ms": 0.2, "blocked_ms": 0.1, "preempted_ms": 0.3, "self_pct": 0.1, "total_pct": 0.1,
+///            "calls": null}]}
 /// ```
 ///
-/// `self_ms` is own time in guest or host, of which `blocked_ms` was off the CPU; `boundary_ms` is the cost of crossing.
+/// `self_ms` is own time in guest or host. Of that, the thread waited for something for `blocked_ms`, and was ready to run and
+/// had no CPU for `preempted_ms`, which is null if it is not known. `boundary_ms` is the cost of crossing.
 /// Over all rows `self_ms + boundary_ms` is `wall_ms`, but for a report on callers. `calls` is null unless calls were
 /// traced. Names are as the guest wrote them.
 ///
@@ -36,6 +38,7 @@ pub fn write_report_json(profile: &Profile, report: &Report, out: &mut dyn Write
         total_ms: milliseconds(row.total),
         boundary_ms: milliseconds(row.boundary),
         blocked_ms: milliseconds(row.blocked),
+        preempted_ms: row.preempted.map(milliseconds),
         self_pct: percent(row.own),
         total_pct: percent(row.total),
         calls: row.calls,
@@ -49,6 +52,7 @@ pub fn write_report_json(profile: &Profile, report: &Report, out: &mut dyn Write
         },
         wall_ms: milliseconds(report.wall),
         cpu_ms: milliseconds(report.cpu),
+        preempted_ms: report.preempted.map(milliseconds),
         by: report.dimension.name(),
         rows: rows.collect(),
     };
@@ -56,8 +60,10 @@ pub fn write_report_json(profile: &Profile, report: &Report, out: &mut dyn Write
 }
 
 /// Writes `comparison` as JSON: `{"by", "changes": [{"name", "detail", "before_pct", "after_pct", "change_pct",
-/// "spread_pct", "certain"}]}`. Shares are of all recorded time, changes are in points, `spread_pct` is half the interval
-/// in which 95 of 100 would lie by chance, and `certain` says whether a change is more than that can explain.
+/// "spread_pct", "certain"}], "before_preempted_pct", "after_preempted_pct"}`. Shares are of all recorded time, changes are in
+/// points, `spread_pct` is half the interval in which 95 of 100 would lie by chance, and `certain` says whether a change is more
+/// than that can explain. The last two say for how much of the time threads were ready to run and had no CPU; null if that
+/// is not known.
 ///
 /// # Errors
 /// [`Error::Write`](crate::Error::Write) if `out` cannot be written to.
@@ -71,11 +77,14 @@ pub fn write_comparison_json(comparison: &Comparison, out: &mut dyn Write) -> Re
         spread_pct: change.spread() * 100.0,
         certain: change.is_certain(),
     });
-    write_pretty(
-        &ComparisonJson { by: comparison.dimension.name(), changes: changes.collect() },
-        "JSON comparison",
-        out,
-    )
+    let [before, after] = comparison.preempted.map(|share| share.map(|share| share * 100.0));
+    let document = ComparisonJson {
+        by: comparison.dimension.name(),
+        changes: changes.collect(),
+        before_preempted_pct: before,
+        after_preempted_pct: after,
+    };
+    write_pretty(&document, "JSON comparison", out)
 }
 
 #[derive(Serialize)]
@@ -83,6 +92,7 @@ struct ReportJson<'r> {
     samples: SamplesJson,
     wall_ms: f64,
     cpu_ms: f64,
+    preempted_ms: Option<f64>,
     by: &'static str,
     rows: Vec<RowJson<'r>>,
 }
@@ -102,6 +112,7 @@ struct RowJson<'r> {
     total_ms: f64,
     boundary_ms: f64,
     blocked_ms: f64,
+    preempted_ms: Option<f64>,
     self_pct: f64,
     total_pct: f64,
     calls: Option<u64>,
@@ -111,6 +122,8 @@ struct RowJson<'r> {
 struct ComparisonJson<'c> {
     by: &'static str,
     changes: Vec<ChangeJson<'c>>,
+    before_preempted_pct: Option<f64>,
+    after_preempted_pct: Option<f64>,
 }
 
 #[derive(Serialize)]

@@ -61,7 +61,7 @@ impl TableStyle {
 }
 
 /// Writes `report` as a table: for each row the shares of the recorded time that are its own work, crossing its boundary,
-/// blocked, and in total. Names are escaped for a terminal.
+/// blocked, waiting for a CPU, and in total. Names are escaped for a terminal.
 ///
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
@@ -80,23 +80,26 @@ pub(super) fn report_table(report: &Report, style: TableStyle, out: &mut dyn Wri
         None => format!(" {:>9}", "-"),
     };
     let heading = if has_calls { format!(" {:>9}", "calls") } else { String::new() };
-    writeln!(out, "{bold}{:>7} {:>8} {:>7} {:>7}{heading}  {title}{plain}", "self", "boundary", "blocked", "total")?;
+    let columns =
+        format!("{:>7} {:>8} {:>7} {:>9} {:>7}{heading}", "self", "boundary", "blocked", "preempted", "total");
+    writeln!(out, "{bold}{columns}  {title}{plain}")?;
     for row in report.rows.iter().take(style.rows) {
         let share = |time| share(time, report.wall);
         let (on, off) = if share(row.boundary) >= REMARKABLE { style.paint(YELLOW) } else { ("", "") };
         writeln!(
             out,
-            "{:>6.1}% {on}{:>7.1}%{off} {:>6.1}% {:>6.1}%{}  {}",
+            "{:>6.1}% {on}{:>7.1}%{off} {:>6.1}% {:>9} {:>6.1}%{}  {}",
             share(row.own) * 100.0,
             share(row.boundary) * 100.0,
             share(row.blocked) * 100.0,
+            row.preempted.map_or("-".to_owned(), |time| format!("{:.1}%", share(time) * 100.0)),
             share(row.total) * 100.0,
             calls(row.calls),
-            style.fit(&row_name(row, report.dimension), 34 + heading.len()),
+            style.fit(&row_name(row, report.dimension), 44 + heading.len()),
         )?;
     }
     if report.rows.len() > style.rows {
-        writeln!(out, "{:>34}({} more)", "", report.rows.len() - style.rows)?;
+        writeln!(out, "{:>44}({} more)", "", report.rows.len() - style.rows)?;
     }
     Ok(())
 }
@@ -147,6 +150,12 @@ fn comparison_table(comparison: &Comparison, style: TableStyle, out: &mut dyn Wr
     if comparison.changes.len() > style.rows {
         writeln!(out, "{:>36}({} more)", "", comparison.changes.len() - style.rows)?;
     }
+    // How busy a machine is, is no change of the program.
+    let of = |share: Option<f64>| share.map_or("unknown".to_owned(), |share| format!("{:.1}%", share * 100.0));
+    if comparison.preempted.iter().flatten().any(|share| *share >= REMARKABLE) {
+        let [before, after] = comparison.preempted.map(of);
+        writeln!(out, "\npreempted (ready to run, and no CPU): {before} of the time before, {after} after")?;
+    }
     let certain = comparison.changes.iter().any(Change::is_certain);
     writeln!(
         out,
@@ -172,7 +181,7 @@ mod tests {
         let table = |name: &str| {
             let rows = vec![ReportRow { name: name.to_owned(), ..ReportRow::default() }];
             let second = Duration::from_secs(1);
-            let report = Report { dimension: Dimension::Interface, rows, wall: second, cpu: second };
+            let report = Report { dimension: Dimension::Interface, rows, wall: second, cpu: second, preempted: None };
             let mut out = Vec::new();
             write_report_table(&report, TableStyle::default(), &mut out).expect("writing to memory");
             String::from_utf8(out).expect("UTF-8")

@@ -44,6 +44,10 @@ fn summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) -> io::Res
         Some(cost) => writeln!(out, ", at {:.2} µs a sample", cost.median().as_secs_f64() * 1e6)?,
         None => writeln!(out)?,
     }
+    // Not worth a word on a machine that has nothing else to do.
+    if let Some(time) = profile.preempted_time().filter(|time| *time * 100 >= wall && !time.is_zero()) {
+        writeln!(out, "{} of it preempted: ready to run, and without a CPU", seconds(time))?;
+    }
     if counts.kept == 0 {
         writeln!(
             out,

@@ -232,6 +232,7 @@ impl GuestProfiler {
             wall,
             // What the host has used is in `delta`, but not in `wall` if hooks tell it apart.
             cpu: delta.min(wall),
+            preempted: None,
             truncated: stack.truncated,
             labels: LabelsId::default(),
         };

@@ -101,8 +101,11 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
             time += wall;
             let labels = LabelsIndex(u32::from(*cpu) % 3);
             let count = 1 + u64::from(*cpu % 4);
+            // As good as any number.
+            let part = u32::from(*cpu) % 7;
             let cpu = wall * u32::from(*cpu) / 100;
-            Sample { time, stack: ends[stack.index(ends.len())], labels, count, wall, cpu }
+            let preempted = (wall - cpu) * part / 6;
+            Sample { time, stack: ends[stack.index(ends.len())], labels, count, wall, cpu, preempted }
         });
         Thread { name: format!("thread {number}"), samples: samples.collect() }
     });
@@ -116,6 +119,7 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
         elapsed: Duration::from_secs(100),
         counts: SampleCounts { taken: kept + 3, kept, truncated: 1, lost: [(LossReason::Overload, 3)].into() },
         handler_cost: None,
+        knows_preempted: true,
         libraries: libraries.to_vec(),
         functions,
         frames,

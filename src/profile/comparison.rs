@@ -64,6 +64,9 @@ pub struct Comparison {
     pub dimension: Dimension,
     /// The changes, the largest first. Those that are more than chance come before all others.
     pub changes: Vec<Change>,
+    /// The share of the time in which threads were ready to run and had no CPU, before and after, from 0 to 1, where it is
+    /// known. What has more of it ran beside other load.
+    pub preempted: [Option<f64>; 2],
 }
 
 impl Comparison {
@@ -91,7 +94,11 @@ impl Comparison {
             let size = |change: &Change| change.difference().abs();
             b.is_certain().cmp(&a.is_certain()).then(size(b).total_cmp(&size(a))).then_with(|| a.name.cmp(&b.name))
         });
-        Self { dimension, changes }
+        let preempted = [&before, &after].map(|report| {
+            let wall = report.wall.as_secs_f64();
+            report.preempted.map(|time| if wall > 0.0 { time.as_secs_f64() / wall } else { 0.0 })
+        });
+        Self { dimension, changes, preempted }
     }
 }
 
@@ -176,7 +183,7 @@ mod tests {
                 };
                 let rows = vec![row(hits), row(rest)];
                 let wall = rows.iter().map(ReportRow::attributed).sum();
-                let report = Report { dimension: Dimension::Function, rows, wall, cpu: wall };
+                let report = Report { dimension: Dimension::Function, rows, wall, cpu: wall, preempted: None };
                 Total::new(&report).share(&report.rows[0])
             };
             let (before, after) = (share(report(shares.0, 1)), share(report(shares.1, 2)));

@@ -81,12 +81,16 @@ pub struct ReportRow {
     pub name: String,
     /// More about it: the library of a function, the function of a line.
     pub detail: Option<String>,
-    /// Wall-clock time of its own work, in guest or host, [blocked](Self::blocked) time included.
+    /// Wall-clock time of its own work, in guest or host, [blocked](Self::blocked) and [preempted](Self::preempted) time
+    /// included.
     pub own: Duration,
     /// The part of that in the host, on the CPU.
     pub host: Duration,
-    /// The part of that off the CPU.
+    /// The part of own time in which the thread waited for something other than a CPU.
     pub blocked: Duration,
+    /// The part of own time in which the thread was ready to run and had no CPU. `None` if that is not known; then it is part
+    /// of [blocked](Self::blocked).
+    pub preempted: Option<Duration>,
     /// Wall-clock time of crossing its boundary; for rows that are no interfaces, of boundary work in its code.
     pub boundary: Duration,
     /// CPU time of own and boundary work.
@@ -121,6 +125,8 @@ pub struct Report {
     pub wall: Duration,
     /// CPU time of all samples.
     pub cpu: Duration,
+    /// Time in which threads were ready to run and had no CPU, of all samples, if that is known.
+    pub preempted: Option<Duration>,
 }
 
 /// What identifies a row while it is summed up.
@@ -152,6 +158,7 @@ struct Place {
 struct Sum {
     wall: Duration,
     cpu: Duration,
+    preempted: Duration,
     squares: f64,
 }
 
@@ -250,7 +257,7 @@ impl Profile {
         rows.sort_by(|a, b| {
             b.attributed().cmp(&a.attributed()).then(b.total.cmp(&a.total)).then_with(|| a.name.cmp(&b.name))
         });
-        Report { dimension, rows, wall: self.wall_time(), cpu: self.cpu_time() }
+        Report { dimension, rows, wall: self.wall_time(), cpu: self.cpu_time(), preempted: self.preempted_time() }
     }
 
     /// All samples, summed up by stack; apart for each thread or set of labels, if that is what `dimension` needs.
@@ -266,6 +273,7 @@ impl Profile {
                 let sum = sums.entry((place, sample.stack)).or_default();
                 sum.wall += sample.wall;
                 sum.cpu += sample.cpu;
+                sum.preempted += sample.preempted;
                 // Samples that were summed up are as many independent ones.
                 #[allow(clippy::cast_precision_loss, reason = "a number of samples")]
                 let samples = sample.count.max(1) as f64;
@@ -445,7 +453,8 @@ impl<'p> Rows<'p> {
         let index = entry.index();
         entry.or_insert_with(|| {
             let (name, detail) = view.name(key, dimension);
-            ReportRow { name, detail, ..ReportRow::default() }
+            let preempted = view.profile.knows_preempted.then_some(Duration::ZERO);
+            ReportRow { name, detail, preempted, ..ReportRow::default() }
         });
         if self.counted.len() <= index {
             self.counted.resize(index + 1, 0);
@@ -471,7 +480,8 @@ impl<'p> Rows<'p> {
             Part::Boundary => row.boundary += sum.wall,
             Part::Own => {
                 row.own += sum.wall;
-                row.blocked += sum.wall.saturating_sub(sum.cpu);
+                row.blocked += sum.wall.saturating_sub(sum.cpu).saturating_sub(sum.preempted);
+                row.preempted = row.preempted.map(|preempted| preempted + sum.preempted);
                 if is_host {
                     row.host += sum.cpu.min(sum.wall);
                 }
@@ -510,12 +520,18 @@ mod tests {
                 let attributed: Duration = report.rows.iter().map(ReportRow::attributed).sum();
                 prop_assert_eq!(attributed, profile.wall_time(), "{:?}", dimension);
                 prop_assert_eq!(report.rows.iter().map(|row| row.cpu).sum::<Duration>(), profile.cpu_time());
+                // Without a boundary, all time is on the CPU, waiting for one, or blocked.
+                if dimension == Dimension::Thread && report.rows.iter().all(|row| row.boundary.is_zero()) {
+                    let off: Duration = report.rows.iter().map(|row| row.blocked).sum();
+                    prop_assert_eq!(profile.cpu_time() + off + report.preempted.expect("it is known"), report.wall);
+                }
                 let mut names: Vec<_> = report.rows.iter().map(|row| (&row.name, &row.detail)).collect();
                 names.sort();
                 names.dedup();
                 prop_assert_eq!(names.len(), report.rows.len());
                 for row in &report.rows {
-                    prop_assert!(row.host + row.blocked <= row.own, "{:?}", row);
+                    let preempted = row.preempted.expect("it is known");
+                    prop_assert!(row.host + row.blocked + preempted <= row.own, "{:?}", row);
                     prop_assert!(row.attributed() <= row.total, "{:?}", row);
                     prop_assert!(row.total <= report.wall, "{:?}", row);
                 }

@@ -71,7 +71,8 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProf
                 let name = thread.name.clone().unwrap_or_else(|| format!("thread {number}"));
                 Thread { name, samples: Vec::with_capacity(thread.timeline.entries().len()) }
             });
-            for Entry { time, stack, labels, count, wall, cpu } in thread.timeline.entries().iter().copied() {
+            for Entry { time, stack, labels, count, wall, cpu, preempted } in thread.timeline.entries().iter().copied()
+            {
                 if !recording.period.contains(&time) {
                     continue;
                 }
@@ -80,7 +81,8 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProf
                 let time = out.samples.last().map_or(time, |last| time.max(last.time));
                 match stacks[stack.0 as usize] {
                     Some(stack) => {
-                        out.samples.push(Sample { time, stack, labels: LabelsIndex(labels.0), count, wall, cpu });
+                        let labels = LabelsIndex(labels.0);
+                        out.samples.push(Sample { time, stack, labels, count, wall, cpu, preempted });
                     }
                     // None of its functions is in the map, so nothing of it may be shown.
                     None => counts.lose_kept(LossReason::NoVisibleFrame, count),
@@ -111,6 +113,7 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProf
         started_at: recording.started_at.checked_add(recording.period.start).unwrap_or(recording.started_at),
         elapsed: recording.elapsed.min(recording.period.end).saturating_sub(recording.period.start),
         handler_cost: log.handler_cost,
+        knows_preempted: log.knows_preempted,
         counts,
         threads,
         labels: log.labels.sets().cloned().collect(),

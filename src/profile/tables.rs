@@ -162,6 +162,9 @@ pub struct Sample {
     pub wall: Duration,
     /// CPU time that they stand for; never more than `wall`.
     pub cpu: Duration,
+    /// Time in which the thread was ready to run and had no CPU, because others had them; never more than `wall` and `cpu`
+    /// leave. The rest of that is time in which it was blocked. Zero where it is [not known](Profile::preempted_time).
+    pub preempted: Duration,
 }
 
 /// A thread that samples were taken on.
@@ -229,6 +232,8 @@ pub struct Profile {
     pub(crate) elapsed: Duration,
     pub(crate) counts: SampleCounts,
     pub(crate) handler_cost: Option<HandlerCost>,
+    /// Whether `preempted` is known of all samples.
+    pub(crate) knows_preempted: bool,
     pub(crate) libraries: Vec<ProfileLibrary>,
     pub(crate) functions: Vec<ProfileFunction>,
     pub(crate) frames: Vec<Frame>,
@@ -392,6 +397,14 @@ impl Profile {
     #[must_use]
     pub fn cpu_time(&self) -> Duration {
         self.samples().map(|sample| sample.cpu).sum()
+    }
+
+    /// Time in which threads were ready to run and had no CPU, of all samples: what a machine with more CPUs would save.
+    /// `None` if that is not known, because the system does not count it (Linux does, in `/proc/PID/task/TID/schedstat`), or
+    /// the profile was recorded by a program that does not tell: then it is part of the time in which they were blocked.
+    #[must_use]
+    pub fn preempted_time(&self) -> Option<Duration> {
+        self.knows_preempted.then(|| self.samples().map(|sample| sample.preempted).sum())
     }
 
     /// A line of source code for a reader: `src/mix.c:10`.

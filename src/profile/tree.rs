@@ -25,6 +25,8 @@ pub(crate) enum Label {
     Boundary,
     /// Time off the CPU, of the crossing above.
     Blocked,
+    /// Time in which it was ready to run and had no CPU.
+    Preempted,
 }
 
 /// A call tree. A node comes after its parent.
@@ -65,16 +67,17 @@ impl<'p> Tree<'p> {
 
     fn add(&mut self, sample: &Sample) {
         let node = self.node_of(sample.stack);
-        let blocked = match self.nodes.get_index(node as usize) {
-            Some(((_, Label::Boundary), _)) | None => Duration::ZERO,
-            Some(_) if self.is_by_interface() => sample.wall.saturating_sub(sample.cpu),
-            Some(_) => Duration::ZERO,
-        };
-        if !blocked.is_zero() {
-            let child = self.child(node, Label::Blocked);
-            self.nodes[child as usize] += blocked;
+        let mut own = sample.wall;
+        if self.is_by_interface() && self.label(node) != Label::Boundary {
+            let blocked = sample.wall.saturating_sub(sample.cpu).saturating_sub(sample.preempted);
+            let parts = [(Label::Blocked, blocked), (Label::Preempted, sample.preempted)];
+            for (label, time) in parts.into_iter().filter(|(_, time)| !time.is_zero()) {
+                let child = self.child(node, label);
+                self.nodes[child as usize] += time;
+                own = own.saturating_sub(time);
+            }
         }
-        self.nodes[node as usize] += sample.wall - blocked;
+        self.nodes[node as usize] += own;
     }
 
     /// The node of a sample with this stack.
@@ -128,11 +131,12 @@ impl<'p> Tree<'p> {
     }
 
     /// A node and those around it, innermost first. The root is shown only where there is nothing else, or nothing but
-    /// its boundary or blocked time.
+    /// its boundary, blocked or preempted time.
     pub(crate) fn path(&self, node: u32) -> impl Iterator<Item = u32> {
         let parent = |at: u32| self.nodes.get_index(at as usize).map_or(0, |((parent, _), _)| *parent);
-        let is_kept =
-            move |at: u32, inner: Label| at != 0 || matches!(inner, Label::All | Label::Boundary | Label::Blocked);
+        let is_kept = move |at: u32, inner: Label| {
+            at != 0 || matches!(inner, Label::All | Label::Boundary | Label::Blocked | Label::Preempted)
+        };
         std::iter::successors(Some(node), move |at| {
             Some(parent(*at)).filter(|outer| *at != 0 && is_kept(*outer, self.label(*at)))
         })
@@ -156,6 +160,7 @@ impl<'p> Tree<'p> {
             }
             Label::Boundary => "(boundary)".to_owned(),
             Label::Blocked => "(blocked)".to_owned(),
+            Label::Preempted => "(preempted)".to_owned(),
         }
     }
 
@@ -173,7 +178,7 @@ impl<'p> Tree<'p> {
         let library = match label {
             Label::Library(library) => library,
             Label::Function(function) | Label::Line(function, _) => self.profile.functions[function.index()].library,
-            Label::All | Label::Crossing(_) | Label::Boundary | Label::Blocked => return None,
+            Label::All | Label::Crossing(_) | Label::Boundary | Label::Blocked | Label::Preempted => return None,
         };
         Some(self.profile.libraries[library.index()].layer)
     }

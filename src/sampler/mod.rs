@@ -14,6 +14,7 @@ mod labels;
 mod memory;
 mod recorder;
 mod reserved_signal;
+mod run_delay;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod signal;
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]

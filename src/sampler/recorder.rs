@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread::ThreadId;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustc_hash::FxHashMap;
@@ -12,9 +11,8 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use super::activation::{Activation, Instrumented};
 use super::builder::{RecorderBuilder, SamplingClock};
 use super::calls::CallTracer;
-use super::clock::thread_cpu_time;
-use super::epoch::EpochProbe;
 use super::epoch::ticker::Ticker;
+use super::epoch::{ClockReading, EpochProbe, ThreadClocks};
 use super::labels::Labels;
 use super::memory::MemoryTracer;
 use super::reserved_signal::ReservedSignal;
@@ -425,7 +423,7 @@ impl Recorder {
             signal.resume();
         }
         // No store is charged with the time in between.
-        lock(&self.shared.clock_readings).clear();
+        self.shared.clocks.clear();
         self.shared.is_paused.store(false, Ordering::Release);
     }
 
@@ -484,20 +482,6 @@ impl Recorder {
     }
 }
 
-/// More threads than a host has at a time.
-const MAX_THREADS: usize = 4096;
-
-/// The clocks of a thread.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ClockReading {
-    /// Wall-clock time since the recording began.
-    pub(super) now: Duration,
-    /// The same when this thread's clocks were read last.
-    pub(super) last: Duration,
-    /// CPU time of the thread since then.
-    pub(super) cpu: Duration,
-}
-
 /// What a recorder and its probes have in common.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -511,8 +495,7 @@ pub(super) struct Shared {
     is_paused: AtomicBool,
     /// How often it has been paused.
     pauses: AtomicU32,
-    /// Wall-clock and CPU time of each thread when they were read last.
-    clock_readings: Mutex<FxHashMap<ThreadId, (Duration, Option<Duration>)>>,
+    clocks: ThreadClocks,
     pub(super) log: Arc<Mutex<SampleLog>>,
     /// `None` if samples are taken by epochs.
     pub(super) signal: Option<SignalSampler>,
@@ -553,7 +536,7 @@ impl Shared {
             finished: AtomicBool::new(false),
             is_paused: AtomicBool::new(false),
             pauses: AtomicU32::new(0),
-            clock_readings: Mutex::default(),
+            clocks: ThreadClocks::default(),
             log,
             signal,
             call_cpu,
@@ -662,26 +645,14 @@ impl Shared {
 
     /// Reads the clocks of this thread, and returns how much has passed since they were read last.
     pub(super) fn read_clocks(&self) -> ClockReading {
-        let (wall, cpu) = (self.elapsed(), thread_cpu_time());
-        let mut readings = lock(&self.clock_readings);
-        // Threads come and go. Forgetting their clocks costs each of them the time of one sample.
-        if readings.len() >= MAX_THREADS {
-            readings.clear();
-        }
-        let before = readings.insert(std::thread::current().id(), (wall, cpu));
-        let (before_wall, before_cpu) = before.unwrap_or((wall, cpu));
-        ClockReading {
-            now: wall,
-            last: before_wall,
-            cpu: cpu.zip(before_cpu).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before)),
-        }
+        self.clocks.read(self.elapsed())
     }
 
     /// Notes the clocks of this thread if they have never been read, and returns the time since the recording began.
     pub(super) fn begin_clocks(&self) -> Duration {
-        let (wall, cpu) = (self.elapsed(), thread_cpu_time());
-        lock(&self.clock_readings).entry(std::thread::current().id()).or_insert((wall, cpu));
-        wall
+        let now = self.elapsed();
+        self.clocks.begin(now);
+        now
     }
 
     pub(super) fn record(&self, sample: RawSample, outermost_first: impl Iterator<Item = RawFrame>) {

@@ -22,10 +22,11 @@ pub enum LossReason {
     BufferFull,
     /// Signal sampler: the interrupted stack had too little room left to run the sampler on.
     NoRoomOnStack,
-    /// Signal sampler: the signal came while the thread was at work for the sampler itself.
+    /// Signal sampler: the signal came while the thread was at work for the sampler itself. In old profiles only: such
+    /// samples are taken as soon as that work is done.
     Interrupted,
-    /// Signal sampler: the sample before took so long, for instance because of a deep recursion, that the guest was left
-    /// to run first. What this one stands for is in the next.
+    /// Signal sampler: the samples before took so long, for instance because of a deep recursion, that the guest was left
+    /// to run first: it has three quarters of the time, but for a millisecond. What this one stands for is in the next.
     Overload,
     /// Signal sampler: the stack could not be walked as far as to any code that the recorder may show.
     UnreadableStack,
@@ -128,6 +129,9 @@ pub(crate) struct RawSample {
     pub(crate) wall: Duration,
     /// Thread CPU time since the sample before; zero where the platform cannot tell.
     pub(crate) cpu: Duration,
+    /// Time since the sample before in which the thread was ready to run and had no CPU; no more than the two leave. `None` if
+    /// that is not known.
+    pub(crate) preempted: Option<Duration>,
     /// Whether the outermost frames of its stack are missing.
     pub(crate) truncated: bool,
     pub(crate) labels: LabelsId,
@@ -226,6 +230,8 @@ pub(crate) struct SampleLog {
     pub(crate) labels: LabelTable,
     pub(crate) counts: SampleCounts,
     pub(crate) handler_cost: Option<HandlerCost>,
+    /// Whether it is known of all samples how long they waited for a CPU.
+    pub(crate) knows_preempted: bool,
     /// When recording ended, since it began; nothing is recorded after that.
     pub(crate) end: Option<Duration>,
 }
@@ -251,6 +257,7 @@ impl SampleLog {
             labels: LabelTable::default(),
             counts: SampleCounts::default(),
             handler_cost: None,
+            knows_preempted: true,
             end: None,
         }
     }
@@ -361,7 +368,9 @@ impl SampleLog {
     }
 
     fn keep_in(&mut self, track: Track, thread: &ThreadIdentity, sample: RawSample, stack: StackId) {
-        let RawSample { time, wall, cpu, truncated, labels } = sample;
+        let RawSample { time, wall, cpu, preempted, truncated, labels } = sample;
+        self.knows_preempted &= preempted.is_some();
+        let preempted = preempted.unwrap_or_default();
         self.counts.kept += 1;
         self.counts.truncated += u64::from(truncated);
         let interval = self.interval;
@@ -376,7 +385,7 @@ impl SampleLog {
             },
             timeline: Timeline::new(interval),
         });
-        log.timeline.push(Entry { time, stack, labels, count: 1, wall, cpu });
+        log.timeline.push(Entry { time, stack, labels, count: 1, wall, cpu, preempted });
     }
 }
 
@@ -386,7 +395,8 @@ mod tests {
 
     fn sample(seconds: u64) -> RawSample {
         let (time, wall) = (Duration::from_secs(seconds), Duration::from_secs(1));
-        RawSample { time, wall, cpu: wall, truncated: seconds.is_multiple_of(2), labels: LabelsId::default() }
+        let (preempted, truncated) = (Some(Duration::ZERO), seconds.is_multiple_of(2));
+        RawSample { time, wall, cpu: wall, preempted, truncated, labels: LabelsId::default() }
     }
 
     fn frame(function: u32) -> RawFrame {

@@ -19,9 +19,11 @@ pub(crate) struct Entry {
     pub(crate) wall: Duration,
     /// Thread CPU time that they stand for.
     pub(crate) cpu: Duration,
+    /// Time that they waited for a CPU.
+    pub(crate) preempted: Duration,
 }
 
-/// Entries up to this number are kept at full resolution: about 17 minutes of one thread at 1 kHz, in 64 MB.
+/// Entries up to this number are kept at full resolution: about 17 minutes of one thread at 1 kHz, in 80 MB.
 const DEFAULT_LIMIT: usize = 1 << 20;
 
 /// The samples of one thread.
@@ -117,6 +119,7 @@ fn merge(into: &mut Entry, sample: &Entry) {
     into.count += sample.count;
     into.wall += sample.wall;
     into.cpu += sample.cpu;
+    into.preempted += sample.preempted;
 }
 
 #[cfg(test)]
@@ -132,6 +135,7 @@ mod tests {
             count: 1,
             wall: Duration::from_micros(7),
             cpu: Duration::from_micros(3),
+            preempted: Duration::from_micros(2),
         }
     }
 
@@ -153,6 +157,7 @@ mod tests {
                 *kept.entry(entry.stack.0).or_default() += entry.count;
                 prop_assert_eq!(entry.wall, Duration::from_micros(7) * u32::try_from(entry.count)?);
                 prop_assert_eq!(entry.cpu, Duration::from_micros(3) * u32::try_from(entry.count)?);
+                prop_assert_eq!(entry.preempted, Duration::from_micros(2) * u32::try_from(entry.count)?);
             }
             prop_assert_eq!(kept, per_stack);
             prop_assert!(timeline.entries().is_sorted_by_key(|entry| entry.time));

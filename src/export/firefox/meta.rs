@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::rows;
+use super::rows::{Row, rows};
 use super::{INTERFACES_PROCESS, library_id};
 use crate::nanos::nanos;
 use crate::profile::{CallTrace, MemoryTrack, Profile, Sample};
@@ -46,6 +46,10 @@ pub(crate) struct Meta {
     /// The same for how many samples a row stands for, if not one.
     #[serde(default)]
     pub(crate) sample_counts: Vec<Vec<(u64, u64)>>,
+    /// The same for how many nanoseconds a row stands for in which the thread was ready to run and had no CPU, if not none.
+    /// Nothing if that is not known.
+    #[serde(default)]
+    pub(crate) sample_preempted: Option<Vec<Vec<(u64, u64)>>>,
     #[serde(default)]
     pub(crate) calls: Option<MetaCalls>,
     #[serde(default)]
@@ -213,9 +217,14 @@ impl Meta {
             threads: profile.threads().iter().map(|thread| thread.name.clone()).collect(),
             labels: profile.labels.iter().map(|set| set.to_vec()).collect(),
             sample_labels: of_threads(profile, |samples| {
-                runs(samples, profile.interval(), 0, |sample| sample.labels.0)
+                runs(samples, profile.interval(), 0, |sample, _| sample.labels.0)
             }),
-            sample_counts: of_threads(profile, |samples| runs(samples, profile.interval(), 1, |sample| sample.count)),
+            sample_counts: of_threads(profile, |samples| {
+                runs(samples, profile.interval(), 1, |sample, _| sample.count)
+            }),
+            sample_preempted: profile.preempted_time().map(|_| {
+                of_threads(profile, |samples| runs(samples, profile.interval(), 0, |_, row| nanos(row.preempted)))
+            }),
             calls: profile.calls().map(MetaCalls::new),
             memories: profile.memories().iter().map(MetaMemory::new).collect(),
             growths: profile
@@ -236,22 +245,20 @@ fn of_threads<R>(profile: &Profile, runs: impl Fn(&[Sample]) -> R) -> Vec<R> {
     profile.threads().iter().map(|thread| runs(&thread.samples)).collect()
 }
 
-/// Runs of rows of which samples have the same `value`; without those at the end that have the `usual` one.
+/// Runs of rows that have the same `value`, which may be that of their sample; without those at the end that have the `usual`
+/// one.
 fn runs<V: Copy + PartialEq>(
     samples: &[Sample],
     interval: Duration,
     usual: V,
-    value: impl Fn(&Sample) -> V,
+    value: impl Fn(&Sample, Row) -> V,
 ) -> Vec<(u64, V)> {
-    if samples.iter().all(|sample| value(sample) == usual) {
-        return Vec::new();
-    }
     let mut runs: Vec<(u64, V)> = Vec::new();
     let mut last = Duration::ZERO;
     for sample in samples {
-        let value = value(sample);
         for row in rows(sample, interval, last) {
             last = row.time;
+            let value = value(sample, row);
             match runs.last_mut() {
                 Some((count, known)) if *known == value => *count += 1,
                 _ => runs.push((1, value)),

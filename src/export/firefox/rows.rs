@@ -8,30 +8,43 @@ use crate::profile::Sample;
 const MAX_WEIGHT: Duration = Duration::from_nanos(i32::MAX.unsigned_abs() as u64);
 
 /// A row of the sample table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) time: Duration,
     pub(super) wall: Duration,
     pub(super) cpu: Duration,
+    pub(super) preempted: Duration,
 }
 
 /// The rows for a sample: one at its end and, if it stands for clearly more than an interval and there is room after the
 /// row before, one for its first interval at the beginning.
 pub(super) fn rows(sample: &Sample, interval: Duration, last: Duration) -> impl Iterator<Item = Row> {
-    let Sample { time, wall, cpu, .. } = *sample;
+    let Sample { time, wall, cpu, preempted, .. } = *sample;
     let begin = time.saturating_sub(wall).saturating_add(interval).max(last);
-    let first = (wall > interval + interval / 2 && begin < time).then(|| Row {
-        time: begin,
-        wall: interval,
-        cpu: cpu.mul_f64(interval.as_secs_f64() / wall.as_secs_f64()).min(cpu),
+    let first = (wall > interval + interval / 2 && begin < time).then(|| {
+        let cpu = cpu.mul_f64(interval.as_secs_f64() / wall.as_secs_f64()).min(cpu);
+        Row { time: begin, wall: interval, cpu, preempted: preempted.min(interval.saturating_sub(cpu)) }
     });
-    let (done_wall, done_cpu) = first.map_or((Duration::ZERO, Duration::ZERO), |row| (row.wall, row.cpu));
-    let rest = Row { time: time.max(last), wall: wall.saturating_sub(done_wall), cpu: cpu.saturating_sub(done_cpu) };
-    // Weights are 32 bits wide, so seconds of waiting need several rows. Their CPU time is in the first that have room.
+    let done = first.unwrap_or_default();
+    let rest = Row {
+        time: time.max(last),
+        wall: wall.saturating_sub(done.wall),
+        cpu: cpu.saturating_sub(done.cpu),
+        preempted: preempted.saturating_sub(done.preempted),
+    };
+    // Weights are 32 bits wide, so seconds of waiting need several rows. Their CPU time is in the first that have room, and what
+    // they waited for a CPU in the last.
     let count = rest.wall.as_nanos().div_ceil(MAX_WEIGHT.as_nanos()).max(1);
     let pieces = (0..u32::try_from(count).unwrap_or(u32::MAX)).map(move |piece| Row {
         wall: rest.wall.saturating_sub(MAX_WEIGHT * piece).min(MAX_WEIGHT),
         cpu: rest.cpu.saturating_sub(MAX_WEIGHT * piece).min(MAX_WEIGHT),
+        preempted: {
+            let waited = |piece: u32| {
+                let before = rest.wall.saturating_sub(rest.preempted);
+                (MAX_WEIGHT * piece).min(rest.wall).saturating_sub(before)
+            };
+            waited(piece + 1).saturating_sub(waited(piece))
+        },
         ..rest
     });
     first.into_iter().chain(pieces)
@@ -49,6 +62,7 @@ pub(crate) fn joined(rows: Vec<Sample>, interval: Duration) -> Vec<Sample> {
             Some(last) if is_piece && last.time == row.time && is_same(last, &row) => {
                 last.wall += row.wall;
                 last.cpu += row.cpu;
+                last.preempted += row.preempted;
             }
             _ => samples.push(row),
         }
@@ -63,6 +77,7 @@ pub(crate) fn joined(rows: Vec<Sample>, interval: Duration) -> Vec<Sample> {
         {
             rest.wall += first.wall;
             rest.cpu += first.cpu;
+            rest.preempted += first.preempted;
             *first = *rest;
             samples.pop();
         }
@@ -80,13 +95,14 @@ mod tests {
     }
 
     fn sample(time: u64, wall: u64, cpu: u64) -> Sample {
-        Sample { time: ms(time), stack: StackIndex(0), labels: LabelsIndex(0), count: 1, wall: ms(wall), cpu: ms(cpu) }
+        let (stack, labels, preempted) = (StackIndex(0), LabelsIndex(0), ms(wall - cpu) / 2);
+        Sample { time: ms(time), stack, labels, count: 1, wall: ms(wall), cpu: ms(cpu), preempted }
     }
 
     #[test]
     fn a_sample_of_one_interval_is_one_row() {
         let rows: Vec<_> = rows(&sample(5, 1, 1), ms(1), ms(4)).collect();
-        assert_eq!(rows, [Row { time: ms(5), wall: ms(1), cpu: ms(1) }]);
+        assert_eq!(rows, [Row { time: ms(5), wall: ms(1), cpu: ms(1), preempted: ms(0) }]);
     }
 
     #[test]
@@ -96,7 +112,8 @@ mod tests {
         assert_eq!((rows[0].wall, rows[1].wall), (ms(1), ms(299)));
         assert_eq!(rows[1].time, ms(310));
         assert_eq!(rows[0].cpu + rows[1].cpu, ms(30));
-        assert!(rows[0].cpu <= rows[0].wall);
+        assert_eq!(rows[0].preempted + rows[1].preempted, ms(135));
+        assert!(rows.iter().all(|row| row.cpu + row.preempted <= row.wall));
     }
 
     #[test]
@@ -104,7 +121,10 @@ mod tests {
         let hour = 3_600_000;
         let rows: Vec<_> = rows(&sample(2 * hour, 2 * hour, 5), ms(1), ms(0)).collect();
         assert_eq!(rows.iter().map(|row| row.wall).sum::<Duration>(), ms(2 * hour));
-        assert!(rows.iter().all(|row| i32::try_from(row.wall.as_nanos()).is_ok() && row.cpu <= row.wall));
+        assert!(
+            rows.iter().all(|row| i32::try_from(row.wall.as_nanos()).is_ok() && row.cpu + row.preempted <= row.wall)
+        );
+        assert_eq!(rows.iter().map(|row| row.preempted).sum::<Duration>(), ms(2 * hour - 5) / 2);
         assert_eq!(rows.iter().map(|row| row.cpu).sum::<Duration>(), ms(5));
     }
 
@@ -112,6 +132,6 @@ mod tests {
     fn time_never_goes_backwards() {
         // Coalesced samples overlap.
         let rows: Vec<_> = rows(&sample(310, 300, 30), ms(1), ms(400)).collect();
-        assert_eq!(rows, [Row { time: ms(400), wall: ms(300), cpu: ms(30) }]);
+        assert_eq!(rows, [Row { time: ms(400), wall: ms(300), cpu: ms(30), preempted: ms(135) }]);
     }
 }

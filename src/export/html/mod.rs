@@ -73,6 +73,7 @@ struct Data {
     elapsed_ms: f64,
     wall_ms: f64,
     cpu_ms: f64,
+    preempted_ms: Option<f64>,
     samples: Samples,
     rows: Vec<Row>,
     strings: IndexSet<String>,
@@ -94,6 +95,7 @@ struct Row {
     guest_ms: f64,
     host_ms: f64,
     blocked_ms: f64,
+    preempted_ms: Option<f64>,
     boundary_ms: f64,
     self_ms: f64,
     total_ms: f64,
@@ -134,12 +136,13 @@ struct Timeline {
 #[derive(Serialize)]
 struct TimelineThread {
     name: String,
-    /// For each of guest, adapter, trampoline, host and blocked, the microseconds in each bin.
-    layers: [Vec<u64>; 5],
+    /// For each of guest, adapter, trampoline, host, blocked and preempted, the microseconds in each bin.
+    layers: [Vec<u64>; 6],
 }
 
 /// What a node of a tree may be.
-const KINDS: [&str; 8] = ["guest", "adapter", "trampoline", "host", "boundary", "blocked", "interface", "other"];
+const KINDS: [&str; 9] =
+    ["guest", "adapter", "trampoline", "host", "boundary", "blocked", "interface", "other", "preempted"];
 
 fn data(profile: &Profile) -> Data {
     let counts = profile.counts();
@@ -160,6 +163,7 @@ fn data(profile: &Profile) -> Data {
         elapsed_ms: milliseconds(profile.elapsed()),
         wall_ms: milliseconds(profile.wall_time()),
         cpu_ms: milliseconds(profile.cpu_time()),
+        preempted_ms: profile.preempted_time().map(milliseconds),
         samples: Samples {
             taken: counts.taken,
             kept: counts.kept,
@@ -192,9 +196,10 @@ fn rows(profile: &Profile) -> Vec<Row> {
 fn row(row: &ReportRow) -> Row {
     Row {
         name: escape_name(&row.name).into_owned(),
-        guest_ms: milliseconds(row.own.saturating_sub(row.host).saturating_sub(row.blocked)),
+        guest_ms: milliseconds(row.own.saturating_sub(row.host + row.blocked + row.preempted.unwrap_or_default())),
         host_ms: milliseconds(row.host),
         blocked_ms: milliseconds(row.blocked),
+        preempted_ms: row.preempted.map(milliseconds),
         boundary_ms: milliseconds(row.boundary),
         self_ms: milliseconds(row.own),
         total_ms: milliseconds(row.total),
@@ -261,6 +266,7 @@ fn library_and_kind<'p>(tree: &Tree<'p>, label: Label) -> (Option<&'p str>, usiz
         Label::Crossing(_) => (None, 6),
         Label::Boundary => (None, 4),
         Label::Blocked => (None, 5),
+        Label::Preempted => (None, 8),
         Label::All => (None, KIND_OTHER),
     }
 }
@@ -299,9 +305,9 @@ fn timeline(profile: &Profile) -> Timeline {
     Timeline { bin_ms: milliseconds(bin), threads: threads.collect() }
 }
 
-/// The time of each layer in each bin. A sample's time lies before it; the blocked part is taken to come first.
-fn bins(profile: &Profile, thread: &Thread, bin: Duration) -> [Vec<u64>; 5] {
-    let mut bins: [Vec<Duration>; 5] = std::array::from_fn(|_| vec![Duration::ZERO; BINS as usize]);
+/// The time of each layer in each bin. A sample's time lies before it; what it was off the CPU is taken to come first.
+fn bins(profile: &Profile, thread: &Thread, bin: Duration) -> [Vec<u64>; 6] {
+    let mut bins: [Vec<Duration>; 6] = std::array::from_fn(|_| vec![Duration::ZERO; BINS as usize]);
     let mut spread = |layer: usize, from: Duration, to: Duration| {
         let mut at = from;
         while at < to {
@@ -317,7 +323,9 @@ fn bins(profile: &Profile, thread: &Thread, bin: Duration) -> [Vec<u64>; 5] {
         let layer = layer_position(profile.libraries()[function.library.index()].layer);
         let begin = sample.time.saturating_sub(sample.wall);
         let middle = begin + sample.wall.saturating_sub(sample.cpu);
-        spread(4, begin, middle);
+        let preempted = middle - sample.preempted.min(middle - begin);
+        spread(4, begin, preempted);
+        spread(5, preempted, middle);
         spread(layer, middle, begin + sample.wall);
     }
     bins.map(|layer| layer.into_iter().map(microseconds).collect())

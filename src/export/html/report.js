@@ -69,6 +69,8 @@
       ['Elapsed', time(data.elapsed_ms)],
       ['Wall time sampled', time(data.wall_ms)],
       ['On the CPU', time(data.cpu_ms), `(${percent(data.cpu_ms, data.wall_ms)})`],
+      ...(data.preempted_ms === null ? []
+        : [['Waiting for a CPU', time(data.preempted_ms), `(${percent(data.preempted_ms, data.wall_ms)})`]]),
       ['Samples taken', taken],
       ['Kept', kept],
       ['Lost', reasons.reduce((sum, [, count]) => sum + count, 0), ...reasons.map(([why, count]) => `${count} ${why}`)],
@@ -84,10 +86,13 @@
 
   // Interfaces
 
+  // Not every system tells how long a thread waits for a CPU.
+  const knowsPreempted = data.preempted_ms !== null;
   const PARTS = [
     ['guest', 'guest', row => row.guest_ms],
     ['host', 'host', row => row.host_ms],
     ['blocked', 'blocked', row => row.blocked_ms],
+    ['preempted', 'preempted', row => row.preempted_ms ?? 0],
     ['boundary', 'boundary', row => row.boundary_ms],
   ];
   const spent = row => PARTS.reduce((sum, [, , part]) => sum + part(row), 0);
@@ -97,6 +102,7 @@
     ['self', 'Self', row => row.self_ms],
     ['boundary', 'Boundary', row => row.boundary_ms],
     ['blocked', 'Blocked', row => row.blocked_ms],
+    ...(knowsPreempted ? [['preempted', 'Preempted', row => row.preempted_ms]] : []),
     ['total', 'Total', row => row.total_ms],
     ['share', 'Total, %', row => row.total_ms],
   ];
@@ -107,7 +113,8 @@
     spent: 'What time was spent on; these add up to the wall time',
     self: 'Own time in guest or host, waiting included',
     boundary: 'What crossing the interface costs, and its share of the wall time',
-    blocked: 'The part of self in which nothing ran',
+    blocked: 'The part of self in which it waited for something other than a CPU',
+    preempted: 'The part of self in which it was ready to run and had no CPU',
     total: 'With all that was called from inside',
     share: 'Total, as a share of the wall time',
     calls: 'How many calls have returned',
@@ -183,7 +190,8 @@
     const find = el('button', { type: 'button', class: 'find name', title: name }, name);
     find.addEventListener('click', () => findInGraph(inGraph));
     const boundary = `${time(row.boundary_ms)} (${percent(row.boundary_ms, data.wall_ms)})`;
-    const times = [time(row.self_ms), boundary, time(row.blocked_ms), time(row.total_ms)];
+    const preempted = knowsPreempted ? [time(row.preempted_ms)] : [];
+    const times = [time(row.self_ms), boundary, time(row.blocked_ms), ...preempted, time(row.total_ms)];
     const calls = hasCalls ? [row.calls === null ? '' : row.calls.toLocaleString('en')] : [];
     return el('tr', { class: className, 'data-name': name },
       el('td', {}, el('div', { class: 'cell' }, ...before, find)),
@@ -572,7 +580,7 @@
 
   // Timeline
 
-  const LAYERS = ['guest', 'adapter', 'trampoline', 'host', 'blocked'];
+  const LAYERS = ['guest', 'adapter', 'trampoline', 'host', 'blocked', 'preempted'];
   const timeline = {
     ...data.timeline,
     bins: Math.max(0, ...data.timeline.threads.flatMap(thread => thread.layers.map(layer => layer.length))),

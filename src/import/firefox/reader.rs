@@ -152,6 +152,7 @@ impl<'d> Reader<'d> {
             handler_cost: meta.and_then(|meta| meta.handler).map(|(median_ticks, p99_ticks, ticks_per_second)| {
                 HandlerCost { median_ticks, p99_ticks, ticks_per_second }
             }),
+            knows_preempted: self.part.is_none() && meta.is_some_and(|meta| meta.sample_preempted.is_some()),
             libraries: self.library_rows,
             functions: self.functions.into_values().collect(),
             frames: self.frames.into_iter().collect(),

@@ -67,7 +67,8 @@ impl Reader<'_> {
             let wall = wall.ok_or_else(|| problem("an impossible weight"))?;
             let cpu = samples.cpu.as_ref().and_then(|cpu| cpu[row]).unwrap_or(0.0);
             let cpu = time(cpu, cpu_unit).ok_or_else(|| problem("an impossible CPU time"))?.min(wall);
-            out.push(Sample { time: now, stack, labels: LabelsIndex(0), count, wall, cpu });
+            let (labels, preempted) = (LabelsIndex(0), Duration::ZERO);
+            out.push(Sample { time: now, stack, labels, count, wall, cpu, preempted });
         }
         let name = match (thread.name.is_empty(), self.meta.is_some(), thread.process_name.as_str()) {
             (true, _, "") => format!("thread {}", index + 1),
@@ -94,6 +95,10 @@ pub(super) fn joined_rows(
     }
     let counts = thread.and_then(|thread| meta.sample_counts.get(thread));
     each_row(&mut rows, counts).for_each(|(sample, count)| sample.count = count.max(1));
+    let preempted = thread.and_then(|thread| meta.sample_preempted.as_ref()?.get(thread));
+    for (sample, preempted) in each_row(&mut rows, preempted) {
+        sample.preempted = Duration::from_nanos(preempted).min(sample.wall - sample.cpu);
+    }
     joined(rows, interval)
 }
 

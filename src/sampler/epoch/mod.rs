@@ -13,7 +13,9 @@
 
 mod backtrace;
 mod probe;
+mod thread_clocks;
 pub(super) mod ticker;
 
 pub(crate) use backtrace::capture;
 pub use probe::EpochProbe;
+pub(super) use thread_clocks::{ClockReading, ThreadClocks};

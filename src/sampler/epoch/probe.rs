@@ -65,13 +65,14 @@ impl EpochProbe {
         let time = clocks.now;
         let wall = time.saturating_sub(self.last.max(clocks.last));
         let cpu = clocks.cpu.min(wall);
+        let preempted = clocks.preempted.map(|preempted| preempted.min(wall - cpu));
         self.last = time;
 
         let of_task = CurrentTask::get().labels(&self.shared);
         let labels = if of_task == LabelsId::NONE { self.labels } else { of_task };
         // All modules of a component share its text section, which says whose they are.
         let stack = capture(store, |module, _| self.shared.target_of(module.text()));
-        let sample = RawSample { time, wall, cpu, truncated: stack.truncated, labels };
+        let sample = RawSample { time, wall, cpu, preempted, truncated: stack.truncated, labels };
         self.shared.record(sample, stack.outermost_first.into_iter());
     }
 }

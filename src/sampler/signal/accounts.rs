@@ -9,7 +9,7 @@
 //! charging the samples after it more or less. Sums are exact; a single sample may be off by what its neighbours waited.
 
 /// Samples from one reading of the CPU clock to the next.
-const SAMPLES_PER_READING: u32 = 8;
+pub(super) const SAMPLES_PER_READING: u32 = 8;
 
 /// Pieces of time shorter than this are not worth a reading of the CPU clock, in nanoseconds.
 const SHORT: u64 = 20_000;

@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::clocks;
 use super::core::Core;
 use super::cost::HandlerTicks;
+use super::preemption::Round;
 use super::ring::SampleHeader;
-use super::thread::{HANDLER_LOSSES, ThreadState};
+use super::thread::{HANDLER_LOSSES, StackReader, ThreadState};
 use super::walk::{FrameWord, Place};
 use crate::address::TextOffset;
 use crate::lock::lock;
+use crate::nanos::nanos;
 use crate::samples::{LabelsId, RawFrame, RawSample, SampleLog};
 
 /// Time between two rounds. A ring holds the samples of several at any useful rate.
@@ -86,34 +89,42 @@ fn close(thread: &ThreadState, log: &mut SampleLog) {
 /// Takes all samples out of the ring of one thread.
 pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) {
     let mut reader = lock(&thread.reader);
-    thread.ring.drain(|header, new| {
-        let SampleHeader { time, wall, cpu, labels, shared, new: _, cut } = header;
+    let StackReader { path, window: known_window, preemption } = &mut *reader;
+    let waiting = thread.ring.waiting();
+    let core = &thread.core;
+    let now = core.since_start(clocks::monotonic());
+    let round = Round { now, interval: nanos(core.interval), is_active: thread.is_active() };
+    let mut division = preemption.divide(waiting.headers(), round);
+    waiting.take(|header, new| {
+        let preempted = division.next(&header).map(Duration::from_nanos);
+        let SampleHeader { time, wall, cpu, labels, shared, new: _, cut, in_guest: _ } = header;
         let time = Duration::from_nanos(time);
         let window = log.make_room(time);
-        reader.path.truncate(shared);
-        if reader.window != window {
+        path.truncate(shared);
+        if *known_window != window {
             // Handles are those of another window.
-            reader.window = window;
+            *known_window = window;
             let mut caller = None;
-            for (frame, stack) in &mut reader.path {
+            for (frame, stack) in &mut *path {
                 *stack = log.stacks().push(caller, *frame);
                 caller = Some(*stack);
             }
         }
         for frame in new {
-            let (caller, frame) = (reader.path.last().map(|(_, stack)| *stack), raw_frame(frame));
+            let (caller, frame) = (path.last().map(|(_, stack)| *stack), raw_frame(frame));
             let stack = log.stacks().push(caller, frame);
-            reader.path.push((frame, stack));
+            path.push((frame, stack));
         }
         let sample = RawSample {
             time,
             wall: Duration::from_nanos(wall),
             cpu: Duration::from_nanos(cpu),
+            preempted,
             truncated: cut,
             labels: LabelsId(labels),
         };
         // A stack has at least one frame.
-        if let Some((_, stack)) = reader.path.last() {
+        if let Some((_, stack)) = path.last() {
             log.keep(&thread.identity, sample, *stack);
         }
     });

@@ -131,6 +131,13 @@ impl Core {
         self.ticks_per_microsecond.saturating_mul(microseconds)
     }
 
+    /// So many ticks of the guest's time may samples be ahead. A sample that comes right after another, because that was
+    /// late, is no overload; nor is a slow one while the caches are cold.
+    pub(super) fn allowance(&self) -> u64 {
+        const MICROSECONDS: u64 = 1000;
+        self.ticks_per_microsecond.saturating_mul(MICROSECONDS)
+    }
+
     /// Whether samples stand for CPU time alone.
     pub(super) fn counts_cpu(&self) -> bool {
         self.clock == SamplingClock::Cpu

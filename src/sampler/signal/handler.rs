@@ -14,8 +14,8 @@ use crate::samples::LossReason;
 /// less left, the sample is lost.
 const ROOM: u64 = 16 * 1024;
 
-/// How many times as long as a sample took the guest runs before the next one: whatever the stack and the interval are,
-/// it goes on, with three quarters of the time at least.
+/// How many times as long as a sample took the guest runs as well: whatever the stack and the interval are, it goes on, with
+/// three quarters of the time at least, but for what is owed to it.
 const PAUSE: u64 = 3;
 
 /// Takes a sample of the interrupted thread, if the signal is from the timer of one of its states.
@@ -30,11 +30,12 @@ pub(super) extern "C" fn on_signal(_: c_int, info: *mut libc::siginfo_t, context
         // SAFETY: used in here only.
         if let Some(state) = unsafe { find_state(value) } {
             // Whoever stops the recorder sees either this flag, and waits, or is seen by what comes next.
-            state.in_handler.store(true, Ordering::SeqCst);
+            let outer = state.in_handler.swap(true, Ordering::SeqCst);
             if !state.core.is_stopped() {
                 signal(state, context, begin);
             }
-            state.in_handler.store(false, Ordering::Release);
+            // It may have interrupted `take_put_off`.
+            state.in_handler.store(outer, Ordering::Release);
         }
     }
 }
@@ -45,50 +46,73 @@ fn signal(state: &ThreadState, context: &libc::ucontext_t, begin: u64) {
         return;
     }
     state.active_signal();
+    let at = Registers::interrupted(context);
+    // SAFETY: on the thread of the state, in a handler that its own signal does not interrupt: it was installed without
+    // `SA_NODEFER`.
+    let taken = unsafe { state.shared.use_in_handler(|shared| take(state, shared, at, begin)) };
+    if taken.is_none() {
+        // The thread will, as soon as it can.
+        state.put_off.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Takes the samples that have been put off, outside of handlers, on the thread of `state`. `here` is where the thread is.
+pub(super) fn take_put_off(state: &ThreadState, here: Registers) {
+    // More may come meanwhile; they do not come for long, because a thread that owes time takes none.
+    loop {
+        let count = state.put_off.swap(0, Ordering::Relaxed);
+        if count == 0 {
+            return;
+        }
+        // Whoever stops the recorder waits for this as for a handler.
+        let outer = state.in_handler.swap(true, Ordering::SeqCst);
+        if !state.core.is_stopped() && !state.core.is_paused() {
+            for _ in 0..count {
+                let begin = clocks::ticks();
+                // SAFETY: on the thread of the state, outside of handlers.
+                unsafe { state.shared.use_in_thread(|shared| take(state, shared, here, begin)) };
+            }
+        }
+        state.in_handler.store(outer, Ordering::Release);
+    }
+}
+
+/// Takes a sample of the thread, which is at `at`, unless so much time is owed to the guest that it has to run first.
+fn take(state: &ThreadState, shared: &mut HandlerState, at: Registers, begin: u64) {
     increment(&state.taken);
-    let pause = state.pause_until.load(Ordering::Relaxed).saturating_sub(begin);
-    // Longer than any pause can be if the counter was set back, as when a machine is moved.
-    let outcome = if pause > 0 && pause <= state.core.longest_walk(MAX_STEPS).saturating_mul(PAUSE) {
+    let core = &state.core;
+    let owed = state.owes_until.load(Ordering::Relaxed).saturating_sub(begin);
+    // More than can be owed if the counter was set back, as when a machine is moved.
+    let is_possible = owed <= core.allowance().saturating_add(core.longest_walk(MAX_STEPS).saturating_mul(PAUSE + 1));
+    let outcome = if owed > core.allowance() && is_possible {
         Err(LossReason::Overload)
     } else {
-        // SAFETY: on the thread of the state, in a handler that its own signal does not interrupt: it was installed
-        // without `SA_NODEFER`.
-        let outcome = unsafe { state.shared.use_in_handler(|shared| sample_and_pause(state, shared, context, begin)) };
-        outcome.unwrap_or(Err(LossReason::Interrupted))
+        let outcome = take_now(state, shared, at, begin);
+        let cost = clocks::ticks().wrapping_sub(begin);
+        state.cost.add(cost);
+        // What took longer was interrupted: the machine is busy, and the sampler need not make up for that.
+        let cost = cost.min(core.longest_walk(shared.walker.new_frames()));
+        let owed = cost.saturating_mul(PAUSE + 1).saturating_add(if is_possible { owed } else { 0 });
+        state.owes_until.store(begin.saturating_add(owed), Ordering::Relaxed);
+        outcome
     };
     if let Err(reason) = outcome {
         state.lose(reason);
     }
 }
 
-/// Takes a sample, and sees to it that the guest goes on afterwards.
-fn sample_and_pause(
-    state: &ThreadState,
-    shared: &mut HandlerState,
-    context: &libc::ucontext_t,
-    begin: u64,
-) -> Result<(), LossReason> {
+/// Takes a sample, if there is room on the stack.
+fn take_now(state: &ThreadState, shared: &mut HandlerState, at: Registers, begin: u64) -> Result<(), LossReason> {
     if !has_room(state, &mut shared.room) {
         return Err(LossReason::NoRoomOnStack);
     }
-    let outcome = sample(state, shared, context, begin);
-    let end = clocks::ticks();
-    let cost = end.wrapping_sub(begin);
-    state.cost.add(cost);
-    let cost = cost.min(state.core.longest_walk(shared.walker.new_frames()));
-    state.pause_until.store(end.saturating_add(cost.saturating_mul(PAUSE)), Ordering::Relaxed);
-    outcome
+    sample(state, shared, at, begin)
 }
 
-fn sample(
-    state: &ThreadState,
-    shared: &mut HandlerState,
-    context: &libc::ucontext_t,
-    begin: u64,
-) -> Result<(), LossReason> {
+fn sample(state: &ThreadState, shared: &mut HandlerState, at: Registers, begin: u64) -> Result<(), LossReason> {
     let core = &state.core;
     let HandlerState { accounts, pauses, clock, room: _, walker } = shared;
-    let extent = walker.walk(&core.scene(state), Registers::interrupted(context));
+    let extent = walker.walk(&core.scene(state), at);
     if extent == Extent::Nothing {
         return Err(LossReason::UnreadableStack);
     }
@@ -115,6 +139,7 @@ fn sample(
         shared: shared.len(),
         new: new.len(),
         cut: extent == Extent::Cut,
+        in_guest: is_guest,
     };
     if !state.ring.push(&header, new) {
         accounts.give_back(share);

@@ -40,6 +40,7 @@ mod disposition;
 mod forks;
 mod handler;
 mod instrument;
+mod preemption;
 mod ring;
 mod signal_cell;
 mod tasks;

@@ -28,6 +28,8 @@ pub(super) struct SampleHeader {
     pub(super) new: usize,
     /// Whether its outermost frames are missing.
     pub(super) cut: bool,
+    /// Whether its innermost frame is compiled code.
+    pub(super) in_guest: bool,
 }
 
 /// The queue. One thread's signal handler writes; one reader at a time reads.
@@ -54,7 +56,9 @@ impl Ring {
         if WORDS - used < length {
             return false;
         }
-        let lengths = (sample.shared as u64) << 32 | (sample.new as u64) << 1 | u64::from(sample.cut);
+        // `new` is at most `MAX_WORDS`, far below 2^30.
+        let flags = u64::from(sample.in_guest) << 31 | u64::from(sample.cut);
+        let lengths = (sample.shared as u64) << 32 | (sample.new as u64) << 1 | flags;
         let header = [sample.time, sample.wall, sample.cpu, lengths, sample.labels.into()];
         let words = header.into_iter().chain(new_frames.iter().map(|frame| frame.bits()));
         for (index, word) in words.enumerate() {
@@ -64,21 +68,62 @@ impl Ring {
         true
     }
 
-    /// Takes all samples that are there. To be called by one thread at a time: the caller holds a lock.
-    pub(super) fn drain(&self, mut each: impl FnMut(SampleHeader, &mut dyn Iterator<Item = FrameWord>)) {
-        let head = self.head.load(Ordering::Acquire);
-        let mut tail = self.tail.load(Ordering::Relaxed);
-        while tail != head {
-            let word = |index: usize| self.words[tail.wrapping_add(index) % WORDS].load(Ordering::Relaxed);
-            let lengths = word(3);
-            let (shared, new) = (lengths >> 32, lengths >> 1 & 0x7fff_ffff);
+    /// All samples that are there. To be used by one thread at a time: the caller holds a lock.
+    pub(super) fn waiting(&self) -> Waiting<'_> {
+        Waiting { ring: self, head: self.head.load(Ordering::Acquire) }
+    }
+
+    fn word(&self, position: usize) -> u64 {
+        self.words[position % WORDS].load(Ordering::Relaxed)
+    }
+
+    /// The header of the sample that begins at `position`.
+    fn header(&self, position: usize) -> SampleHeader {
+        let word = |index: usize| self.word(position.wrapping_add(index));
+        let lengths = word(3);
+        let (shared, new) = (lengths >> 32, lengths >> 1 & 0x3fff_ffff);
+        SampleHeader {
+            time: word(0),
+            wall: word(1),
+            cpu: word(2),
+            labels: u32::try_from(word(4)).unwrap_or(0),
             // Both were made from a `usize` by `push`.
-            let (shared, new) = (usize::try_from(shared).unwrap_or(0), usize::try_from(new).unwrap_or(0));
-            let (cut, labels) = (lengths & 1 != 0, u32::try_from(word(4)).unwrap_or(0));
-            let header = SampleHeader { time: word(0), wall: word(1), cpu: word(2), labels, shared, new, cut };
-            each(header, &mut (0..new).map(|index| FrameWord::from_bits(word(HEADER_WORDS + index))));
-            tail = tail.wrapping_add(HEADER_WORDS + new);
-            self.tail.store(tail, Ordering::Release);
+            shared: usize::try_from(shared).unwrap_or(0),
+            new: usize::try_from(new).unwrap_or(0),
+            cut: lengths & 1 != 0,
+            in_guest: lengths >> 31 & 1 != 0,
+        }
+    }
+}
+
+/// The samples that are in a ring at some time.
+pub(super) struct Waiting<'r> {
+    ring: &'r Ring,
+    /// Where they end.
+    head: usize,
+}
+
+impl Waiting<'_> {
+    /// Their headers; they stay where they are.
+    pub(super) fn headers(&self) -> impl Iterator<Item = SampleHeader> {
+        let mut at = self.ring.tail.load(Ordering::Relaxed);
+        std::iter::from_fn(move || {
+            let header = (at != self.head).then(|| self.ring.header(at))?;
+            at = at.wrapping_add(HEADER_WORDS + header.new);
+            Some(header)
+        })
+    }
+
+    /// Takes them out.
+    pub(super) fn take(self, mut each: impl FnMut(SampleHeader, &mut dyn Iterator<Item = FrameWord>)) {
+        let mut tail = self.ring.tail.load(Ordering::Relaxed);
+        while tail != self.head {
+            let header = self.ring.header(tail);
+            let frames = tail.wrapping_add(HEADER_WORDS);
+            let frame = |index: usize| FrameWord::from_bits(self.ring.word(frames.wrapping_add(index)));
+            each(header, &mut (0..header.new).map(frame));
+            tail = frames.wrapping_add(header.new);
+            self.ring.tail.store(tail, Ordering::Release);
         }
     }
 }
@@ -96,6 +141,7 @@ mod tests {
             shared,
             new,
             cut: time.is_multiple_of(2),
+            in_guest: time.is_multiple_of(3),
         }
     }
 
@@ -111,7 +157,10 @@ mod tests {
             while ring.push(&header(next_in, 5, length(next_in)), &frames[..length(next_in)]) {
                 next_in += 1;
             }
-            ring.drain(|sample, new| {
+            let seen: Vec<SampleHeader> = ring.waiting().headers().collect();
+            let expected = (next_out..next_in).map(|number| header(number, 5, length(number)));
+            assert!(seen.into_iter().eq(expected));
+            ring.waiting().take(|sample, new| {
                 assert_eq!(sample, header(next_out, 5, length(next_out)));
                 assert!(new.eq(frames[..length(next_out)].iter().copied()));
                 next_out += 1;
@@ -135,7 +184,7 @@ mod tests {
             });
             let mut next = 0;
             while next < count {
-                ring.drain(|sample, new| {
+                ring.waiting().take(|sample, new| {
                     assert_eq!(sample, header(next, 0, 1));
                     assert_eq!(new.next(), Some(FrameWord::host(next)));
                     next += 1;

@@ -90,6 +90,8 @@ impl Task {
             time: Duration::from_nanos(core.since_start(wait.end)),
             wall: Duration::from_nanos(wait.due),
             cpu: Duration::ZERO,
+            // Nothing of it was ready to run.
+            preempted: Some(Duration::ZERO),
             truncated: self.stack.first() == Some(&FrameWord::UNKNOWN_CALLERS),
             labels: self.labels,
         };

@@ -11,10 +11,13 @@ use super::accounts::Accounts;
 use super::clocks::{self, SampleClock};
 use super::core::Core;
 use super::cost::CostHistogram;
+use super::handler;
+use super::preemption::Preemption;
 use super::ring::Ring;
 use super::signal_cell::SignalCell;
 use super::timer::Timer;
 use super::walk::{FrameWord, Registers, Walker};
+use crate::lock::lock;
 use crate::nanos::nanos;
 use crate::samples::{LabelsId, LossReason, RawFrame, StackId, ThreadIdentity};
 
@@ -38,13 +41,8 @@ fn mark() -> usize {
 }
 
 /// The reasons for which the handler loses samples, each with its counter in [`ThreadState::lost`].
-pub(super) const HANDLER_LOSSES: [LossReason; 5] = [
-    LossReason::BufferFull,
-    LossReason::NoRoomOnStack,
-    LossReason::Interrupted,
-    LossReason::Overload,
-    LossReason::UnreadableStack,
-];
+pub(super) const HANDLER_LOSSES: [LossReason; 4] =
+    [LossReason::BufferFull, LossReason::NoRoomOnStack, LossReason::Overload, LossReason::UnreadableStack];
 
 /// One thread, as one recorder profiles it.
 pub(super) struct ThreadState {
@@ -72,8 +70,10 @@ pub(super) struct ThreadState {
     pub(super) taken: AtomicU64,
     pub(super) lost: [AtomicU64; HANDLER_LOSSES.len()],
     pub(super) cost: CostHistogram,
-    /// Reading of the processor's counter until which the guest has to be left alone.
-    pub(super) pause_until: AtomicU64,
+    /// Reading of the processor's counter at which the guest has been left alone for long enough after all samples.
+    pub(super) owes_until: AtomicU64,
+    /// Signals that came while the thread was using what the handler changes, and whose samples are still to be taken.
+    pub(super) put_off: AtomicU32,
     /// The next state of the same thread.
     next: AtomicPtr<ThreadState>,
 }
@@ -97,6 +97,7 @@ pub(super) struct StackReader {
     pub(super) path: Vec<(RawFrame, StackId)>,
     /// The number of the log's window that the handles are valid for.
     pub(super) window: u64,
+    pub(super) preemption: Preemption,
 }
 
 impl ThreadState {
@@ -110,6 +111,10 @@ impl ThreadState {
         accounts.give_back(core.take_leftover());
         let shared =
             HandlerState { accounts, pauses: 0, clock: SampleClock::default(), room: 0..0, walker: Walker::new() };
+        // SAFETY: no arguments, no preconditions.
+        let number = unsafe { libc::gettid() };
+        let preemption = Preemption::of_current_thread(number, core.since_start(clocks::monotonic()));
+        let reader = StackReader { preemption, ..StackReader::default() };
         // The address of the state is what its timer's signals carry.
         let mut problem = None;
         let state = Arc::new_cyclic(|this: &Weak<Self>| {
@@ -133,11 +138,12 @@ impl ThreadState {
                 in_handler: AtomicBool::new(false),
                 shared: SignalCell::new(shared),
                 ring: Ring::new(),
-                reader: Mutex::default(),
+                reader: Mutex::new(reader),
                 taken: AtomicU64::new(0),
                 lost: Default::default(),
                 cost: CostHistogram::default(),
-                pause_until: AtomicU64::new(0),
+                owes_until: AtomicU64::new(0),
+                put_off: AtomicU32::new(0),
                 next: AtomicPtr::new(std::ptr::null_mut()),
             }
         });
@@ -208,8 +214,12 @@ impl ThreadState {
 
     /// The guest is no longer active.
     pub(super) fn leave(&self, labels: LabelsId) {
+        self.labels.store(labels.0, Ordering::Relaxed);
+        // First: a signal that comes while time is accounted for is none of the guest's.
+        let is_outermost = self.depth.fetch_sub(1, Ordering::Relaxed) == 1;
+        compiler_fence(Ordering::SeqCst);
         // On another thread only if a stack was moved there, as no executor does: the time since is not counted.
-        if self.depth.load(Ordering::Relaxed) == 1 && self.is_current() {
+        if is_outermost && self.is_current() {
             // SAFETY: on the thread of the state, outside of handlers.
             unsafe {
                 self.shared.use_in_thread(|shared| {
@@ -220,8 +230,6 @@ impl ThreadState {
                 });
             }
         }
-        self.labels.store(labels.0, Ordering::Relaxed);
-        self.depth.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A signal came while no guest was active. Called by the handler.
@@ -266,7 +274,11 @@ impl ThreadState {
             with(shared.walker.stack())
         };
         // SAFETY: on the thread of the state, outside of handlers.
-        unsafe { self.shared.use_in_thread(walk) }
+        let result = unsafe { self.shared.use_in_thread(walk) };
+        if result.is_some() && self.put_off.load(Ordering::Relaxed) > 0 {
+            handler::take_put_off(self, from);
+        }
+        result
     }
 }
 
@@ -298,6 +310,7 @@ impl Drop for ThreadStates {
             if let Some(due) = unsafe { state.shared.use_in_thread(|shared| shared.accounts.due()) } {
                 state.core.leave_over(due);
             }
+            lock(&state.reader).preemption.end();
             state.has_ended.store(true, Ordering::Release);
         }
     }
