@@ -8,6 +8,7 @@
 mod checks;
 mod ending;
 mod external;
+mod providers;
 mod recording;
 mod run;
 mod serve;
@@ -16,6 +17,7 @@ mod wasm_file;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub(crate) use checks::configured;
 pub(crate) use external::ExternalProfilers;
 pub(crate) use recording::{CallTracing, Sampling, Verbosity};
 pub(crate) use run::{GuestRun, run};

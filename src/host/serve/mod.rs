@@ -129,7 +129,7 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
             command.run.load_module(engine, file.path(), Some(file.bytes()))
         })?;
     let component = target.unwrap_component();
-    let pre = guest::link(&command, component, &file)?;
+    let pre = guest::link(&mut command, component, &file)?;
     let sockets = Sockets::bind(&options)?;
     let recorder = recording::recorder(Code::Component(component), &file, &sampling, &mut listeners)?;
     let recorder = Arc::new(recorder);
