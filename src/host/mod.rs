@@ -21,7 +21,7 @@ pub(crate) use checks::configured;
 pub(crate) use external::ExternalProfilers;
 pub(crate) use recording::{CallTracing, Sampling, Verbosity};
 pub(crate) use run::{GuestRun, run};
-pub(crate) use serve::{GuestServer, ServerOptions, serve};
+pub(crate) use serve::{GuestServer, RoutePattern, ServerOptions, serve};
 pub(crate) use wasm_file::{WasmFile, WasmKind};
 
 /// Wasmtime has an error type of its own; `anyhow` keeps its chain of causes.
