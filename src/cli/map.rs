@@ -13,7 +13,7 @@ use witprof::export::{MapDetail, write_map_json, write_map_table};
 
 use super::output::Destination;
 use super::terminal::print;
-use crate::host::{WasmFile, WasmKind, failed};
+use crate::host::{WasmFile, WasmKind, configured, failed};
 
 /// Print every function that Wasmtime compiles a component or module to, with its library, size and WIT name
 #[derive(Parser)]
@@ -78,7 +78,8 @@ fn build(arguments: &mut MapArguments, file: &WasmFile) -> Result<SymbolMap> {
     let reading = || format!("compiling `{}`", file.path().display());
     let wasm = file.wasm().map_err(failed).with_context(reading)?;
     options.init_logging().map_err(failed)?;
-    let engine = Engine::new(&options.config(None).map_err(failed)?).map_err(failed)?;
+    let engine =
+        Engine::new(&configured(options, |options| options, |options| options.config(None))?).map_err(failed)?;
     let _spinner = file.spinner();
     let builder = builder.source(&wasm).signatures();
     let map = match file.kind() {

@@ -10,7 +10,7 @@ use clap::{ArgMatches, Args, FromArgMatches, Parser};
 use wasmtime_cli::commands::{RunCommand, ServeCommand};
 
 use super::profiling::ProfilingArguments;
-use crate::host::{self, GuestServer, ServerOptions, WasmFile};
+use crate::host::{self, GuestServer, RoutePattern, ServerOptions, WasmFile};
 
 /// Serve HTTP with a component as `wasmtime serve` does, and write a profile of all requests
 ///
@@ -28,6 +28,12 @@ pub(super) struct ServeArguments {
     /// End after so many requests, which are answered
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
+
+    /// Group requests whose path is like this into one route: `/user/{id}/orders`, where `{id}` is any part between
+    /// `/`, and `{rest...}` at the end all that follow (repeatable; the first that matches counts). Without it, numbers,
+    /// UUIDs, hashes and the like become `{}`
+    #[arg(long, value_name = "PATTERN", value_parser = RoutePattern::parse)]
+    route: Vec<RoutePattern>,
 
     /// Serve profiles of the running server at http://ADDR/debug/pprof/, as Go services do. A port alone is one of this
     /// machine's own interface
@@ -77,6 +83,7 @@ impl FromArgMatches for WasmtimeServe {
             max_connections: matches.remove_one("max_concurrent_connections"),
             duration: None,
             enough_requests: None,
+            routes: Vec::new(),
             pprof_address: None,
         };
         Ok(Self { common, options, component: required(matches, "component")? })
@@ -113,12 +120,13 @@ fn parse_address(text: &str) -> Result<SocketAddr> {
 }
 
 pub(super) fn serve(arguments: ServeArguments) -> Result<ExitCode> {
-    let ServeArguments { profiling, duration, requests, pprof_addr, wasmtime } = arguments;
+    let ServeArguments { profiling, duration, requests, route, pprof_addr, wasmtime } = arguments;
     let WasmtimeServe { common, options, component } = wasmtime;
     let file = WasmFile::read(&component)?;
     let outputs = profiling.open_outputs(&file)?;
     let (sampling, verbosity) = (profiling.sampling(), profiling.verbosity());
-    let options = ServerOptions { duration, enough_requests: requests, pprof_address: pprof_addr, ..options };
+    let options =
+        ServerOptions { duration, enough_requests: requests, routes: route, pprof_address: pprof_addr, ..options };
     host::serve(GuestServer { command: common, options, file, sampling, outputs, verbosity })
 }
 

@@ -1,12 +1,13 @@
 //! What would go wrong in a run, said before it starts.
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker, ResourceType};
-use wasmtime::{AsContextMut, Engine, Module};
+use wasmtime::{AsContextMut, Config, Engine, Module};
 use wasmtime_cli::commands::RunCommand;
+use wasmtime_cli_flags::CommonOptions;
 
-use super::WasmFile;
+use super::failed;
 
 /// Refuses options that profiling cannot work with.
 pub(super) fn options(command: &RunCommand) -> Result<()> {
@@ -31,6 +32,31 @@ pub(super) fn epoch_options(command: &RunCommand) -> Result<()> {
     Ok(())
 }
 
+/// What Wasmtime makes of `options`, and what to do if its cache stands in the way; `common` finds what all commands have
+/// in common.
+pub(crate) fn configured<O>(
+    options: &mut O,
+    common: impl Fn(&mut O) -> &mut CommonOptions,
+    configure: impl Fn(&mut O) -> wasmtime::Result<Config>,
+) -> Result<Config> {
+    let error = match configure(options) {
+        Ok(config) => return Ok(config),
+        Err(error) => failed(error),
+    };
+    // Which of the options is to blame, no message of Wasmtime's says for certain.
+    let cache = common(options).codegen.cache.replace(false);
+    let is_cache = cache != Some(false) && configure(options).is_ok();
+    common(options).codegen.cache = cache;
+    Err(if is_cache {
+        error.context(
+            "Wasmtime cannot use its cache of compiled code: `-C cache=n` does without, `HOME` or `XDG_CACHE_HOME` says \
+             where it is",
+        )
+    } else {
+        error.context("configuring Wasmtime")
+    })
+}
+
 /// Refuses options that a server cannot work with, and sets those that it cannot work without.
 pub(super) fn server_options(command: &mut RunCommand) -> Result<()> {
     let common = &mut command.run.common;
@@ -52,26 +78,22 @@ pub(super) fn server_options(command: &mut RunCommand) -> Result<()> {
 /// Refuses a component that does not answer HTTP requests, and says what it has.
 pub(super) fn has_http_handler(component: &Component, engine: &Engine) -> Result<()> {
     let exports = exports_of(component, engine);
-    let version_of = |interface: &str| {
-        let prefix = format!("wasi:http/{interface}@");
-        exports.iter().filter_map(|name| name.strip_prefix(&prefix)).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let (incoming, handler) = (version_of("incoming-handler"), version_of("handler"));
-    if incoming.iter().any(|version| version.starts_with("0.2.")) || handler.iter().any(|version| is_0_3(version)) {
+    if exports.iter().any(|name| is_handler(name)) {
         return Ok(());
     }
-    if let Some(version) = incoming.first().or(handler.first()) {
+    let version = |interface: &str| {
+        let prefix = format!("wasi:http/{interface}@");
+        exports.iter().find_map(|name| name.strip_prefix(&prefix))
+    };
+    if let Some(version) = version("incoming-handler").or(version("handler")) {
         bail!(
             "the component exports a handler of `wasi:http@{version}`, but this version serves \
              `wasi:http/incoming-handler@0.2` and `wasi:http/handler@0.3` only"
         );
     }
     let list = listed(&exports);
-    let hint = if exports.iter().any(|name| name.starts_with("wasi:cli/run@")) {
-        ". It is a command: `witprof run` runs it"
-    } else {
-        ""
-    };
+    let hint =
+        if exports.iter().any(|name| is_command(name)) { ". It is a command: `witprof run` runs it" } else { "" };
     bail!(
         "the component exports neither `wasi:http/incoming-handler` nor `wasi:http/handler`, so it does not answer \
          HTTP requests; it exports {list}{hint}"
@@ -89,11 +111,13 @@ fn listed(exports: &[String]) -> String {
 /// Refuses a component that has nothing to run, and says what it has.
 pub(super) fn has_command(component: &Component, engine: &Engine) -> Result<()> {
     let exports = exports_of(component, engine);
-    let versions: Vec<&str> = exports.iter().filter_map(|name| name.strip_prefix("wasi:cli/run@")).collect();
-    if versions.iter().any(|version| version.starts_with("0.2.") || is_0_3(version)) {
+    if exports.iter().any(|name| is_command(name)) {
         return Ok(());
     }
-    if let Some(version) = versions.first() {
+    if exports.iter().any(|name| is_handler(name)) {
+        bail!("the component answers HTTP requests, and is not a command: `witprof serve` serves it");
+    }
+    if let Some(version) = exports.iter().find_map(|name| name.strip_prefix("wasi:cli/run@")) {
         bail!("the component exports `wasi:cli/run@{version}`, but this version runs commands of 0.2 and 0.3 only");
     }
     let list = listed(&exports);
@@ -103,18 +127,20 @@ pub(super) fn has_command(component: &Component, engine: &Engine) -> Result<()> 
     )
 }
 
+/// Whether an export makes a component a command that can be run.
+fn is_command(export: &str) -> bool {
+    export.strip_prefix("wasi:cli/run@").is_some_and(|version| version.starts_with("0.2.") || is_0_3(version))
+}
+
+/// Whether an export answers HTTP requests, and can be served.
+fn is_handler(export: &str) -> bool {
+    export.strip_prefix("wasi:http/incoming-handler@").is_some_and(|version| version.starts_with("0.2."))
+        || export.strip_prefix("wasi:http/handler@").is_some_and(is_0_3)
+}
+
 /// Whether a version is 0.3.0 or a later one of its line, which is compatible; previews of it are not.
 fn is_0_3(version: &str) -> bool {
     version.strip_prefix("0.3.").is_some_and(|patch| patch.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// What to say of imports that nothing provides.
-pub(super) fn missing_imports(file: &WasmFile, missing: &[String]) -> anyhow::Error {
-    anyhow!(
-        "`{}` cannot be run: nothing provides its imports {}. Some are turned on with `-S`, for instance `-S http`",
-        file.path().display(),
-        missing.join(", "),
-    )
 }
 
 /// The imports of a component that `linker` cannot satisfy.

@@ -8,6 +8,7 @@
 mod checks;
 mod ending;
 mod external;
+mod providers;
 mod recording;
 mod run;
 mod serve;
@@ -16,10 +17,11 @@ mod wasm_file;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub(crate) use checks::configured;
 pub(crate) use external::ExternalProfilers;
 pub(crate) use recording::{CallTracing, Sampling, Verbosity};
 pub(crate) use run::{GuestRun, run};
-pub(crate) use serve::{GuestServer, ServerOptions, serve};
+pub(crate) use serve::{GuestServer, RoutePattern, ServerOptions, serve};
 pub(crate) use wasm_file::{WasmFile, WasmKind};
 
 /// Wasmtime has an error type of its own; `anyhow` keeps its chain of causes.

@@ -173,7 +173,7 @@ fn config(
     command: &mut RunCommand,
     configure: &impl Fn(&mut RunCommand) -> wasmtime::Result<Config>,
 ) -> Result<Config> {
-    let mut config = configure(command).map_err(failed)?;
+    let mut config = checks::configured(command, |command| &mut command.run.common, configure)?;
     if command.run.common.wasm.timeout.is_some() {
         config.epoch_interruption(true);
     }

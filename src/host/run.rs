@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use wasmtime::{ResourceLimiter, Store, StoreLimits, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime::{Engine, ResourceLimiter, Store, StoreLimits, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_cli::commands::{CliLinker, RunCommand};
 use witprof::{Layer, MemoryTracer, Profile, Recorder, SamplerKind};
 
 use super::recording::{self, Active, CallTracing, Code, Sampling, Verbosity};
 use super::signals::EndingSignals;
-use super::{WasmFile, WasmKind, checks, ending, failed, lock};
+use super::{WasmFile, WasmKind, checks, ending, failed, lock, providers};
 use crate::cli::{self, OutputFile};
 
 /// What to run, and where its profile goes.
@@ -87,17 +87,33 @@ async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Re
     }
     // Nothing has run, so there is nothing to write.
     ending::before_exit(|| {});
-    let missing = match (&linker, code) {
-        (CliLinker::Component(linker), Code::Component(component)) => {
-            checks::missing_component_imports(linker, component, &engine)
-        }
-        (CliLinker::Core(linker), Code::Module(module)) => checks::missing_module_imports(linker, module, &mut store),
-        _ => Vec::new(),
+    // The same with other options. Not every guest can have every option.
+    let mut missing_with = |command: &mut RunCommand| {
+        let (mut store, linker) = command.new_store_and_linker(&engine, &target).ok()?;
+        missing_imports(&linker, code, &engine, &mut store)
     };
+    let missing = missing_imports(&linker, code, &engine, &mut store).unwrap_or_default();
     if missing.is_empty() {
         return Err(failed(error));
     }
-    Err(checks::missing_imports(&file, &missing))
+    let found = providers::find(&mut command, &missing, &mut missing_with);
+    Err(providers::advice(&file, &found))
+}
+
+/// What the linker lacks of what the guest imports.
+fn missing_imports(
+    linker: &CliLinker,
+    code: Code<'_>,
+    engine: &Engine,
+    store: &mut Store<wasmtime_cli::commands::Host>,
+) -> Option<Vec<String>> {
+    match (linker, code) {
+        (CliLinker::Component(linker), Code::Component(component)) => {
+            Some(checks::missing_component_imports(linker, component, engine))
+        }
+        (CliLinker::Core(linker), Code::Module(module)) => Some(checks::missing_module_imports(linker, module, store)),
+        _ => None,
+    }
 }
 
 /// The limiter of the one store that there is. A store's limiter lives in its data, which are `wasmtime-cli`'s own.

@@ -145,7 +145,7 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
             stack: None,
         }],
         spans: vec![
-            Span::new("GET <a>", Duration::from_nanos(5), Duration::from_micros(7)).detail("200"),
+            Span::new("GET <a>", Duration::from_nanos(5), Duration::from_micros(7)).detail("200").path("/<a>"),
             Span::new("GET /b", Duration::from_micros(6), Duration::ZERO).cpu(Duration::from_nanos(3)),
         ],
         spans_left_out: 17,

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Span {
     /// What it was: `GET /cart`. Chosen by the host, perhaps from what its clients sent: escape it.
     pub name: String,
+    /// What exactly it was for, where the name stands for a group: the path of a request. Escape it, too.
+    pub path: Option<String>,
     /// More about it, such as its result.
     pub detail: Option<String>,
     /// When it began, in time [since the recording began](crate::Recorder::elapsed).
@@ -23,13 +25,20 @@ impl Span {
     /// Something that began at `begin`, in time [since the recording began](crate::Recorder::elapsed), and took `wall`.
     #[must_use]
     pub fn new(name: impl Into<String>, begin: Duration, wall: Duration) -> Self {
-        Self { name: name.into(), detail: None, begin, wall, cpu: None }
+        Self { name: name.into(), path: None, detail: None, begin, wall, cpu: None }
     }
 
     /// Says more about it.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// Says what exactly it was for, such as the path of a request.
+    #[must_use]
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
         self
     }
 

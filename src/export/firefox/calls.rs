@@ -53,6 +53,7 @@ impl Document<'_> {
         let marker = SpanMarker {
             name: self.out.intern_string(&span.name),
             detail: self.out.intern_string(span.detail.as_deref().unwrap_or_default()),
+            path: self.out.intern_string(span.path.as_deref().unwrap_or_default()),
             category: self.categories.handle(Category::Layer(Layer::Host)),
             cpu: span.cpu,
         };
@@ -143,6 +144,7 @@ impl fxprof::StaticSchemaMarker for LeftOutMarker {
 struct SpanMarker {
     name: fxprof::StringHandle,
     detail: fxprof::StringHandle,
+    path: fxprof::StringHandle,
     category: fxprof::CategoryHandle,
     cpu: Option<Duration>,
 }
@@ -156,13 +158,14 @@ impl fxprof::StaticSchemaMarker for SpanMarker {
     const TABLE_LABEL: Option<&'static str> = Some("{marker.name} {marker.data.detail}");
     const FIELDS: &'static [fxprof::StaticSchemaMarkerField] = &[
         field("detail", "Result", fxprof::MarkerFieldFormat::String),
+        field("path", "Path", fxprof::MarkerFieldFormat::String),
         field("cpu", "CPU time (0 if not measured)", fxprof::MarkerFieldFormat::Duration),
     ];
 
     name_and_category!();
 
-    fn string_field_value(&self, _: u32) -> fxprof::StringHandle {
-        self.detail
+    fn string_field_value(&self, field: u32) -> fxprof::StringHandle {
+        if field == 0 { self.detail } else { self.path }
     }
 
     fn number_field_value(&self, _: u32) -> f64 {

@@ -122,7 +122,7 @@ pub(crate) struct MetaCall(
     pub(crate) Option<u64>,
 );
 
-/// A span: name, detail, begin, length, CPU time.
+/// A span: name, detail, begin, length, CPU time, path.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct MetaSpan(
     pub(crate) String,
@@ -130,6 +130,8 @@ pub(crate) struct MetaSpan(
     pub(crate) u64,
     pub(crate) u64,
     pub(crate) Option<u64>,
+    // Not there in older files.
+    #[serde(default)] pub(crate) Option<String>,
 );
 
 /// A memory: name, peak, growths, and its points.
@@ -165,7 +167,8 @@ impl MetaCalls {
 
 impl MetaSpan {
     fn new(span: &Span) -> Self {
-        Self(span.name.clone(), span.detail.clone(), nanos(span.begin), nanos(span.wall), span.cpu.map(nanos))
+        let (name, detail, path) = (span.name.clone(), span.detail.clone(), span.path.clone());
+        Self(name, detail, nanos(span.begin), nanos(span.wall), span.cpu.map(nanos), path)
     }
 }
 

@@ -90,7 +90,7 @@ async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Response<Was
         Ok(response) => response,
         Err(error) => {
             exchange.fail();
-            cli::report(&failed(error).context(format!("{} failed", exchange.name())));
+            cli::report(&failed(error).context(format!("{} failed", exchange.request())));
             page(StatusCode::INTERNAL_SERVER_ERROR, "text/html; charset=UTF-8", ERROR_PAGE)
         }
     };

@@ -1,21 +1,15 @@
 //! Requests and their answers, as the profile sees them.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use hyper::Request;
+use hyper::{Method, Request};
 use witprof::{Labels, Recorder, Span};
 
 use super::cpu_time::Meter;
+use super::routes::{RoutePattern, Routes, route_of, shortened};
 use crate::host::lock;
-
-/// Bytes of a path that are kept in names and labels. Clients choose them.
-const MAX_PATH: usize = 200;
-
-/// Routes whose labels are kept at hand. When there are more, they are made anew, which costs a lock.
-const MAX_ROUTES: usize = 4096;
 
 /// All exchanges of a server: those that are over are in the recording.
 #[derive(Debug)]
@@ -23,26 +17,30 @@ pub(super) struct Ledger {
     recorder: Arc<Recorder>,
     /// The same moment on the clock and in the recording, whose own clock takes a lock.
     origin: (Instant, Duration),
-    routes: Mutex<HashMap<Arc<str>, Labels>>,
+    patterns: Vec<RoutePattern>,
+    routes: Mutex<Routes<Labels>>,
     begun: AtomicU64,
     failed: AtomicU64,
     ended: AtomicU64,
 }
 
 impl Ledger {
-    pub(super) fn new(recorder: Arc<Recorder>) -> Self {
+    pub(super) fn new(recorder: Arc<Recorder>, patterns: Vec<RoutePattern>) -> Self {
         let none = AtomicU64::default;
         let origin = (Instant::now(), recorder.elapsed());
-        Self { recorder, origin, routes: Mutex::default(), begun: none(), failed: none(), ended: none() }
+        Self { recorder, origin, patterns, routes: Mutex::default(), begun: none(), failed: none(), ended: none() }
     }
 
     /// A request begins to be answered.
     pub(super) fn begin<B>(self: &Arc<Self>, request: &Request<B>) -> Arc<Exchange> {
         self.begun.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
-        let (name, labels) = self.route(request.method().as_str(), request.uri().path());
+        let path = request.uri().path();
+        let (name, labels) = self.route(request.method().as_str(), path);
         Arc::new(Exchange {
             name,
+            method: request.method().clone(),
+            path: shortened(path).into(),
             labels,
             begin: self.origin.1 + start.saturating_duration_since(self.origin.0),
             start,
@@ -58,19 +56,9 @@ impl Ledger {
 
     /// What requests for `path` are called, and their labels.
     fn route(&self, method: &str, path: &str) -> (Arc<str>, Labels) {
-        let (method, path) = (shortened(method), shortened(path));
-        let name = format!("{method} {path}");
-        if let Some((name, labels)) = lock(&self.routes).get_key_value(name.as_str()) {
-            return (Arc::clone(name), labels.clone());
-        }
-        let name: Arc<str> = name.into();
-        let labels = self.recorder.labels([("method", method), ("route", path)]);
-        let mut routes = lock(&self.routes);
-        if routes.len() >= MAX_ROUTES {
-            routes.clear();
-        }
-        routes.insert(Arc::clone(&name), labels.clone());
-        (name, labels)
+        let route = route_of(&self.patterns, path);
+        let labels = |method: &str, route: &str| self.recorder.labels([("method", method), ("route", route)]);
+        lock(&self.routes).entry(method, &route, labels)
     }
 
     /// How many requests are being answered.
@@ -88,19 +76,13 @@ impl Ledger {
     }
 }
 
-/// The beginning of a text, which says that it is one.
-fn shortened(text: &str) -> String {
-    if text.len() <= MAX_PATH {
-        return text.to_owned();
-    }
-    format!("{}…", &text[..text.floor_char_boundary(MAX_PATH)])
-}
-
 /// One request and its answer. It is over, and recorded, when it is dropped: when the guest has done what it was called
 /// for, and the answer is sent.
 #[derive(Debug)]
 pub(super) struct Exchange {
     name: Arc<str>,
+    method: Method,
+    path: Box<str>,
     labels: Labels,
     /// Time of the recording.
     begin: Duration,
@@ -118,9 +100,9 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// `GET /cart`
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    /// `GET /user/7`: what was asked for, not its route
+    pub(super) fn request(&self) -> String {
+        format!("{} {}", shortened(self.method.as_str()), self.path)
     }
 
     pub(super) fn labels(&self) -> &Labels {
@@ -173,7 +155,7 @@ impl Exchange {
             0 => self.start.elapsed(),
             nanos => Duration::from_nanos(nanos),
         };
-        let span = Span::new(&*self.name, self.begin, wall).detail(status);
+        let span = Span::new(&*self.name, self.begin, wall).detail(status).path(&*self.path);
         match self.cpu.total() {
             Some(cpu) if !self.has_company.load(Ordering::Relaxed) => span.cpu(cpu),
             _ => span,
@@ -188,17 +170,5 @@ impl Drop for Exchange {
             self.ledger.failed.fetch_add(1, Ordering::Relaxed);
         }
         self.ledger.ended.fetch_add(1, Ordering::AcqRel);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_paths_are_cut_between_characters() {
-        assert_eq!(shortened("/cart"), "/cart");
-        let cut = shortened(&format!("/{}", "ü".repeat(MAX_PATH)));
-        assert!(cut.len() <= MAX_PATH + "…".len() && cut.ends_with("ü…"), "{cut}");
     }
 }

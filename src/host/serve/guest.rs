@@ -17,7 +17,7 @@ use witprof::{Recorder, SamplerKind};
 use super::logs::{LogStream, Output};
 use super::state::Host;
 use crate::host::recording::CallTracing;
-use crate::host::{WasmFile, WasmKind, checks, failed};
+use crate::host::{WasmFile, WasmKind, checks, failed, providers};
 
 /// The component that is served, ready to be instantiated.
 pub(super) struct Guest {
@@ -124,7 +124,7 @@ fn has_room_for_pools() -> bool {
 }
 
 /// Gives the component what it imports, and finds its handler.
-pub(super) fn link(command: &RunCommand, component: &Component, file: &WasmFile) -> Result<ProxyPre<Host>> {
+pub(super) fn link(command: &mut RunCommand, component: &Component, file: &WasmFile) -> Result<ProxyPre<Host>> {
     let engine = component.engine();
     checks::has_http_handler(component, engine)?;
     let mut linker = Linker::new(engine);
@@ -133,7 +133,15 @@ pub(super) fn link(command: &RunCommand, component: &Component, file: &WasmFile)
         Ok(instance) => instance,
         Err(error) => {
             let missing = checks::missing_component_imports(&linker, component, engine);
-            return Err(if missing.is_empty() { failed(error) } else { checks::missing_imports(file, &missing) });
+            if missing.is_empty() {
+                return Err(failed(error));
+            }
+            let found = providers::find(command, &missing, |command| {
+                let mut linker = Linker::new(engine);
+                add_imports(command, &mut linker).ok()?;
+                Some(checks::missing_component_imports(&linker, component, engine))
+            });
+            return Err(providers::advice(file, &found));
         }
     };
     match p3::bindings::ServicePre::new(instance.clone()) {
@@ -178,7 +186,9 @@ pub(super) fn require_component(file: &WasmFile) -> Result<()> {
     let path = file.path().display();
     match file.kind() {
         Some(WasmKind::Component) => Ok(()),
-        Some(WasmKind::Module) => bail!("`{path}` is a core module, but only components answer HTTP requests"),
+        Some(WasmKind::Module) => bail!(
+            "`{path}` is a core module, and only components answer HTTP requests; `witprof run` runs core modules"
+        ),
         None => bail!("`{path}` is neither a WebAssembly component nor a core module"),
     }
 }

@@ -17,6 +17,7 @@ mod instance;
 mod logs;
 mod pool;
 mod pprof;
+mod routes;
 mod server;
 mod shutdown;
 mod state;
@@ -43,6 +44,7 @@ use self::guest::Guest;
 use self::headers::RequestHeaders;
 use self::pool::Pool;
 use self::pprof::Endpoint;
+pub(crate) use self::routes::RoutePattern;
 use self::server::Server;
 use self::shutdown::Shutdown;
 use super::recording::{self, Active, Code, Sampling, Verbosity};
@@ -86,6 +88,8 @@ pub(crate) struct ServerOptions {
     pub(crate) duration: Option<Duration>,
     /// or after so many requests.
     pub(crate) enough_requests: Option<u64>,
+    /// Ours: which requests are of one route.
+    pub(crate) routes: Vec<RoutePattern>,
     /// Ours: where there are profiles of the running server.
     pub(crate) pprof_address: Option<SocketAddr>,
 }
@@ -129,7 +133,7 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
             command.run.load_module(engine, file.path(), Some(file.bytes()))
         })?;
     let component = target.unwrap_component();
-    let pre = guest::link(&command, component, &file)?;
+    let pre = guest::link(&mut command, component, &file)?;
     let sockets = Sockets::bind(&options)?;
     let recorder = recording::recorder(Code::Component(component), &file, &sampling, &mut listeners)?;
     let recorder = Arc::new(recorder);
@@ -138,7 +142,7 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
     // Options that stores cannot be made with are refused now, and not at the first request.
     drop(guest.new_store(0).map_err(failed).context("preparing instances of the component")?);
 
-    let ledger = Arc::new(Ledger::new(Arc::clone(&recorder)));
+    let ledger = Arc::new(Ledger::new(Arc::clone(&recorder), options.routes.clone()));
     let last = (Arc::clone(&recorder), Arc::clone(&ledger));
     ending::before_exit(move || {
         recording::write(&last.0, Active::NowAndThen, outputs, verbosity);

@@ -153,9 +153,10 @@ pub(super) fn growths_of(meta: &Meta) -> Result<Vec<MemoryGrowth>, String> {
     growths.collect()
 }
 
-pub(super) fn span_of(MetaSpan(name, detail, begin, wall, cpu): &MetaSpan) -> Span {
+pub(super) fn span_of(MetaSpan(name, detail, begin, wall, cpu, path): &MetaSpan) -> Span {
     let mut span = Span::new(name.as_str(), Duration::from_nanos(*begin), Duration::from_nanos(*wall));
     span.detail.clone_from(detail);
+    span.path.clone_from(path);
     span.cpu = cpu.map(Duration::from_nanos);
     span
 }
