@@ -10,7 +10,7 @@ use clap::Parser;
 use witprof::export::{AnnotatedText, SourceText, escape_control, escape_name, write_annotation};
 use witprof::{Annotation, Profile};
 
-use super::input::read_profile;
+use super::input::{read_profile, refuse_stdin_twice};
 use super::terminal::{Stream, print, table_style};
 use super::wasm_text::wasm_text;
 use crate::host::{WasmFile, failed};
@@ -31,7 +31,7 @@ pub(super) struct AnnotateArguments {
     #[arg(long, value_name = "WASM")]
     component: Option<PathBuf>,
 
-    /// A profile that witprof wrote: .json or .json.gz
+    /// A profile that witprof wrote: .json or .json.gz; `-` is stdin
     #[arg(value_name = "PROFILE")]
     profile: PathBuf,
 
@@ -47,6 +47,7 @@ const MAX_FUNCTIONS: usize = 8;
 const MAX_SOURCE: u64 = 64 << 20;
 
 pub(super) fn annotate(arguments: &AnnotateArguments) -> Result<ExitCode> {
+    refuse_stdin_twice([Some(&*arguments.profile), arguments.component.as_deref()])?;
     let component = arguments.component.as_deref().map(WasmFile::read).transpose()?;
     if let Some(file) = component.as_ref().filter(|file| file.is_precompiled()) {
         bail!("`{}` is precompiled: --component takes the WebAssembly binary", file.path().display());

@@ -9,27 +9,32 @@ use witprof::Dimension;
 
 use super::OutputFile;
 use super::dimension::StacksBy;
+use super::format::Format;
 use super::input::read_profile;
 
 /// Write a profile in other formats
 #[derive(Parser)]
 pub(super) struct ConvertArguments {
     /// The file to write (repeatable). Its name tells the format: .html for a report, .svg for a flame graph, .folded
-    /// for stacks, .pb.gz or .pb for pprof, .json.gz or .json for the Firefox Profiler
+    /// for stacks, .pb.gz or .pb for pprof, .json.gz or .json for the Firefox Profiler. `-` is stdout
     #[arg(short, long, value_name = "FILE", required = true)]
     output: Vec<PathBuf>,
+
+    /// The format of an output file whose name does not tell it
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    format: Option<Format>,
 
     /// What stacks are made of, in .svg, .folded and .pb [default: interface for .svg, else function]
     #[arg(long, value_name = "WHAT", value_enum)]
     by: Option<StacksBy>,
 
-    /// A profile that witprof, samply or Wasmtime's guest profiler wrote: .json or .json.gz
+    /// A profile that witprof, samply or Wasmtime's guest profiler wrote: .json or .json.gz; `-` is stdin
     #[arg(value_name = "PROFILE")]
     profile: PathBuf,
 }
 
 pub(super) fn convert(arguments: &ConvertArguments) -> Result<ExitCode> {
-    let outputs = OutputFile::open_all(&arguments.output, &arguments.profile)?;
+    let outputs = OutputFile::open_all(&arguments.output, arguments.format, &arguments.profile)?;
     let profile = read_profile(&arguments.profile)?;
     for output in outputs {
         output.write(&profile, arguments.by.map(Dimension::from))?;

@@ -1,17 +1,19 @@
 //! `witprof diff`: what got slower.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, bail};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use witprof::export::{
     TableStyle, escape_control, write_comparison_json, write_comparison_table, write_svg_comparison,
 };
 use witprof::{Comparison, Dimension};
 
 use super::dimension::By;
-use super::input::read_profile;
+use super::format::Format;
+use super::input::{read_profile, refuse_stdin_twice};
 use super::output::Destination;
 use super::terminal::{Stream, print, table_style};
 
@@ -21,8 +23,8 @@ const EXIT_ABOVE: u8 = 1;
 /// Compare two profiles: whose share of the time has grown, and whether that is more than chance
 ///
 /// Shares are of the time of each profile, so it does not matter which of them has more samples. `change` is in points of
-/// such a percentage, `chance` the interval in which 95 of 100 changes lie if nothing has changed. What is marked with
-/// `*` is far outside of it.
+/// such a percentage. `chance` is how far the samples alone may move a share if nothing has changed: four standard
+/// deviations, because many rows are compared at once. A change that is larger is marked with `*`.
 #[derive(Parser)]
 pub(super) struct DiffArguments {
     /// What rows are
@@ -42,17 +44,28 @@ pub(super) struct DiffArguments {
     #[arg(long)]
     json: bool,
 
-    /// Write a differential flame graph to this file: .svg
+    /// Write a differential flame graph to this file: .svg. `-` is stdout, and the table then goes to stderr
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// The profile before
+    /// The format of an output file whose name does not tell it
+    #[arg(long, value_name = "FORMAT", value_enum, requires = "output")]
+    format: Option<PictureFormat>,
+
+    /// The profile before; `-` is stdin, for one of the two
     #[arg(value_name = "BEFORE")]
     before: PathBuf,
 
     /// The profile after
     #[arg(value_name = "AFTER")]
     after: PathBuf,
+}
+
+/// What a comparison is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PictureFormat {
+    /// A differential flame graph: .svg
+    Svg,
 }
 
 fn parse_percent(text: &str) -> Result<f64> {
@@ -64,24 +77,48 @@ fn parse_percent(text: &str) -> Result<f64> {
     Ok(percent / 100.0)
 }
 
-pub(super) fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
-    let output = arguments.output.as_ref().map(|path| {
-        if !path.to_string_lossy().to_lowercase().ends_with(".svg") {
-            bail!("cannot write a comparison to `{}`: it has to end in .svg", path.display());
+fn shown_output(arguments: &DiffArguments) -> String {
+    arguments.output.as_deref().unwrap_or(Path::new("-")).display().to_string()
+}
+
+fn open_output(arguments: &DiffArguments, path: &Path) -> Result<Destination> {
+    match Format::told_by(path) {
+        Some(Format::Svg) => {}
+        None if arguments.format == Some(PictureFormat::Svg) => {}
+        told => {
+            let hint = if told.is_none() { ", or `--format svg` has to say so" } else { "" };
+            bail!("cannot write a comparison to `{}`: it has to end in .svg{hint}", path.display());
         }
-        Destination::open(path, &arguments.before)?;
-        Destination::open(path, &arguments.after)
-    });
-    let output = output.transpose()?;
+    }
+    // It is neither of the two. Not by opening it for each: a pipe is opened once.
+    if path.canonicalize().is_ok_and(|path| arguments.before.canonicalize().is_ok_and(|before| path == before)) {
+        bail!("the output file `{}` is the input file", path.display());
+    }
+    Destination::open(path, &arguments.after)
+}
+
+pub(super) fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
+    refuse_stdin_twice([Some(&*arguments.before), Some(&*arguments.after)])?;
+    let output = arguments.output.as_deref().map(|path| open_output(arguments, path)).transpose()?;
+    let is_stdout_taken = output.as_ref().is_some_and(Destination::is_stdout);
+    if is_stdout_taken && arguments.json {
+        bail!("`--json` and `-o {}` both write to stdout: name a file for one of them", shown_output(arguments));
+    }
     let (before, after) = (read_profile(&arguments.before)?, read_profile(&arguments.after)?);
     let comparison = Comparison::new(&before, &after, arguments.by.into());
     let mut out = Vec::new();
     if arguments.json {
         write_comparison_json(&comparison, &mut out)?;
     } else {
-        write_comparison_table(&comparison, table_style(Stream::Out, arguments.top), &mut out)?;
+        let stream = if is_stdout_taken { Stream::Error } else { Stream::Out };
+        write_comparison_table(&comparison, table_style(stream, arguments.top), &mut out)?;
     }
-    print(&out)?;
+    if is_stdout_taken {
+        // Whoever reads it may be gone, which is no reason to fail.
+        let _ = std::io::stderr().write_all(&out);
+    } else {
+        print(&out)?;
+    }
     if let Some(output) = output {
         let by = match arguments.by {
             By::Interface | By::InterfaceFunction => Dimension::Interface,

@@ -4,21 +4,29 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
+use clap::ValueEnum;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use witprof::export::{write_firefox, write_folded, write_html, write_pprof, write_svg};
 use witprof::{Dimension, Profile};
 
-/// What is written to a file, chosen by the end of its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+/// What is written to a file, chosen by the end of its name, or by `--format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// JSON for the Firefox Profiler: .json
     Firefox,
+    /// The same, compressed: .json.gz
     FirefoxGzip,
+    /// A report: .html
     Html,
+    /// A flame graph: .svg
     Svg,
+    /// Stacks: .folded
     Folded,
+    /// pprof: .pb
     Pprof,
+    /// The same, compressed: .pb.gz
     PprofGzip,
 }
 
@@ -34,13 +42,43 @@ const ENDS: [(&str, Format); 7] = [
 ];
 
 impl Format {
-    pub(super) fn of(path: &Path) -> Result<Self> {
+    /// The format that the end of a name tells.
+    pub(super) fn told_by(path: &Path) -> Option<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        if let Some((_, format)) = ENDS.iter().find(|(end, _)| name.ends_with(end)) {
-            return Ok(*format);
-        }
+        ENDS.iter().find(|(end, _)| name.ends_with(end)).map(|(_, format)| *format)
+    }
+
+    /// What to say of a name that tells none.
+    pub(super) fn cannot_tell(path: &Path) -> anyhow::Error {
         let ends = ENDS.map(|(end, _)| end).join(", ");
-        bail!("cannot tell a format from the name `{}`: it has to end in one of {ends}", path.display())
+        let formats: Vec<&str> = Self::value_variants().iter().map(|format| format.name()).collect();
+        anyhow!(
+            "cannot tell a format from the name `{}`: it has to end in one of {ends}; or say it with `--format`, which \
+             takes {}",
+            path.display(),
+            formats.join(", ")
+        )
+    }
+
+    /// What `--format` calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Firefox => "firefox",
+            Self::FirefoxGzip => "firefox-gzip",
+            Self::Html => "html",
+            Self::Svg => "svg",
+            Self::Folded => "folded",
+            Self::Pprof => "pprof",
+            Self::PprofGzip => "pprof-gzip",
+        }
+    }
+
+    /// Whether it is nothing that a terminal may be sent.
+    pub(super) fn is_binary(self) -> bool {
+        match self {
+            Self::FirefoxGzip | Self::Pprof | Self::PprofGzip => true,
+            Self::Firefox | Self::Html | Self::Svg | Self::Folded => false,
+        }
     }
 
     /// Writes `profile`; `by` is what pictures and stacks are made of, if that was said.
@@ -70,4 +108,16 @@ fn gzip(file: &mut dyn Write, write: impl FnOnce(&mut dyn Write) -> witprof::Res
     write(&mut buffered)?;
     buffered.into_inner().map_err(std::io::IntoInnerError::into_error)?.finish()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_have_the_names_that_the_option_takes() {
+        for format in Format::value_variants() {
+            assert_eq!(Format::from_str(format.name(), false), Ok(*format));
+        }
+    }
 }

@@ -1,25 +1,23 @@
 //! Profiles as input.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use flate2::Compression;
 use flate2::bufread::MultiGzDecoder;
+use flate2::write::GzEncoder;
 use witprof::{Profile, read_firefox};
 
 /// The most bytes of a profile, uncompressed: a few kilobytes of gzip can stand for any number.
 const MAX_BYTES: u64 = 4 << 30;
 
-/// Reads a profile, compressed or not.
+/// Reads a profile, compressed or not; `-` is stdin.
 pub(super) fn read_profile(path: &Path) -> Result<Profile> {
-    let reading = || format!("reading the profile `{}`", path.display());
-    let file = File::open(path).with_context(reading)?;
-    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-        bail!("reading the profile `{}`: it is a directory", path.display());
-    }
-    let mut file = BufReader::with_capacity(1 << 16, file);
-    let is_compressed = file.fill_buf().with_context(reading)?.starts_with(&[0x1f, 0x8b]);
+    let reading = || reading(path);
+    let mut file = BufReader::with_capacity(1 << 16, open(path)?);
+    let is_compressed = file.fill_buf().with_context(reading)?.starts_with(&GZIP);
     let input: Box<dyn Read> = if is_compressed {
         // Buffered, because JSON is read by the byte.
         Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
@@ -27,6 +25,61 @@ pub(super) fn read_profile(path: &Path) -> Result<Profile> {
         Box::new(file)
     };
     read_firefox(&mut Limited { input, left: MAX_BYTES }).with_context(reading)
+}
+
+/// A profile as it is stored, compressed with gzip. It has been read once, so it is one.
+pub(super) fn read_profile_bytes(path: &Path) -> Result<Vec<u8>> {
+    let reading = || reading(path);
+    let mut bytes = Vec::new();
+    Limited { input: open(path)?, left: MAX_BYTES }.read_to_end(&mut bytes).with_context(reading)?;
+    let decompressed: Box<dyn Read> = if bytes.starts_with(&GZIP) {
+        Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(io::Cursor::new(bytes.clone()))))
+    } else {
+        Box::new(io::Cursor::new(bytes.clone()))
+    };
+    // Whatever a reader would make of a file that is no profile, it would say so less clearly.
+    read_firefox(&mut Limited { input: decompressed, left: MAX_BYTES }).with_context(reading)?;
+    if bytes.starts_with(&GZIP) {
+        return Ok(bytes);
+    }
+    let mut compressed = GzEncoder::new(Vec::new(), Compression::fast());
+    compressed.write_all(&bytes)?;
+    Ok(compressed.finish()?)
+}
+
+/// What files that gzip made begin with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// What an input is called in messages.
+pub(super) fn shown(path: &Path) -> String {
+    if is_stdin(path) { "stdin".to_owned() } else { format!("`{}`", path.display()) }
+}
+
+/// stdin can be read once only.
+pub(super) fn refuse_stdin_twice<'p>(inputs: impl IntoIterator<Item = Option<&'p Path>>) -> Result<()> {
+    if inputs.into_iter().flatten().filter(|path| is_stdin(path)).count() > 1 {
+        bail!("`-` is stdin, which can be read only once: name a file for the other");
+    }
+    Ok(())
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn reading(path: &Path) -> String {
+    format!("reading the profile {}", shown(path))
+}
+
+fn open(path: &Path) -> Result<Box<dyn Read>> {
+    if is_stdin(path) {
+        return Ok(Box::new(io::stdin()));
+    }
+    let file = File::open(path).with_context(|| reading(path))?;
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        bail!("{}: it is a directory", reading(path));
+    }
+    Ok(Box::new(file))
 }
 
 /// Reads so many bytes; more are an error, where [`Read::take`] would report an early end.

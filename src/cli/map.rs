@@ -33,7 +33,7 @@ pub(super) struct MapArguments {
     #[arg(long, conflicts_with = "functions")]
     json: bool,
 
-    /// Write to this file instead of stdout
+    /// Write to this file instead of stdout, which is `-`
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 

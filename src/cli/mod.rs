@@ -5,6 +5,7 @@
 
 mod annotate;
 mod convert;
+mod descriptor;
 mod diff;
 mod dimension;
 mod format;
@@ -15,6 +16,7 @@ mod profiling;
 mod report;
 mod run;
 mod serve;
+mod shell;
 mod terminal;
 mod view;
 mod wasm_text;

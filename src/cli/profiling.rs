@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use witprof::{Recorder, SamplerChoice, SamplingClock};
 
 use super::OutputFile;
+use super::format::Format;
 use crate::host::{CallTracing, ExternalProfilers, Sampling, Verbosity, WasmFile};
 
 /// How samples are taken.
@@ -65,9 +66,14 @@ enum CallClock {
 pub(super) struct ProfilingArguments {
     /// Write the profile to this file (repeatable). Its name tells the format: .json.gz or .json for the Firefox Profiler,
     /// which the other commands read, .html for a report, .svg for a flame graph by interface, .folded for stacks,
-    /// .pb.gz or .pb for pprof [default: witprof-<WASM>.json.gz]
+    /// .pb.gz or .pb for pprof. Pipes and names such as /dev/fd/3 are written in place
+    /// [default: witprof-<WASM>.json.gz]
     #[arg(short, long, value_name = "FILE")]
     output: Vec<PathBuf>,
+
+    /// The format of an output file whose name does not tell it
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    format: Option<Format>,
 
     /// Time between two samples
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = parse_interval)]
@@ -125,10 +131,12 @@ impl ProfilingArguments {
     /// Opens the files that the profile of `file` goes to.
     pub(super) fn open_outputs(&self, file: &WasmFile) -> Result<Vec<OutputFile>> {
         if self.output.is_empty() {
-            let default = PathBuf::from(format!("witprof-{}.json.gz", file.stem()));
-            return OutputFile::open_all(&[default], file.path());
+            if let Some(format) = self.format {
+                bail!("`--format {}` says what is written, but not where to: name a file with `-o`", format.name());
+            }
+            return OutputFile::open_all(&[default_output(&file.stem())], None, file.path());
         }
-        OutputFile::open_all(&self.output, file.path())
+        OutputFile::open_all(&self.output, self.format, file.path())
     }
 
     pub(super) fn sampling(&self) -> Sampling {
@@ -162,6 +170,15 @@ fn parse_signal(text: &str) -> Result<SignalNumber> {
     number.map(|number| SignalNumber(Some(number))).ok_or_else(|| anyhow!("not the number of a signal, nor `auto`"))
 }
 
+/// Where the profile of a file of that name goes: a name that a folder can hold.
+fn default_output(stem: &str) -> PathBuf {
+    /// Bytes of a name, on all usual file systems.
+    const MAX_NAME: usize = 255;
+    let (begin, end) = ("witprof-", ".json.gz");
+    let stem = &stem[..stem.floor_char_boundary(MAX_NAME - begin.len() - end.len())];
+    format!("{begin}{stem}{end}").into()
+}
+
 fn parse_path_rule(text: &str) -> Result<(String, String)> {
     match text.split_once('=') {
         Some((from, to)) if !from.is_empty() => Ok((from.to_owned(), to.to_owned())),
@@ -176,4 +193,20 @@ fn parse_interval(text: &str) -> Result<Duration> {
         bail!("has to be from {min:?} to {max:?}");
     }
     Ok(interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_name_fits_into_a_folder() {
+        assert_eq!(default_output("app"), PathBuf::from("witprof-app.json.gz"));
+        for (stem, length) in [("x".repeat(250), 255), ("ü".repeat(125), 254), ("🦀".repeat(63), 252)] {
+            let name = default_output(&stem);
+            let name = name.to_str().expect("cut between characters");
+            assert_eq!(name.len(), length);
+            assert!(name.starts_with("witprof-") && name.ends_with(".json.gz"), "{name}");
+        }
+    }
 }

@@ -42,7 +42,7 @@ pub(super) struct ReportArguments {
     #[arg(long)]
     json: bool,
 
-    /// A profile that witprof, samply or Wasmtime's guest profiler wrote: .json or .json.gz
+    /// A profile that witprof, samply or Wasmtime's guest profiler wrote: .json or .json.gz; `-` is stdin
     #[arg(value_name = "PROFILE")]
     profile: PathBuf,
 }

@@ -4,9 +4,7 @@
 //! Nothing is uploaded.
 
 use std::convert::Infallible;
-use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,8 +12,6 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderValue};
@@ -25,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use witprof::export::escape_control;
 
-use super::input::read_profile;
+use super::input::{read_profile_bytes, shown};
 
 /// Where the front-end is, unless `PROFILER_URL` says otherwise.
 const PROFILER: &str = "https://profiler.firefox.com";
@@ -44,7 +40,7 @@ pub(super) struct ViewArguments {
     #[arg(long)]
     no_open: bool,
 
-    /// A profile that witprof, samply or Wasmtime's guest profiler wrote: .json or .json.gz
+    /// A profile that witprof, samply or Wasmtime's guest profiler wrote: .json or .json.gz; `-` is stdin
     #[arg(value_name = "PROFILE")]
     profile: PathBuf,
 }
@@ -66,16 +62,7 @@ struct Served {
 
 impl Served {
     fn new(arguments: &ViewArguments) -> Result<Self> {
-        // Whatever the front-end would make of a file that is no profile, it would say so less clearly.
-        read_profile(&arguments.profile)?;
-        let reading = || format!("reading the profile `{}`", arguments.profile.display());
-        let mut profile = Vec::new();
-        File::open(&arguments.profile).with_context(reading)?.read_to_end(&mut profile).with_context(reading)?;
-        if !profile.starts_with(&[0x1f, 0x8b]) {
-            let mut compressed = GzEncoder::new(Vec::new(), Compression::fast());
-            compressed.write_all(&profile)?;
-            profile = compressed.finish()?;
-        }
+        let profile = read_profile_bytes(&arguments.profile)?;
         let front_end = std::env::var("PROFILER_URL").ok().filter(|address| !address.is_empty());
         let front_end = front_end.unwrap_or_else(|| PROFILER.to_owned());
         // The hasher's keys come from the system's random numbers, and are used for nothing else.
@@ -122,7 +109,7 @@ async fn serve(arguments: &ViewArguments, served: Arc<Served>) -> Result<ExitCod
     let address = listener.local_addr().with_context(listening)?;
     let profile = format!("http://{address}{}", served.path);
     let page = format!("{}/from-url/{}/", served.front_end, percent_encoded(&profile));
-    super::message(&format!("serving {} at {profile}", escape_control(&arguments.profile.display().to_string())));
+    super::message(&format!("serving {} at {profile}", escape_control(&shown(&arguments.profile))));
     super::message(&format!("open {page}"));
     super::message("Ctrl-C ends it");
     if !arguments.no_open && open::that_detached(&page).is_err() {

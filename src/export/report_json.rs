@@ -17,13 +17,14 @@ use crate::profile::{Comparison, Profile, Report};
 ///  "wall_ms": 1210.1, "cpu_ms": 1209.0, "preempted_ms": 0.9, "by": "interface",
 ///  "rows": [{"name": "wasi:cli/run@0.2.12 (export)", "detail": null, "self_ms": 1.0, "total_ms": 1.2,
 ///            "boundary_ms": 0.2, "blocked_ms": 0.1, "preempted_ms": 0.3, "self_pct": 0.1, "total_pct": 0.1,
-///            "calls": null}]}
+///            "calls": null, "calls_at_least": null}]}
 /// ```
 ///
 /// `self_ms` is own time in guest or host. Of that, the thread waited for something for `blocked_ms`, and was ready to run and
 /// had no CPU for `preempted_ms`, which is null if it is not known. `boundary_ms` is the cost of crossing.
 /// Over all rows `self_ms + boundary_ms` is `wall_ms`, but for a report on callers. `calls` is null unless calls were
-/// traced. Names are as the guest wrote them.
+/// traced and all of them are known; where only a lower bound is known, that is `calls_at_least`. Names are as the guest
+/// wrote them.
 ///
 /// # Errors
 /// [`Error::Write`](crate::Error::Write) if `out` cannot be written to.
@@ -42,6 +43,7 @@ pub fn write_report_json(profile: &Profile, report: &Report, out: &mut dyn Write
         self_pct: percent(row.own),
         total_pct: percent(row.total),
         calls: row.calls,
+        calls_at_least: row.calls_at_least,
     });
     let counts = profile.counts();
     let document = ReportJson {
@@ -60,10 +62,10 @@ pub fn write_report_json(profile: &Profile, report: &Report, out: &mut dyn Write
 }
 
 /// Writes `comparison` as JSON: `{"by", "changes": [{"name", "detail", "before_pct", "after_pct", "change_pct",
-/// "spread_pct", "certain"}], "before_preempted_pct", "after_preempted_pct"}`. Shares are of all recorded time, changes are in
-/// points, `spread_pct` is half the interval in which 95 of 100 would lie by chance, and `certain` says whether a change is more
-/// than that can explain. The last two say for how much of the time threads were ready to run and had no CPU; null if that
-/// is not known.
+/// "spread_pct", "chance_pct", "certain"}], "before_preempted_pct", "after_preempted_pct"}`. Shares are of all recorded time, and
+/// changes are in points. `certain` says whether a change is larger than `chance_pct`, which is how far chance alone may move
+/// it. `spread_pct` is half the interval in which 95 of 100 changes of a single row would lie by chance; it decides nothing.
+/// The last two say for how much of the time threads were ready to run and had no CPU; null if that is not known.
 ///
 /// # Errors
 /// [`Error::Write`](crate::Error::Write) if `out` cannot be written to.
@@ -75,6 +77,7 @@ pub fn write_comparison_json(comparison: &Comparison, out: &mut dyn Write) -> Re
         after_pct: change.after * 100.0,
         change_pct: change.difference() * 100.0,
         spread_pct: change.spread() * 100.0,
+        chance_pct: change.chance() * 100.0,
         certain: change.is_certain(),
     });
     let [before, after] = comparison.preempted.map(|share| share.map(|share| share * 100.0));
@@ -116,6 +119,7 @@ struct RowJson<'r> {
     self_pct: f64,
     total_pct: f64,
     calls: Option<u64>,
+    calls_at_least: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -134,5 +138,6 @@ struct ChangeJson<'c> {
     after_pct: f64,
     change_pct: f64,
     spread_pct: f64,
+    chance_pct: f64,
     certain: bool,
 }

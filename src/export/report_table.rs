@@ -73,11 +73,12 @@ pub(super) fn report_table(report: &Report, style: TableStyle, out: &mut dyn Wri
     let (bold, plain) = style.paint(BOLD);
     let title = report.dimension.name().replace('-', " ");
     // Only if calls were traced.
-    let has_calls = report.rows.iter().any(|row| row.calls.is_some());
-    let calls = |calls: Option<u64>| match calls {
+    let has_calls = report.rows.iter().any(|row| row.calls.or(row.calls_at_least).is_some());
+    let calls = |row: &ReportRow| match (row.calls, row.calls_at_least) {
         _ if !has_calls => String::new(),
-        Some(calls) => format!(" {calls:>9}"),
-        None => format!(" {:>9}", "-"),
+        (Some(calls), _) => format!(" {calls:>9}"),
+        (None, Some(calls)) => format!(" {:>9}", format!("≥{calls}")),
+        (None, None) => format!(" {:>9}", "-"),
     };
     let heading = if has_calls { format!(" {:>9}", "calls") } else { String::new() };
     let columns =
@@ -94,7 +95,7 @@ pub(super) fn report_table(report: &Report, style: TableStyle, out: &mut dyn Wri
             share(row.blocked) * 100.0,
             row.preempted.map_or("-".to_owned(), |time| format!("{:.1}%", share(time) * 100.0)),
             share(row.total) * 100.0,
-            calls(row.calls),
+            calls(row),
             style.fit(&row_name(row, report.dimension), 44 + heading.len()),
         )?;
     }
@@ -112,8 +113,8 @@ fn row_name(row: &ReportRow, dimension: Dimension) -> Cow<'_, str> {
     }
 }
 
-/// Writes `comparison` as a table: for each row its share before and after, and the change in points with the interval
-/// that chance leaves it. Changes that are more than chance have a mark. Names are escaped for a terminal.
+/// Writes `comparison` as a table: for each row its share before and after, the change in points, and how far chance alone
+/// may move it. Changes that are more than that have a mark. Names are escaped for a terminal.
 ///
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
@@ -143,7 +144,7 @@ fn comparison_table(comparison: &Comparison, style: TableStyle, out: &mut dyn Wr
             before * 100.0,
             after * 100.0,
             change.difference() * 100.0,
-            format!("±{:.2}", change.spread() * 100.0),
+            format!("±{:.2}", change.chance() * 100.0),
             style.fit(&name, 36),
         )?;
     }
@@ -160,7 +161,11 @@ fn comparison_table(comparison: &Comparison, style: TableStyle, out: &mut dyn Wr
     writeln!(
         out,
         "\n{}",
-        if certain { "* more than chance" } else { "no change is more than what chance makes of these samples" }
+        if certain {
+            "* more than chance: the change is larger than the number behind ±"
+        } else {
+            "no change is larger than the number behind ±: all of them may be chance"
+        }
     )
 }
 

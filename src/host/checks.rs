@@ -8,6 +8,7 @@ use wasmtime_cli::commands::RunCommand;
 use wasmtime_cli_flags::CommonOptions;
 
 use super::failed;
+use crate::cli::OutputFile;
 
 /// Refuses options that profiling cannot work with.
 pub(super) fn options(command: &RunCommand) -> Result<()> {
@@ -19,6 +20,20 @@ pub(super) fn options(command: &RunCommand) -> Result<()> {
         bail!(
             "guest debugging (`-D guest-debug`, `-D debugger`) runs a private copy of the code that cannot be \
              profiled: leave it out"
+        );
+    }
+    Ok(())
+}
+
+/// Refuses to write a profile to where the guest writes.
+pub(super) fn stdout_is_free(command: &RunCommand, outputs: &[OutputFile]) -> Result<()> {
+    let is_guests = command.run.common.wasi.inherit_stdout != Some(false);
+    if let Some(output) = outputs.iter().find(|output| output.is_stdout()).filter(|_| is_guests) {
+        bail!(
+            "the profile cannot go to {}, because what the guest prints goes there: name a file, a pipe or /dev/stderr \
+             with `-o`; or write p.json.gz, and then `witprof convert p.json.gz -o - --format folded`; or silence the \
+             guest with `-S inherit-stdout=n`",
+            output.shown()
         );
     }
     Ok(())

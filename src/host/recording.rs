@@ -285,12 +285,11 @@ pub(super) fn write(recorder: &Recorder, active: Active, outputs: Vec<OutputFile
         verbosity.message(&escape_control(problem));
     }
     for output in outputs {
-        let path = escape_control(&output.path().display().to_string()).into_owned();
+        let (shown, view) = (output.shown(), output.view_command());
         match output.write(&profile, None) {
             Ok(()) => {
-                let hint =
-                    if path.contains(".json") { format!(" (`witprof view {path}` opens it)") } else { String::new() };
-                verbosity.message(&format!("profile: {path}{hint}"));
+                let hint = view.map_or_else(String::new, |command| format!(" (`{command}` opens it)"));
+                verbosity.message(&format!("profile: {shown}{hint}"));
             }
             Err(error) => cli::report(&error),
         }

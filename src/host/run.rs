@@ -40,6 +40,7 @@ async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Re
     // Also reads the groups of options such as `-W`, which are not parsed before.
     command.run.common.init_logging().map_err(failed)?;
     checks::options(&command)?;
+    checks::stdout_is_free(&command, &outputs)?;
     let mut listeners = sampling.external.find()?;
     let (engine, target) = recording::load(
         &mut command,

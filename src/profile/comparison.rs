@@ -39,10 +39,17 @@ impl Change {
         1.96 * self.deviation
     }
 
-    /// Whether the difference is more than chance.
+    /// How far the samples alone may move the difference, either way: what is [certain](Self::is_certain) lies outside of
+    /// it. Wider than [`spread`](Self::spread), because many rows are looked at, and one of them is always the luckiest.
+    #[must_use]
+    pub fn chance(&self) -> f64 {
+        CERTAIN * self.deviation
+    }
+
+    /// Whether the difference is more than [chance](Self::chance).
     #[must_use]
     pub fn is_certain(&self) -> bool {
-        self.difference().abs() > CERTAIN * self.deviation
+        self.difference().abs() > self.chance()
     }
 }
 

@@ -101,8 +101,10 @@ pub struct ReportRow {
     /// boundary time, if samples are independent of each other.
     pub variance: f64,
     /// How many calls of it have returned, for interfaces and their functions, if calls were
-    /// [traced](crate::Recorder::call_tracer).
+    /// [traced](crate::Recorder::call_tracer) and all of them are known.
     pub calls: Option<u64>,
+    /// A lower bound of that number, where only such a bound is known.
+    pub calls_at_least: Option<u64>,
 }
 
 impl ReportRow {
@@ -206,15 +208,13 @@ impl Profile {
 
     /// Adds how often each interface or interface function was called, if that is known; those that no sample saw included.
     fn add_calls<'v>(&'v self, dimension: Dimension, rows: &mut Rows<'v>) {
-        // Of the others only a lower bound is known.
-        let exact = |function: &&CalledFunction| function.times.is_some();
-        for function in self.calls.iter().flat_map(CallTrace::functions).filter(exact) {
+        for function in self.calls.iter().flat_map(CallTrace::functions) {
             let key = match dimension {
                 Dimension::Interface => interface_key(&function.crossing),
                 Dimension::InterfaceFunction => Key::Crossing(&function.crossing),
                 _ => return,
             };
-            rows.add_calls(key, function.count);
+            rows.add_calls(key, function);
         }
     }
 
@@ -490,10 +490,17 @@ impl<'p> Rows<'p> {
     }
 
     /// Adds calls of which no sample need have been taken.
-    fn add_calls(&mut self, key: Key<'p>, count: u64) {
+    fn add_calls(&mut self, key: Key<'p>, function: &CalledFunction) {
         let index = self.row(key);
-        let calls = &mut self.rows[index].calls;
-        *calls = Some(calls.unwrap_or(0).saturating_add(count));
+        let row = &mut self.rows[index];
+        let known = row.calls.take().or(row.calls_at_least).unwrap_or(0);
+        let count = known.saturating_add(function.count);
+        // A sum of which one part is a lower bound is one as well.
+        if function.times.is_some() && row.calls_at_least.is_none() {
+            row.calls = Some(count);
+        } else {
+            row.calls_at_least = Some(count);
+        }
     }
 
     /// Adds to the total of a row, once in the turn of a stack.
@@ -509,8 +516,33 @@ impl<'p> Rows<'p> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::arbitrary;
+    use crate::profile::{CalledTimes, arbitrary};
     use proptest::prelude::*;
+    use proptest::strategy::ValueTree as _;
+
+    #[test]
+    fn a_sum_with_a_lower_bound_is_a_lower_bound() {
+        let time = Duration::ZERO;
+        let times = CalledTimes { wall: time, suspended: time, cpu: None, p50: time, p90: time, p99: time, max: time };
+        let called = |count, times| CalledFunction { crossing: crossing(), count, times };
+        let of = |functions: &[CalledFunction]| {
+            let mut runner = proptest::test_runner::TestRunner::deterministic();
+            let profile = arbitrary::profile().new_tree(&mut runner).expect("a profile").current();
+            let view = View::new(&profile, None);
+            let mut rows = Rows::new(&view, Dimension::Interface);
+            functions.iter().for_each(|function| rows.add_calls(Key::Nothing, function));
+            (rows.rows[0].calls, rows.rows[0].calls_at_least)
+        };
+        let (exact, bound) = (called(3, Some(times)), called(4, None));
+        assert_eq!(of(&[exact.clone(), exact.clone()]), (Some(6), None));
+        assert_eq!(of(&[bound.clone(), bound.clone()]), (None, Some(8)));
+        assert_eq!(of(&[exact.clone(), bound.clone(), exact.clone()]), (None, Some(10)));
+        assert_eq!(of(&[bound, exact]), (None, Some(7)));
+    }
+
+    fn crossing() -> Crossing {
+        Crossing { interface: "a:b/c".to_owned(), function: "f".to_owned(), direction: Direction::Internal }
+    }
 
     proptest! {
         #[test]
@@ -541,7 +573,9 @@ mod tests {
         #[test]
         fn callers_account_for_all_of_what_they_call(profile in arbitrary::profile()) {
             // Calls that were counted are of interfaces that no sample saw.
-            let is_sampled = |row: &&ReportRow| row.name != NO_INTERFACE && row.calls.is_none();
+            let is_sampled = |row: &&ReportRow| {
+                row.name != NO_INTERFACE && row.calls.is_none() && row.calls_at_least.is_none()
+            };
             for called in profile.report(Dimension::Interface).rows.iter().filter(is_sampled) {
                 for dimension in Dimension::ALL {
                     let callers = profile.callers(&called.name, dimension).expect("it was seen");

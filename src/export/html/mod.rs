@@ -100,6 +100,7 @@ struct Row {
     self_ms: f64,
     total_ms: f64,
     calls: Option<u64>,
+    calls_at_least: Option<u64>,
     functions: Vec<Row>,
 }
 
@@ -204,6 +205,7 @@ fn row(row: &ReportRow) -> Row {
         self_ms: milliseconds(row.own),
         total_ms: milliseconds(row.total),
         calls: row.calls,
+        calls_at_least: row.calls_at_least,
         functions: Vec::new(),
     }
 }

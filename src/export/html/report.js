@@ -106,9 +106,11 @@
     ['total', 'Total', row => row.total_ms],
     ['share', 'Total, %', row => row.total_ms],
   ];
-  // Only if calls were traced; of some interfaces their number is not known.
-  const hasCalls = data.rows.some(row => row.calls !== null);
-  if (hasCalls) COLUMNS.push(['calls', 'Calls', row => row.calls ?? -1]);
+  // Only if calls were traced; of some interfaces only a lower bound is known, of others nothing.
+  const hasCalls = data.rows.some(row => row.calls !== null || row.calls_at_least !== null);
+  if (hasCalls) COLUMNS.push(['calls', 'Calls', row => row.calls ?? row.calls_at_least ?? -1]);
+  const numberOfCalls = row => row.calls !== null ? row.calls.toLocaleString('en')
+    : row.calls_at_least !== null ? `≥ ${row.calls_at_least.toLocaleString('en')}` : '';
   const HINTS = {
     spent: 'What time was spent on; these add up to the wall time',
     self: 'Own time in guest or host, waiting included',
@@ -192,7 +194,7 @@
     const boundary = `${time(row.boundary_ms)} (${percent(row.boundary_ms, data.wall_ms)})`;
     const preempted = knowsPreempted ? [time(row.preempted_ms)] : [];
     const times = [time(row.self_ms), boundary, time(row.blocked_ms), ...preempted, time(row.total_ms)];
-    const calls = hasCalls ? [row.calls === null ? '' : row.calls.toLocaleString('en')] : [];
+    const calls = hasCalls ? [numberOfCalls(row)] : [];
     return el('tr', { class: className, 'data-name': name },
       el('td', {}, el('div', { class: 'cell' }, ...before, find)),
       el('td', { class: 'bar' }, bar(row)),
