@@ -13,6 +13,7 @@
 mod limits;
 mod paths;
 mod sections;
+mod trust;
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -20,12 +21,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use addr2line::Context;
-use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian, SectionId};
+use addr2line::gimli::{AbbreviationsCacheStrategy, Dwarf, EndianSlice, LittleEndian, SectionId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::limits::Problem;
 use self::paths::PathMap;
 use self::sections::ModuleSections;
+use self::trust::Bodies;
 use crate::address::WasmOffset;
 use crate::component::{Artifacts, CompiledCode, Image};
 use crate::lock::lock;
@@ -57,8 +59,21 @@ pub(crate) struct DebugInfo {
     modules: Vec<ModuleSections>,
     paths: PathMap,
     known: Mutex<Known>,
+    /// By module, once it was asked for: what is believed of it.
+    trust: Vec<OnceLock<Trust>>,
     /// The first thing that could not be read.
     damage: OnceLock<String>,
+    /// The first debug info that was found to be of other code.
+    stale: OnceLock<NoLines>,
+}
+
+/// What is believed of the debug info of a module.
+#[derive(Default)]
+struct Trust {
+    /// The section of units without those that are not believed; nothing if all are.
+    units: Option<Box<[u8]>>,
+    /// The functions that are believed; nothing if all are.
+    bodies: Option<Bodies>,
 }
 
 /// Answers that were given.
@@ -147,6 +162,8 @@ pub(crate) enum NoLines {
     NoAddressMap,
     /// It is of other parts than those that ran.
     OfOtherCode,
+    /// It is of other code: so many units of so many, the first of which has this name.
+    Stale { units: usize, of: usize, name: String },
     /// It cannot be read.
     Damaged(String),
 }
@@ -165,6 +182,11 @@ impl fmt::Display for NoLines {
                 f.write_str("it was compiled without an address map (`-D address-map=n`); leave that out")
             }
             Self::OfOtherCode => f.write_str("its debug info says nothing of the functions that ran"),
+            Self::Stale { units, of, name } => write!(
+                f,
+                "the debug info of {units} of {of} source files (`{name}`) does not fit the code; a tool that changed the code after \
+                 it was compiled, such as `wasm-opt`, has left it as it was; leave that tool out to see lines"
+            ),
             Self::Damaged(problem) => write!(f, "its debug info is damaged: {problem}"),
         }
     }
@@ -202,7 +224,9 @@ impl DebugInfo {
             return Err(NoLines::None);
         }
         let paths = PathMap::new(paths);
-        Ok(Self { origin, modules, paths, known: Mutex::new(Known::default()), damage: OnceLock::new() })
+        let trust = modules.iter().map(|_| OnceLock::new()).collect();
+        let known = Mutex::new(Known::default());
+        Ok(Self { origin, modules, paths, known, trust, damage: OnceLock::new(), stale: OnceLock::new() })
     }
 
     /// Opens the debug info, for questions about `code`, which is what it was found for.
@@ -214,9 +238,10 @@ impl DebugInfo {
         Lines { info: self, bytes, contexts: self.modules.iter().map(|_| OnceCell::new()).collect() }
     }
 
-    /// What could not be read, so far.
+    /// What could not be read or believed, so far.
     pub(crate) fn damage(&self) -> Option<NoLines> {
-        self.damage.get().map(|problem| NoLines::Damaged(problem.clone()))
+        let damaged = || self.damage.get().map(|problem| NoLines::Damaged(problem.clone()));
+        self.stale.get().cloned().or_else(damaged)
     }
 }
 
@@ -268,12 +293,15 @@ impl<'a> Lines<'a> {
         if offset >= module.code.end {
             return None;
         }
-        let context = self.contexts[index].get_or_init(|| self.read(module)).as_ref()?;
+        let context = self.contexts[index].get_or_init(|| self.read(index)).as_ref()?;
         // DWARF counts from the start of the code section's contents.
-        Some((context, offset - module.code.start))
+        let address = offset - module.code.start;
+        let trust = self.info.trust[index].get().and_then(|trust| trust.bodies.as_ref());
+        trust.is_none_or(|bodies| bodies.is_believed(address)).then_some((context, address))
     }
 
-    fn read(&self, module: &ModuleSections) -> Option<Context<Bytes<'a>>> {
+    fn read(&self, index: usize) -> Option<Context<Bytes<'a>>> {
+        let module = &self.info.modules[index];
         let section = |id: SectionId| {
             let bytes = module.section(id).and_then(|range| self.bytes.get(range)).unwrap_or_default();
             Ok::<_, addr2line::gimli::Error>(EndianSlice::new(bytes, LittleEndian))
@@ -287,7 +315,41 @@ impl<'a> Lines<'a> {
                 return None;
             }
         }
+        if let Some(believed) = &self.info.trust[index].get_or_init(|| self.judge(module, &dwarf)).units {
+            // The same again, without the units that are not believed.
+            let section = |id: SectionId| match id {
+                SectionId::DebugInfo => Ok(EndianSlice::new(&**believed, LittleEndian)),
+                _ => section(id),
+            };
+            dwarf = Dwarf::load(section).map_err(|error| self.damaged(error.to_string())).ok()?;
+            dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::All);
+        }
         Context::from_dwarf(dwarf).map_err(|error| self.damaged(error.to_string())).ok()
+    }
+
+    /// Compares what the debug info of a module says of its functions with its code.
+    fn judge(&self, module: &ModuleSections, dwarf: &Dwarf<Bytes<'a>>) -> Trust {
+        // An image does not have the code that was compiled.
+        let Origin::Wasm(wasm) = &self.info.origin else { return Trust::default() };
+        let range =
+            |range: &std::ops::Range<u64>| Some(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?);
+        let code = range(&module.code).and_then(|range| wasm.as_ref().get(range));
+        let Some(mut bodies) = code.and_then(Bodies::read) else { return Trust::default() };
+        let stale = bodies.judge(dwarf);
+        let units = (!stale.first_entries.is_empty()).then(|| {
+            let section = module.section(SectionId::DebugInfo).and_then(|range| self.bytes.get(range));
+            let mut units = section.unwrap_or_default().to_vec();
+            for entry in &stale.first_entries {
+                // An entry of the kind 0 is none, and a unit without one is gone over.
+                units.get_mut(*entry).into_iter().for_each(|kind| *kind = 0);
+            }
+            let name = stale.name.as_deref().and_then(|name| name.rsplit(['/', '\\']).next()).unwrap_or_default();
+            let name = name[..name.floor_char_boundary(MAX_TEXT)].to_owned();
+            let problem = NoLines::Stale { units: stale.first_entries.len(), of: stale.units, name };
+            let _ = self.info.stale.set(problem);
+            units.into_boxed_slice()
+        });
+        Trust { units, bodies: stale.is_partly.then_some(bodies) }
     }
 
     fn damaged(&self, problem: String) {

@@ -7,6 +7,7 @@
 //! when the log of the recording is free again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -33,6 +34,7 @@ impl NamedProfile {
             })
             .collect();
         profile.missing_lines = adding.missing_lines();
+        profile.missing_lines.extend(adding.hot_without_lines(&profile, &frames, &of_functions));
         if adding.files.is_empty() && adding.functions.is_empty() {
             return profile;
         }
@@ -184,5 +186,73 @@ impl<'t> Adding<'t> {
             Some(format!("`{}` {lacks} lines of source code: {reason}", target.map.component()))
         });
         reasons.collect()
+    }
+
+    /// Targets that have lines, but not where their time goes: some of the files that they were compiled from have no debug info.
+    /// `frames` are those that each frame of `profile` becomes.
+    fn hot_without_lines(
+        &self,
+        profile: &Profile,
+        frames: &[Vec<FrameIndex>],
+        of_functions: &[Option<u32>],
+    ) -> Vec<String> {
+        let mut targets: FxHashMap<u32, Hot> = FxHashMap::default();
+        for sample in profile.samples() {
+            let frame = profile.stacks[sample.stack.index()].frame;
+            let function = profile.frames[frame.index()].function;
+            let is_guest = profile.functions[function.index()].kind.layer() == Layer::Guest;
+            let Some(target) = of_functions[function.index()].filter(|_| is_guest) else { continue };
+            let has_line = |index: &FrameIndex| self.frames[index.index()].frame.source.is_some();
+            let hot = targets.entry(target).or_default();
+            hot.all += sample.wall;
+            if !frames[frame.index()].iter().any(has_line) {
+                *hot.without.entry(function).or_default() += sample.wall;
+            }
+        }
+        let mut found = Vec::new();
+        for (target, index) in self.targets.iter().zip(0_u32..) {
+            let has_lines = self.has_lines.get(&index) == Some(&true);
+            let says_why = target.map.debug_info().and_then(Result::ok).is_some_and(|info| info.damage().is_some());
+            if let Some(hot) = targets.get(&index).filter(|_| has_lines && !says_why)
+                && let Some(functions) = hot.listed(profile)
+            {
+                found.push(format!(
+                    "`{}` has no lines of source code where much of its time goes: {functions} (their source files were compiled without debug info; \
+                     where they are yours, compile them with `-g`)",
+                    target.map.component()
+                ));
+            }
+        }
+        found
+    }
+}
+
+/// Where the time of a target goes.
+#[derive(Default)]
+struct Hot {
+    all: Duration,
+    /// Own time of functions at instructions that have no line.
+    without: FxHashMap<FunctionIndex, Duration>,
+}
+
+impl Hot {
+    /// The hottest functions without lines, with their shares; `None` if they do not matter.
+    fn listed(&self, profile: &Profile) -> Option<String> {
+        /// Part of a target's time.
+        const MATTERS: f64 = 0.1;
+        const LISTED: usize = 3;
+        const MAX_NAME: usize = 100;
+        let share = |time: Duration| time.as_secs_f64() / self.all.as_secs_f64().max(f64::MIN_POSITIVE);
+        if share(self.without.values().sum()) < MATTERS {
+            return None;
+        }
+        let mut functions: Vec<_> = self.without.iter().collect();
+        functions.sort_by_key(|(function, time)| (std::cmp::Reverse(**time), function.index()));
+        let listed = functions.into_iter().take(LISTED).map(|(function, time)| {
+            let name = profile.shown_name(&profile.functions[function.index()]);
+            let short = &name[..name.floor_char_boundary(MAX_NAME)];
+            format!("`{short}` {:.0} %", share(*time) * 100.0)
+        });
+        Some(listed.collect::<Vec<_>>().join(", "))
     }
 }

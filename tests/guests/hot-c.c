@@ -32,3 +32,8 @@ u64 spin(u32 rounds) {
   }
   return state;
 }
+
+// hot-c-stale.wasm is the core module after an optimiser that has left the debug info as it was (binaryen 132, from npm):
+//
+//   wasm-opt -O2 -g --enable-bulk-memory --enable-sign-ext --enable-nontrapping-float-to-int --enable-mutable-globals \
+//     --enable-multivalue --enable-reference-types hot-c.core.wasm -o hot-c-stale.wasm
