@@ -42,5 +42,5 @@ pub use sampler::{
     Activation, CallTracer, EpochProbe, Instrumented, Labels, MemoryTracer, Recorder, RecorderBuilder, SamplerChoice,
     SamplingClock,
 };
-pub use samples::{HandlerCost, LossReason, SampleCounts, Span};
+pub use samples::{HandlerCost, LossReason, ProfilerTime, SampleCounts, Span};
 pub use symbols::{Direction, Function, FunctionKind, Layer, Library, NamedBy, SymbolMap, SymbolMapBuilder};

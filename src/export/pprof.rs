@@ -72,6 +72,12 @@ impl<'p> Document<'p> {
         let started = self.profile.started_at().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         self.out.time_nanos = nanos(started);
         self.out.duration_nanos = nanos(self.profile.elapsed());
+        let profiler = self.profile.profiler_time();
+        if !profiler.is_zero() {
+            let comment = format!("profiler: {} ns of its own work, in no sample", profiler.wall.as_nanos());
+            let comment = self.string(&comment);
+            self.out.comment.push(comment);
+        }
         let locations = match by {
             Dimension::Interface | Dimension::InterfaceFunction => self.interface_locations(),
             _ => self.function_locations(),
@@ -300,6 +306,8 @@ mod proto {
         pub(super) period_type: Option<ValueType>,
         #[prost(int64, tag = "12")]
         pub(super) period: i64,
+        #[prost(int64, repeated, tag = "13")]
+        pub(super) comment: Vec<i64>,
         #[prost(int64, tag = "14")]
         pub(super) default_sample_type: i64,
     }

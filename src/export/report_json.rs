@@ -14,13 +14,14 @@ use crate::profile::{Comparison, Profile, Report};
 ///
 /// ```json
 /// {"samples": {"taken": 1210, "kept": 1209, "lost": {"interrupted": 1}},
-///  "wall_ms": 1210.1, "cpu_ms": 1209.0, "by": "interface",
+///  "wall_ms": 1210.1, "cpu_ms": 1209.0, "profiler_ms": 0.0, "by": "interface",
 ///  "rows": [{"name": "wasi:cli/run@0.2.12 (export)", "detail": null, "self_ms": 1.0, "total_ms": 1.2,
 ///            "boundary_ms": 0.2, "blocked_ms": 0.1, "self_pct": 0.1, "total_pct": 0.1, "calls": null}]}
 /// ```
 ///
 /// `self_ms` is own time in guest or host, of which `blocked_ms` was off the CPU; `boundary_ms` is the cost of crossing.
-/// Over all rows `self_ms + boundary_ms` is `wall_ms`, but for a report on callers. `calls` is null unless calls were
+/// Over all rows `self_ms + boundary_ms`, with `profiler_ms`, is `wall_ms`, but for a report on callers. `profiler_ms` is what
+/// the profiler itself did on the guests' threads; shares are of the time without it. `calls` is null unless calls were
 /// traced. Names are as the guest wrote them.
 ///
 /// # Errors
@@ -47,8 +48,9 @@ pub fn write_report_json(profile: &Profile, report: &Report, out: &mut dyn Write
             kept: counts.kept,
             lost: counts.lost.iter().map(|(reason, count)| (reason.name(), *count)).collect(),
         },
-        wall_ms: milliseconds(report.wall),
-        cpu_ms: milliseconds(report.cpu),
+        wall_ms: milliseconds(report.wall + report.profiler.wall),
+        cpu_ms: milliseconds(report.cpu + report.profiler.cpu),
+        profiler_ms: milliseconds(report.profiler.wall),
         by: report.dimension.name(),
         rows: rows.collect(),
     };
@@ -83,6 +85,7 @@ struct ReportJson<'r> {
     samples: SamplesJson,
     wall_ms: f64,
     cpu_ms: f64,
+    profiler_ms: f64,
     by: &'static str,
     rows: Vec<RowJson<'r>>,
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::calls::call_table;
-use super::report_table::{TableStyle, report_table};
+use super::report_table::{TableStyle, profiler_line, report_table};
 use crate::error::{Error, Result};
 use crate::profile::{Dimension, NO_INTERFACE, Profile};
 
@@ -44,6 +44,7 @@ fn summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) -> io::Res
         Some(cost) => writeln!(out, ", at {:.2} µs a sample", cost.median().as_secs_f64() * 1e6)?,
         None => writeln!(out)?,
     }
+    profiler_line(profile.profiler_time(), wall, out)?;
     if counts.kept == 0 {
         writeln!(
             out,

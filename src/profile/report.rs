@@ -8,6 +8,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use super::attribution::{Attribution, Crossing, Part};
 use super::calls::{CallTrace, CalledFunction};
 use super::tables::{FileIndex, Profile, SourceLine, StackIndex};
+use crate::samples::ProfilerTime;
 use crate::symbols::{Direction, FunctionKind, Layer};
 
 /// What the rows of a [`Report`] are.
@@ -121,6 +122,8 @@ pub struct Report {
     pub wall: Duration,
     /// CPU time of all samples.
     pub cpu: Duration,
+    /// Time of the profiler's own, which is in no row, and in neither `wall` nor `cpu`.
+    pub profiler: ProfilerTime,
 }
 
 /// What identifies a row while it is summed up.
@@ -250,7 +253,7 @@ impl Profile {
         rows.sort_by(|a, b| {
             b.attributed().cmp(&a.attributed()).then(b.total.cmp(&a.total)).then_with(|| a.name.cmp(&b.name))
         });
-        Report { dimension, rows, wall: self.wall_time(), cpu: self.cpu_time() }
+        Report { dimension, rows, wall: self.wall_time(), cpu: self.cpu_time(), profiler: self.profiler }
     }
 
     /// All samples, summed up by stack; apart for each thread or set of labels, if that is what `dimension` needs.

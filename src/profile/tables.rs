@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::calls::CallTrace;
 use super::memories::{MemoryGrowth, MemoryTrack};
 use crate::address::{CodePoint, WasmOffset};
-use crate::samples::{HandlerCost, LabelSet, SampleCounts, Span};
+use crate::samples::{HandlerCost, LabelSet, ProfilerTime, SampleCounts, Span};
 use crate::symbols::{Direction, FunctionKind, Layer};
 
 /// An index into a table of a profile.
@@ -229,6 +229,7 @@ pub struct Profile {
     pub(crate) elapsed: Duration,
     pub(crate) counts: SampleCounts,
     pub(crate) handler_cost: Option<HandlerCost>,
+    pub(crate) profiler: ProfilerTime,
     pub(crate) libraries: Vec<ProfileLibrary>,
     pub(crate) functions: Vec<ProfileFunction>,
     pub(crate) frames: Vec<Frame>,
@@ -289,6 +290,13 @@ impl Profile {
     #[must_use]
     pub fn handler_cost(&self) -> Option<HandlerCost> {
         self.handler_cost
+    }
+
+    /// What the profiler itself did on the threads of the guests, such as [tracing](crate::Recorder::call_tracer) their
+    /// calls: no sample and no row has it, and shares are of the time without it.
+    #[must_use]
+    pub fn profiler_time(&self) -> ProfilerTime {
+        self.profiler
     }
 
     /// The libraries that samples were seen in.

@@ -12,6 +12,7 @@ mod current_task;
 mod epoch;
 mod labels;
 mod memory;
+mod own_work;
 mod recorder;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod signal;

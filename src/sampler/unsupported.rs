@@ -142,6 +142,14 @@ impl CallerFinder {
         match *self.0 {}
     }
 
+    pub(super) fn expects_nothing(&self) -> bool {
+        match *self.0 {}
+    }
+
+    pub(super) fn nothing(&mut self) {
+        match *self.0 {}
+    }
+
     pub(super) fn caller_of(&self, _: Caller, _: Registers) -> Option<CallSite> {
         match *self.0 {}
     }

@@ -73,6 +73,7 @@ struct Data {
     elapsed_ms: f64,
     wall_ms: f64,
     cpu_ms: f64,
+    profiler_ms: f64,
     samples: Samples,
     rows: Vec<Row>,
     strings: IndexSet<String>,
@@ -160,6 +161,7 @@ fn data(profile: &Profile) -> Data {
         elapsed_ms: milliseconds(profile.elapsed()),
         wall_ms: milliseconds(profile.wall_time()),
         cpu_ms: milliseconds(profile.cpu_time()),
+        profiler_ms: milliseconds(profile.profiler_time().wall),
         samples: Samples {
             taken: counts.taken,
             kept: counts.kept,

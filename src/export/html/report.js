@@ -69,6 +69,7 @@
       ['Elapsed', time(data.elapsed_ms)],
       ['Wall time sampled', time(data.wall_ms)],
       ['On the CPU', time(data.cpu_ms), `(${percent(data.cpu_ms, data.wall_ms)})`],
+      ...(data.profiler_ms > 0 ? [['Profiler, in no row', time(data.profiler_ms)]] : []),
       ['Samples taken', taken],
       ['Kept', kept],
       ['Lost', reasons.reduce((sum, [, count]) => sum + count, 0), ...reasons.map(([why, count]) => `${count} ${why}`)],

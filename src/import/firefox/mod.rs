@@ -22,7 +22,7 @@ use crate::profile::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
     Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,
 };
-use crate::samples::{HandlerCost, LabelSet, LossReason, SampleCounts};
+use crate::samples::{HandlerCost, LabelSet, LossReason, ProfilerTime, SampleCounts};
 use crate::symbols::{Direction, FunctionKind, Layer};
 
 /// Reads a profile in the Firefox Profiler's format, uncompressed.
@@ -205,6 +205,11 @@ impl<'d> Reader<'d> {
             counts: meta.map_or(SampleCounts { taken: rows, kept: rows, ..SampleCounts::default() }, counts),
             handler_cost: meta.and_then(|meta| meta.handler).map(|(median_ticks, p99_ticks, ticks_per_second)| {
                 HandlerCost { median_ticks, p99_ticks, ticks_per_second }
+            }),
+            profiler: meta.map_or(ProfilerTime::default(), |meta| {
+                let (samples, wall, cpu) = meta.profiler;
+                let wall = Duration::from_nanos(wall).min(MAX_TOTAL);
+                ProfilerTime { samples, wall, cpu: Duration::from_nanos(cpu).min(wall) }
             }),
             libraries: self.library_rows,
             functions: self.functions.into_values().collect(),

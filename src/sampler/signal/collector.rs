@@ -13,7 +13,7 @@ use super::thread::{HANDLER_LOSSES, ThreadState};
 use super::walk::{FrameWord, Place};
 use crate::address::TextOffset;
 use crate::lock::lock;
-use crate::samples::{LabelsId, RawFrame, RawSample, SampleLog};
+use crate::samples::{LabelsId, RawFrame, RawSample, SampleLog, Taken};
 
 /// Time between two rounds. A ring holds the samples of several at any useful rate.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -87,8 +87,12 @@ fn close(thread: &ThreadState, log: &mut SampleLog) {
 pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) {
     let mut reader = lock(&thread.reader);
     thread.ring.drain(|header, new| {
-        let SampleHeader { time, wall, cpu, labels, shared, new: _, cut } = header;
+        let SampleHeader { time, wall, cpu, labels, shared, new: _, cut, is_own_work } = header;
         let time = Duration::from_nanos(time);
+        if is_own_work {
+            log.keep_own_work(time, Duration::from_nanos(wall), Duration::from_nanos(cpu), Taken::BySignal);
+            return;
+        }
         let window = log.make_room(time);
         reader.path.truncate(shared);
         if reader.window != window {

@@ -28,6 +28,8 @@ pub(super) struct SampleHeader {
     pub(super) new: usize,
     /// Whether its outermost frames are missing.
     pub(super) cut: bool,
+    /// Whether it fell into work of the profiler's own: it has no stack, and leaves the frames of the sample before as they are.
+    pub(super) is_own_work: bool,
 }
 
 /// The queue. One thread's signal handler writes; one reader at a time reads.
@@ -54,7 +56,8 @@ impl Ring {
         if WORDS - used < length {
             return false;
         }
-        let lengths = (sample.shared as u64) << 32 | (sample.new as u64) << 1 | u64::from(sample.cut);
+        let flags = u64::from(sample.is_own_work) << 1 | u64::from(sample.cut);
+        let lengths = (sample.shared as u64) << 32 | (sample.new as u64) << 2 | flags;
         let header = [sample.time, sample.wall, sample.cpu, lengths, sample.labels.into()];
         let words = header.into_iter().chain(new_frames.iter().map(|frame| frame.bits()));
         for (index, word) in words.enumerate() {
@@ -71,11 +74,13 @@ impl Ring {
         while tail != head {
             let word = |index: usize| self.words[tail.wrapping_add(index) % WORDS].load(Ordering::Relaxed);
             let lengths = word(3);
-            let (shared, new) = (lengths >> 32, lengths >> 1 & 0x7fff_ffff);
+            let (shared, new) = (lengths >> 32, lengths >> 2 & 0x3fff_ffff);
             // Both were made from a `usize` by `push`.
             let (shared, new) = (usize::try_from(shared).unwrap_or(0), usize::try_from(new).unwrap_or(0));
-            let (cut, labels) = (lengths & 1 != 0, u32::try_from(word(4)).unwrap_or(0));
-            let header = SampleHeader { time: word(0), wall: word(1), cpu: word(2), labels, shared, new, cut };
+            let (cut, is_own_work) = (lengths & 1 != 0, lengths & 2 != 0);
+            let labels = u32::try_from(word(4)).unwrap_or(0);
+            let header =
+                SampleHeader { time: word(0), wall: word(1), cpu: word(2), labels, shared, new, cut, is_own_work };
             each(header, &mut (0..new).map(|index| FrameWord::from_bits(word(HEADER_WORDS + index))));
             tail = tail.wrapping_add(HEADER_WORDS + new);
             self.tail.store(tail, Ordering::Release);
@@ -96,6 +101,7 @@ mod tests {
             shared,
             new,
             cut: time.is_multiple_of(2),
+            is_own_work: time.is_multiple_of(3),
         }
     }
 
