@@ -27,7 +27,7 @@ use wasmtime::CallHook;
 use super::current_task::CurrentTask;
 use super::own_work::{self, OwnWork};
 use super::recorder::Shared;
-use super::signal::{Beginning, Caller, CallerFinder, Registers};
+use super::signal::{Beginning, Caller, CallerFinder, Meaning, Registers};
 use crate::address::TextOffset;
 use crate::error::Result;
 use crate::profile::Target;
@@ -49,6 +49,8 @@ pub struct CallTracer {
     host_calls: FxHashMap<(u32, CallSite), Called>,
     /// Counters of what adapters say.
     crossings: FxHashMap<CallSite, Arc<CrossingCount>>,
+    /// The one that has counted last, by the address that the trampoline returned to.
+    last_crossing: Option<(u64, Arc<CrossingCount>)>,
     /// Stack pointer of the hook when the last thing began that is no call. No hook has that of a null pointer.
     nothing: u64,
     /// Nanoseconds that this hook has taken until now.
@@ -141,6 +143,7 @@ impl CallTracer {
             roles: Vec::new(),
             host_calls: FxHashMap::default(),
             crossings: FxHashMap::default(),
+            last_crossing: None,
             nothing: 0,
             own: 0,
             tells_own_work: shared.signal.is_none(),
@@ -180,20 +183,8 @@ impl CallTracer {
             return;
         }
         match kind {
-            CallHook::CallingHost => {
-                let begin = if self.finder.expects_nothing() { None } else { Some(self.finder.now()) };
-                if let Some(called) = self.finder.find(here).and_then(|caller| self.called_through(caller, here)) {
-                    let begin = begin.unwrap_or_else(|| self.finder.now());
-                    self.push(here.sp, Callee::Host(called), begin);
-                } else {
-                    self.finder.nothing();
-                    self.nothing = here.sp;
-                    // A call that began in the same place never returned: it ended in a panic.
-                    if self.open.last().is_some_and(|open| open.hook == here.sp && open.callee.is_host()) {
-                        self.open.pop();
-                    }
-                }
-            }
+            CallHook::CallingHost if self.finder.finds_nothing(here) => self.begin_nothing(here.sp),
+            CallHook::CallingHost => self.calling_host(here),
             CallHook::CallingWasm => {
                 let begin = self.finder.now();
                 let guess = if self.guesses { self.finder.about_to_enter(here) } else { None };
@@ -202,6 +193,30 @@ impl CallTracer {
             CallHook::ReturningFromHost if here.sp == self.nothing => {}
             CallHook::ReturningFromHost | CallHook::ReturningFromWasm => self.returned(kind, here.sp),
         }
+    }
+
+    /// Something begins that is no call. It is not remembered but for its place, by which its end is known.
+    #[inline]
+    fn begin_nothing(&mut self, hook: u64) {
+        self.nothing = hook;
+        // A call that began in the same place never returned: it ended in a panic.
+        if self.open.last().is_some_and(|open| open.hook == hook && open.callee.is_host()) {
+            self.open.pop();
+        }
+    }
+
+    /// The guest calls the host.
+    fn calling_host(&mut self, here: Registers) {
+        let begin = (self.finder.expected() == Meaning::Call).then(|| self.finder.now());
+        let caller = self.finder.find(here);
+        let Some(called) = caller.and_then(|caller| self.called_through(caller, here)) else {
+            self.begin_nothing(here.sp);
+            return;
+        };
+        // Late, should something else have been expected.
+        let begin = begin.unwrap_or_else(|| self.finder.now());
+        self.finder.means(Meaning::Call);
+        self.push(here.sp, Callee::Host(called), begin);
     }
 
     /// A call has returned.
@@ -230,14 +245,31 @@ impl CallTracer {
             Role::Import(site) => Some(Called::Compiled(site)),
             Role::HostCall(trampoline) => Some(self.host_call(caller, trampoline, here)),
             Role::Crossing => {
-                if let Some(adapter) = self.finder.caller_of(caller, here) {
-                    let log = &self.log;
-                    self.crossings.entry(adapter).or_insert_with(|| log.crossing(adapter)).add();
-                }
+                self.finder.means(Meaning::Note);
+                self.count_crossing(self.finder.return_address_of(caller, here));
                 None
             }
-            Role::Internal => None,
+            Role::Internal => {
+                self.finder.means(Meaning::Nothing);
+                None
+            }
         }
+    }
+
+    /// An adapter that `return_address` is of says that it has made a call.
+    #[inline]
+    fn count_crossing(&mut self, return_address: u64) {
+        if let Some((known, counter)) = &self.last_crossing
+            && *known == return_address
+        {
+            counter.add();
+            return;
+        }
+        let Some(adapter) = self.finder.site(return_address) else { return };
+        let log = &self.log;
+        let counter = self.crossings.entry(adapter).or_insert_with(|| log.crossing(adapter));
+        counter.add();
+        self.last_crossing = Some((return_address, Arc::clone(counter)));
     }
 
     /// What is called through a trampoline that stands for a signature.

@@ -104,6 +104,17 @@ impl Step {
     }
 }
 
+/// What a caller is to whoever asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Meaning {
+    /// Not known yet, or something that takes time.
+    Call,
+    /// Something that is counted, and whose time is not asked for.
+    Note,
+    /// Nothing.
+    Nothing,
+}
+
 /// A whole way, from a hook to a caller.
 struct Path {
     /// Where above the first frame's stack pointer there is which return address.
@@ -111,8 +122,8 @@ struct Path {
     caller: Caller,
     /// The path that was taken after this one.
     next: u32,
-    /// Whoever asks need not be told what is about to be found: see [`CallerFinder::expects_nothing`].
-    is_nothing: bool,
+    /// What the caller is to whoever asks.
+    meaning: Meaning,
 }
 
 /// Ways from a hook to the compiled code that called the host.
@@ -301,17 +312,30 @@ impl CallerFinder {
         self.find_and_remember(here)
     }
 
-    /// Whether the caller that will be found next, if things go on as before, is one of [`nothing`](Self::nothing).
+    /// What the caller will mean that is found next, if things go on as before.
     #[inline]
-    pub(in super::super) fn expects_nothing(&self) -> bool {
-        self.ways.expected().is_some_and(|expected| expected.is_nothing)
+    pub(in super::super) fn expected(&self) -> Meaning {
+        self.ways.expected().map_or(Meaning::Call, |expected| expected.meaning)
     }
 
-    /// The caller that was found last is nothing to whoever asks.
+    /// Whether the host was called by what means nothing, as was expected; if so, that caller has been found.
     #[inline]
-    pub(in super::super) fn nothing(&mut self) {
+    pub(in super::super) fn finds_nothing(&mut self, here: Registers) -> bool {
+        let found = self
+            .ways
+            .expected()
+            .is_some_and(|expected| expected.meaning == Meaning::Nothing && Ways::leads(expected, here));
+        if found {
+            self.ways.last = self.ways.paths[self.ways.last as usize].next;
+        }
+        found
+    }
+
+    /// What the caller means that was found last.
+    #[inline]
+    pub(in super::super) fn means(&mut self, meaning: Meaning) {
         if let Some(last) = self.ways.paths.get_mut(self.ways.last as usize) {
-            last.is_nothing = true;
+            last.meaning = meaning;
         }
     }
 
@@ -376,7 +400,7 @@ impl CallerFinder {
     fn remember_path(&mut self, frames: &[(u64, u64)], caller: Caller) -> Option<u32> {
         let ways = &mut self.ways;
         let number = u32::try_from(ways.paths.len()).ok().filter(|_| ways.paths.len() < MAX_NODES)?;
-        ways.paths.push(Path { words: frames.into(), caller, next: number, is_nothing: false });
+        ways.paths.push(Path { words: frames.into(), caller, next: number, meaning: Meaning::Call });
         ways.take(number);
         Some(number)
     }
@@ -492,11 +516,22 @@ impl CallerFinder {
 
     /// The function that called the trampoline `caller`, if it is compiled code that was registered.
     pub(in super::super) fn caller_of(&self, caller: Caller, here: Registers) -> Option<CallSite> {
+        self.site(self.return_address_of(caller, here))
+    }
+
+    /// The address that the trampoline `caller` will return to.
+    #[inline]
+    pub(in super::super) fn return_address_of(&self, caller: Caller, here: Registers) -> u64 {
         let frame = here.sp.wrapping_add(caller.frame);
         // SAFETY: the trampoline has not returned, and all code that Wasmtime compiles keeps its caller's frame pointer and
         // its return address where its own frame pointer points to.
         let [_, return_address] = unsafe { (frame as *const [u64; 2]).read_volatile() };
-        self.scene.site(strip(return_address))
+        strip(return_address)
+    }
+
+    /// The compiled function that an address is returned to, if it was registered.
+    pub(in super::super) fn site(&self, return_address: u64) -> Option<CallSite> {
+        self.scene.site(return_address)
     }
 
     /// The compiled functions that are on the stack between the host and its next frame, from the one that called the host

@@ -53,7 +53,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-pub(super) use self::callers::{Beginning, CallScene, Caller, CallerFinder};
+pub(super) use self::callers::{Beginning, CallScene, Caller, CallerFinder, Meaning};
 use self::collector::Collector;
 use self::core::Core;
 use self::disposition::{Installed, Refused};
