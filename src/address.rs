@@ -132,6 +132,14 @@ impl InstructionRanges {
         before.or_else(|| inside[after..].iter().find_map(|(_, wasm)| *wasm)).map(WasmOffset)
     }
 
+    /// The instruction that the text of `function` (start, length in bytes) at `offset` is known to have been compiled from:
+    /// nothing where the compiler forgot it.
+    pub(crate) fn exact_instruction_at(&self, function: (TextOffset, u32), offset: TextOffset) -> Option<WasmOffset> {
+        let inside = self.starts_in(function);
+        let at = inside.partition_point(|(text, _)| *text <= offset.0).checked_sub(1)?;
+        inside[at].1.map(WasmOffset)
+    }
+
     fn starts_in(&self, function: (TextOffset, u32)) -> &[(u32, Option<u32>)] {
         let (start, end) = (function.0.0, function.0.0.saturating_add(function.1));
         let first = self.starts.partition_point(|(text, _)| *text < start);
@@ -174,6 +182,8 @@ mod tests {
         let (second, last) = ((TextOffset::new(16), 16), (TextOffset::new(40), 9));
         assert_eq!([16, 19, 20, 24, 29, 30].map(|text| at(second, text)), [104, 104, 104, 104, 104, 108].map(Some));
         assert_eq!([at(last, 40), at(last, 45)], [None, None]);
+        let exactly = |text| map.exact_instruction_at(second, TextOffset::new(text)).map(WasmOffset::get);
+        assert_eq!([16, 20, 23, 24, 29, 30].map(exactly), [None, Some(104), Some(104), None, None, Some(108)]);
         let ranges: Vec<_> = map.ranges_in(second).map(|(text, wasm)| (text.get(), wasm.get())).collect();
         assert_eq!(ranges, [(16, 104), (20, 104), (24, 104), (28, 104), (30, 108)]);
         assert_eq!(map.ranges_in(last).count(), 0);

@@ -107,7 +107,7 @@ pub use sampler::{
     Activation, CallTracer, EpochProbe, Instrumented, Labels, MemoryTracer, Recorder, RecorderBuilder, ReservedSignal,
     SamplerChoice, SamplingClock,
 };
-pub use samples::{HandlerCost, LossReason, SampleCounts, Span};
+pub use samples::{HandlerCost, LossReason, ProfilerTime, SampleCounts, Span};
 pub use symbols::{Direction, Function, FunctionKind, Layer, Library, NamedBy, SymbolMap, SymbolMapBuilder};
 
 /// The examples in the documentation, compiled.

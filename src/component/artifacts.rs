@@ -280,6 +280,30 @@ impl<'a> ModuleArtifact<'a> {
         })
     }
 
+    /// All its functions, imported ones first.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = FuncIndex> {
+        self.info.module.functions.keys()
+    }
+
+    /// The type of a function.
+    pub(crate) fn function_type(&self, function: FuncIndex) -> Option<ModuleInternedTypeIndex> {
+        self.info.module.functions.get(function)?.signature.as_module_type_index()
+    }
+
+    /// Whether references to functions get into the module, or out of it, in no way but by calls: by no table, no global and
+    /// no exception.
+    pub(crate) fn keeps_its_references(&self) -> bool {
+        let is_plain = |index: EntityIndex| match index {
+            EntityIndex::Function(_) | EntityIndex::Memory(_) => true,
+            EntityIndex::Global(global) => {
+                let global = self.info.module.globals.get(global);
+                global.is_some_and(|global| !matches!(global.wasm_ty, WasmValType::Ref(_)))
+            }
+            EntityIndex::Table(_) | EntityIndex::Tag(_) => false,
+        };
+        self.imports().all(|(_, _, index)| is_plain(index)) && self.exports().all(|(_, index)| is_plain(index))
+    }
+
     /// Where the contents of its code section are in the WebAssembly binary; for an adapter module, in its own.
     pub(crate) fn code_section_offset(&self) -> u64 {
         self.info.meta.code_section_offset

@@ -9,6 +9,7 @@ use super::report_table::TableStyle;
 use super::{milliseconds, write_pretty};
 use crate::error::{Error, Result};
 use crate::profile::{CallTrace, CalledTimes};
+use crate::symbols::BY_SIGNATURE;
 
 /// Writes `trace` as a table: for each interface function how often it was called, how long the calls took together, and
 /// the quantiles of a call; where the times are not known, the number is a lower bound. Names are escaped for a terminal.
@@ -57,6 +58,16 @@ pub(super) fn call_table(trace: &CallTrace, style: TableStyle, out: &mut dyn Wri
     }
     if trace.functions().len() > style.rows {
         writeln!(out, "{:>used$}      ({} more)", "", trace.functions().len() - style.rows)?;
+    }
+    if trace.functions().is_empty() && trace.unnamed_entries() == 0 {
+        writeln!(out, "{:>9} no call across an interface has returned", "")?;
+    }
+    if trace.functions().iter().any(|function| function.crossing.interface == BY_SIGNATURE) {
+        writeln!(
+            out,
+            "{:>9} {BY_SIGNATURE}: which they are, the WebAssembly binary tells, and only where the guest calls them directly",
+            ""
+        )?;
     }
     if trace.unnamed_entries() > 0 {
         let entries = if trace.unnamed_entries() == 1 { "entry" } else { "entries" };

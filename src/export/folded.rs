@@ -1,6 +1,7 @@
 //! Folded stacks: the text format of Brendan Gregg's `flamegraph.pl`, which most flame graph tools read.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use super::escape::escape_name;
 use super::microseconds;
@@ -9,12 +10,17 @@ use crate::profile::{Dimension, Profile, Tree};
 
 /// Writes a line for each stack: its frames, outermost first and separated by `;`, and the microseconds of wall-clock time
 /// it stands for. Frames are interface functions, libraries or functions; where they are interface functions, boundary,
-/// blocked and preempted time are frames of their own. Semicolons in names become commas, and what a terminal would obey is escaped.
+/// blocked and preempted time are frames of their own. The profiler's own work, if there was any, is a stack of the one frame
+/// `profiler`. Semicolons in names become commas, and what a terminal would obey is escaped.
 ///
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_folded(profile: &Profile, by: Dimension, out: &mut dyn Write) -> Result<()> {
     each_line(profile, by, &mut |stack, microseconds| writeln!(out, "{stack} {microseconds}"))
+        .and_then(|()| match profile.profiler_time().wall {
+            Duration::ZERO => Ok(()),
+            wall => writeln!(out, "profiler {}", microseconds(wall)),
+        })
         .map_err(|source| Error::Write { format: "folded", source })
 }
 

@@ -81,6 +81,12 @@ impl<'p> Document<'p> {
         self.out.time_nanos = nanos(started);
         self.out.duration_nanos = nanos(self.profile.elapsed());
         self.mapping(COMPONENT, self.profile.name());
+        let profiler = self.profile.profiler_time();
+        if !profiler.is_zero() {
+            let comment = format!("profiler: {} ns of its own work, in no sample", profiler.wall.as_nanos());
+            let comment = self.string(&comment);
+            self.out.comment.push(comment);
+        }
         let locations = match by {
             Dimension::Interface | Dimension::InterfaceFunction => self.interface_locations(),
             _ => self.function_locations(),
@@ -325,6 +331,8 @@ mod proto {
         pub(super) period_type: Option<ValueType>,
         #[prost(int64, tag = "12")]
         pub(super) period: i64,
+        #[prost(int64, repeated, tag = "13")]
+        pub(super) comment: Vec<i64>,
         #[prost(int64, tag = "14")]
         pub(super) default_sample_type: i64,
     }

@@ -14,7 +14,7 @@ use crate::profile::{Comparison, Profile, Report};
 ///
 /// ```json
 /// {"samples": {"taken": 1210, "kept": 1209, "lost": {"interrupted": 1}},
-///  "wall_ms": 1210.1, "cpu_ms": 1209.0, "preempted_ms": 0.9, "by": "interface",
+///  "wall_ms": 1210.1, "cpu_ms": 1209.0, "preempted_ms": 0.9, "profiler_ms": 0.0, "by": "interface",
 ///  "rows": [{"name": "wasi:cli/run@0.2.12 (export)", "detail": null, "self_ms": 1.0, "total_ms": 1.2,
 ///            "boundary_ms": 0.2, "blocked_ms": 0.1, "preempted_ms": 0.3, "self_pct": 0.1, "total_pct": 0.1,
 ///            "calls": null, "calls_at_least": null}]}
@@ -22,7 +22,8 @@ use crate::profile::{Comparison, Profile, Report};
 ///
 /// `self_ms` is own time in guest or host. Of that, the thread waited for something for `blocked_ms`, and was ready to run and
 /// had no CPU for `preempted_ms`, which is null if it is not known. `boundary_ms` is the cost of crossing.
-/// Over all rows `self_ms + boundary_ms` is `wall_ms`, but for a report on callers. `calls` is null unless calls were
+/// Over all rows `self_ms + boundary_ms`, with `profiler_ms`, is `wall_ms`, but for a report on callers. `profiler_ms` is what
+/// the profiler itself did on the guests' threads; shares are of the time without it. `calls` is null unless calls were
 /// traced and all of them are known; where only a lower bound is known, that is `calls_at_least`. Names are as the guest
 /// wrote them.
 ///
@@ -52,9 +53,10 @@ pub fn write_report_json(profile: &Profile, report: &Report, out: &mut dyn Write
             kept: counts.kept,
             lost: counts.lost.iter().map(|(reason, count)| (reason.name(), *count)).collect(),
         },
-        wall_ms: milliseconds(report.wall),
-        cpu_ms: milliseconds(report.cpu),
+        wall_ms: milliseconds(report.wall + report.profiler.wall),
+        cpu_ms: milliseconds(report.cpu + report.profiler.cpu),
         preempted_ms: report.preempted.map(milliseconds),
+        profiler_ms: milliseconds(report.profiler.wall),
         by: report.dimension.name(),
         rows: rows.collect(),
     };
@@ -96,6 +98,7 @@ struct ReportJson<'r> {
     wall_ms: f64,
     cpu_ms: f64,
     preempted_ms: Option<f64>,
+    profiler_ms: f64,
     by: &'static str,
     rows: Vec<RowJson<'r>>,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::escape::escape_name;
 use crate::error::{Error, Result};
 use crate::profile::{Change, Comparison, Dimension, Report, ReportRow};
+use crate::samples::ProfilerTime;
 
 /// How a table looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +67,18 @@ impl TableStyle {
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_report_table(report: &Report, style: TableStyle, out: &mut dyn Write) -> Result<()> {
-    report_table(report, style, out).map_err(|source| Error::Write { format: "report", source })
+    report_table(report, style, out)
+        .and_then(|()| profiler_line(report.profiler, report.wall, out))
+        .map_err(|source| Error::Write { format: "report", source })
+}
+
+/// Says what the profiler itself took, beside `wall` of the guests, if it took anything.
+pub(super) fn profiler_line(profiler: ProfilerTime, wall: Duration, out: &mut dyn Write) -> io::Result<()> {
+    if profiler.is_zero() {
+        return Ok(());
+    }
+    let (seconds, part) = (profiler.wall.as_secs_f64(), share(profiler.wall, wall.saturating_add(profiler.wall)));
+    writeln!(out, "profiler: {seconds:.3} s more, {:.1}% of all, were its own work; no row has them", part * 100.0)
 }
 
 pub(super) fn report_table(report: &Report, style: TableStyle, out: &mut dyn Write) -> io::Result<()> {
@@ -186,7 +198,9 @@ mod tests {
         let table = |name: &str| {
             let rows = vec![ReportRow { name: name.to_owned(), ..ReportRow::default() }];
             let second = Duration::from_secs(1);
-            let report = Report { dimension: Dimension::Interface, rows, wall: second, cpu: second, preempted: None };
+            let (preempted, profiler) = (None, ProfilerTime::default());
+            let report =
+                Report { dimension: Dimension::Interface, rows, wall: second, cpu: second, preempted, profiler };
             let mut out = Vec::new();
             write_report_table(&report, TableStyle::default(), &mut out).expect("writing to memory");
             String::from_utf8(out).expect("UTF-8")

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::calls::call_table;
-use super::report_table::{TableStyle, report_table};
+use super::report_table::{TableStyle, profiler_line, report_table};
 use crate::error::{Error, Result};
 use crate::profile::{Dimension, NO_INTERFACE, Profile};
 
@@ -48,6 +48,7 @@ fn summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) -> io::Res
     if let Some(time) = profile.preempted_time().filter(|time| *time * 100 >= wall && !time.is_zero()) {
         writeln!(out, "{} of it preempted: ready to run, and without a CPU", seconds(time))?;
     }
+    profiler_line(profile.profiler_time(), wall, out)?;
     if counts.kept == 0 {
         writeln!(
             out,

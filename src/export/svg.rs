@@ -7,6 +7,7 @@ use inferno::flamegraph::color::{BackgroundColor, Color, PaletteMap};
 use inferno::{differential, flamegraph};
 
 use super::folded::{each_line, frame_name};
+use super::microseconds;
 use crate::error::{Error, Result};
 use crate::profile::{Dimension, Label, Profile, Tree};
 use crate::symbols::Layer;
@@ -25,6 +26,10 @@ fn svg(profile: &Profile, by: Dimension, out: &mut dyn Write) -> io::Result<()> 
     let mut colors = colors(profile, by);
     let mut options = options(&format!("{} by {}", title(profile), by.name().replace('-', " ")));
     options.palette_map = Some(&mut colors);
+    let profiler = profile.profiler_time().wall;
+    if !profiler.is_zero() {
+        options.subtitle = Some(format!("without {} µs of the profiler's own work", microseconds(profiler)));
+    }
     draw(&mut options, &lines, out)
 }
 

@@ -14,7 +14,7 @@ use super::tables::{
     Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,
 };
 use crate::address::{CodePoint, TextOffset, WasmOffset};
-use crate::samples::{LossReason, SampleCounts, Span};
+use crate::samples::{LossReason, ProfilerTime, SampleCounts, Span};
 use crate::symbols::{Direction, FunctionKind, Layer};
 
 /// A function: its kind, and which of a few interfaces and functions it is for.
@@ -120,6 +120,11 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
         counts: SampleCounts { taken: kept + 3, kept, truncated: 1, lost: [(LossReason::Overload, 3)].into() },
         handler_cost: None,
         knows_preempted: true,
+        profiler: ProfilerTime {
+            samples: 5,
+            wall: Duration::from_nanos(5_000_007),
+            cpu: Duration::from_nanos(4_000_003),
+        },
         libraries: libraries.to_vec(),
         functions,
         frames,

@@ -164,7 +164,7 @@ fn place(
     use FunctionKind as Kind;
     let crosses = match function.kind {
         Kind::Adapter | Kind::ImportLowering => true,
-        Kind::Entry | Kind::ResourceIntrinsic => function.interface_function.is_some(),
+        Kind::Entry | Kind::ResourceIntrinsic | Kind::HostCall => function.interface_function.is_some(),
         _ => false,
     };
     let mode = match (function.kind, before.mode) {

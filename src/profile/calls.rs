@@ -9,7 +9,7 @@ use super::attribution::Crossing;
 use super::symbolize::Target;
 use super::tables::index;
 use crate::sampler::{crosses_interface, function_at};
-use crate::samples::{CallSite, CallSums, CountedCalls};
+use crate::samples::{CallSums, Called, CountedCalls};
 use crate::symbols::{Direction, Function};
 
 index! {
@@ -130,16 +130,27 @@ pub(super) fn name_calls(
     targets: &[Target],
     thread: impl Fn(std::thread::ThreadId) -> Option<usize>,
 ) -> CallTrace {
-    let crossing = |site: CallSite| function_at(targets, site).and_then(crossing_of);
+    let crossing = |called: Called| match called {
+        Called::Compiled(site) => function_at(targets, site).and_then(crossing_of),
+        Called::HostImport { target, import } => {
+            let import = targets.get(target as usize)?.map.host_imports().get(import)?;
+            let (interface, function) = (import.module.to_string(), import.function.to_string());
+            Some(Crossing { interface, function, direction: Direction::Import })
+        }
+    };
     let mut sums: IndexMap<Crossing, CallSums> = IndexMap::new();
-    for (site, calls) in &counted.sums {
-        if let Some(crossing) = crossing(*site) {
+    for (called, calls) in &counted.sums {
+        // A counter that was made, and has counted nothing.
+        if calls.count == 0 {
+            continue;
+        }
+        if let Some(crossing) = crossing(*called) {
             sums.entry(crossing).or_default().merge(calls);
         }
     }
     sums.sort_by(|a, of_a, b, of_b| (of_b.wall, of_b.count).cmp(&(of_a.wall, of_a.count)).then_with(|| a.cmp(b)));
     let kept = counted.kept.iter().filter_map(|call| {
-        let function = sums.get_index_of(&crossing(call.site)?)?;
+        let function = sums.get_index_of(&crossing(call.called)?)?;
         Some(TracedCall {
             function: CalledIndex(u32::try_from(function).ok()?),
             thread: thread(call.thread.id),

@@ -190,7 +190,8 @@ mod tests {
                 };
                 let rows = vec![row(hits), row(rest)];
                 let wall = rows.iter().map(ReportRow::attributed).sum();
-                let report = Report { dimension: Dimension::Function, rows, wall, cpu: wall, preempted: None };
+                let (preempted, profiler) = (None, crate::samples::ProfilerTime::default());
+                let report = Report { dimension: Dimension::Function, rows, wall, cpu: wall, preempted, profiler };
                 Total::new(&report).share(&report.rows[0])
             };
             let (before, after) = (share(report(shares.0, 1)), share(report(shares.1, 2)));

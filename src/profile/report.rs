@@ -8,6 +8,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use super::attribution::{Attribution, Crossing, Part};
 use super::calls::{CallTrace, CalledFunction};
 use super::tables::{FileIndex, Profile, SourceLine, StackIndex};
+use crate::samples::ProfilerTime;
 use crate::symbols::{Direction, FunctionKind, Layer};
 
 /// What the rows of a [`Report`] are.
@@ -129,6 +130,8 @@ pub struct Report {
     pub cpu: Duration,
     /// Time in which threads were ready to run and had no CPU, of all samples, if that is known.
     pub preempted: Option<Duration>,
+    /// Time of the profiler's own, which is in no row, and in neither `wall` nor `cpu`.
+    pub profiler: ProfilerTime,
 }
 
 /// What identifies a row while it is summed up.
@@ -257,7 +260,8 @@ impl Profile {
         rows.sort_by(|a, b| {
             b.attributed().cmp(&a.attributed()).then(b.total.cmp(&a.total)).then_with(|| a.name.cmp(&b.name))
         });
-        Report { dimension, rows, wall: self.wall_time(), cpu: self.cpu_time(), preempted: self.preempted_time() }
+        let (preempted, profiler) = (self.preempted_time(), self.profiler);
+        Report { dimension, rows, wall: self.wall_time(), cpu: self.cpu_time(), preempted, profiler }
     }
 
     /// All samples, summed up by stack; apart for each thread or set of labels, if that is what `dimension` needs.

@@ -18,15 +18,36 @@ use super::tables::{
 use crate::address::{CodePoint, InstructionRanges, TextOffset, WasmOffset};
 use crate::component::CompiledCode;
 use crate::samples::{
-    CountedCalls, Entry, Growth, LossReason, MemoryLog, RawFrame, SampleCounts, SampleLog, Span, Track, Window,
+    CountedCalls, Entry, Growth, LossReason, MemoryLog, ProfilerTime, RawFrame, SampleCounts, SampleLog, Span, Track,
+    Window,
 };
-use crate::symbols::{FunctionId, FunctionKind, Layer, LibraryId, SymbolMap};
+use crate::symbols::{Direction, FunctionId, FunctionKind, Layer, LibraryId, SymbolMap};
 
 /// A component or module that may be seen, with its names.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) map: Arc<SymbolMap>,
     pub(crate) code: CompiledCode,
+}
+
+impl Target {
+    /// Which function of the host a core module calls through the trampoline of `signature`, by the instruction at `site`; `None`
+    /// if nothing tells. `instructions` are those of the target.
+    pub(crate) fn host_import(
+        &self,
+        instructions: Option<&InstructionRanges>,
+        site: TextOffset,
+        signature: &str,
+    ) -> Option<u32> {
+        let imports = self.map.host_imports();
+        if imports.is_empty() {
+            return None;
+        }
+        let function = self.map.lookup(site)?;
+        // Exactly: the instruction before may call something else.
+        let instruction = instructions?.exact_instruction_at((function.offset(), function.size()), site);
+        imports.called_by(instruction, signature)
+    }
 }
 
 /// What a recording was, beside its samples.
@@ -62,9 +83,14 @@ pub(crate) struct NamedProfile {
 pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProfile {
     let mut tables = Tables::new(recording);
     let mut counts = log.counts.clone();
+    counts.taken = counts.taken.saturating_sub(log.own_work_taken);
+    let mut profiler = ProfilerTime::default();
     let mut threads: IndexMap<Track, Thread> = IndexMap::new();
     for window in log.windows() {
         let stacks = tables.stacks(window);
+        for own in window.own_work.entries().iter().filter(|own| recording.period.contains(&own.time)) {
+            profiler.add(own.count, own.wall, own.cpu);
+        }
         for (track, thread) in &window.threads {
             let number = threads.len() + 1;
             let out = threads.entry(*track).or_insert_with(|| {
@@ -80,6 +106,11 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProf
                 let time = time.saturating_sub(recording.period.start);
                 let time = out.samples.last().map_or(time, |last| time.max(last.time));
                 match stacks[stack.0 as usize] {
+                    Some(stack) if tables.is_own_work(stack) => {
+                        profiler.add(count, wall, cpu);
+                        counts.taken = counts.taken.saturating_sub(count);
+                        counts.kept = counts.kept.saturating_sub(count);
+                    }
                     Some(stack) => {
                         let labels = LabelsIndex(labels.0);
                         out.samples.push(Sample { time, stack, labels, count, wall, cpu, preempted });
@@ -102,7 +133,7 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProf
         counts = SampleCounts { taken: kept, kept, ..SampleCounts::default() };
     }
     let target = |key: &FunctionKey| match key {
-        FunctionKey::Compiled { target, .. } => Some(*target),
+        FunctionKey::Compiled { target, .. } | FunctionKey::HostImport { target, .. } => Some(*target),
         FunctionKey::Host { .. } | FunctionKey::Other(_) => None,
     };
     let targets = tables.functions.keys().map(target).collect();
@@ -114,6 +145,7 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProf
         elapsed: recording.elapsed.min(recording.period.end).saturating_sub(recording.period.start),
         handler_cost: log.handler_cost,
         knows_preempted: log.knows_preempted,
+        profiler,
         counts,
         threads,
         labels: log.labels.sets().cloned().collect(),
@@ -132,6 +164,13 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProf
     NamedProfile { profile, targets }
 }
 
+/// Functions of the host with this in their names do nothing but the profiler's own work.
+const OWN_CODE: [&str; 3] = [
+    concat!(env!("CARGO_CRATE_NAME"), "::sampler::calls::"),
+    concat!(env!("CARGO_CRATE_NAME"), "::sampler::signal::callers::"),
+    concat!(env!("CARGO_CRATE_NAME"), "::sampler::recorder::Recorder::trace_calls"),
+];
+
 /// What tells one function from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum FunctionKey {
@@ -143,6 +182,11 @@ enum FunctionKey {
         library: String,
         start: u32,
     },
+    /// What a core module imports from the host, by its index.
+    HostImport {
+        target: u32,
+        import: u32,
+    },
     /// One of the kinds of which a profile has one function at most.
     Other(FunctionKind),
 }
@@ -152,6 +196,7 @@ enum FunctionKey {
 enum LibraryKey {
     Compiled { target: u32, library: LibraryId },
     Host(String),
+    HostImports { target: u32, module: String },
     Other(FunctionKind),
 }
 
@@ -223,8 +268,11 @@ impl<'r> Tables<'r> {
         let mut as_caller: Vec<Option<StackIndex>> = Vec::with_capacity(count);
         let mut as_sample: Vec<Option<StackIndex>> = Vec::with_capacity(count);
         let mut begins_unknown: Vec<bool> = Vec::with_capacity(count);
+        let mut innermost_frames: Vec<usize> = Vec::with_capacity(count);
         for (index, (caller, frame)) in log.stacks.stacks().enumerate() {
             let frame = frame.0 as usize;
+            innermost_frames.push(frame);
+            let called_from = caller.map(|caller| raw[innermost_frames[caller.0 as usize]]);
             let outer = caller.and_then(|caller| as_caller[caller.0 as usize]);
             let begins =
                 caller.map_or(*raw[frame] == RawFrame::UnknownCallers, |caller| begins_unknown[caller.0 as usize]);
@@ -232,7 +280,11 @@ impl<'r> Tables<'r> {
             let outer = outer.or_else(|| if begins { None } else { self.entry_stack(raw[frame]) });
             // A frame that the map does not know is left out, not its stack.
             let push = |tables: &mut Self, resolved: &mut Resolved| match resolved.get(tables, frame, raw[frame]) {
-                Some(frame) => Some(tables.push(outer, frame)),
+                Some(frame) => {
+                    let position = resolved.position;
+                    let frame = called_from.and_then(|from| tables.host_import(frame, from, position)).unwrap_or(frame);
+                    Some(tables.push(outer, frame))
+                }
                 None => outer,
             };
             let sampled = if is_sampled[index] { push(self, &mut innermost) } else { None };
@@ -241,6 +293,49 @@ impl<'r> Tables<'r> {
             as_caller.push(calling);
         }
         as_sample
+    }
+
+    /// The frame of the imported function, if `frame` is that of a trampoline for a call of the host which tells the signature
+    /// only, and `from`, where it was called, tells more.
+    fn host_import(&mut self, frame: FrameIndex, from: &RawFrame, position: Position) -> Option<FrameIndex> {
+        let RawFrame::Text { target, offset } = *from else { return None };
+        let function = &self.functions[self.frames[frame.index()].function.index()];
+        if function.kind != FunctionKind::HostCall {
+            return None;
+        }
+        let signature = function.name.clone();
+        let site = CodePoint::ReturnAddress(offset).lookup_offset();
+        let recording = self.recording;
+        let of = recording.targets.get(target as usize)?;
+        let import = of.host_import(self.instructions(target), site, &signature)?;
+        let names = of.map.host_imports().get(import)?;
+        let key = FunctionKey::HostImport { target, import };
+        let library = LibraryKey::HostImports { target, module: names.module.to_string() };
+        let library = self.library(library, || ProfileLibrary {
+            name: format!("{} ({})", names.module, Direction::Import.name()),
+            layer: Layer::Trampoline,
+            component: None,
+        });
+        let function = self.functions.entry(key);
+        let index = FunctionIndex(handle(function.index()));
+        // Several share the text of one trampoline, so they are told apart by their numbers instead.
+        function.or_insert_with(|| ProfileFunction {
+            offset: import,
+            size: 1,
+            interface: Some(names.module.to_string()),
+            interface_function: Some(names.function.to_string()),
+            direction: Some(Direction::Import),
+            ..ProfileFunction::without_interface(names.function.to_string(), library, FunctionKind::HostCall)
+        });
+        let point = position.point_of(TextOffset::new(import), TextOffset::new(import.saturating_add(1)));
+        Some(self.frame(Frame { function: index, point, instruction: None, source: None }))
+    }
+
+    /// Whether a stack ends in the code of the tracer: what it needs to say that it is at work, and that it no longer is.
+    fn is_own_work(&self, stack: StackIndex) -> bool {
+        let frame = self.stacks[stack.index()].frame;
+        let function = &self.functions[self.frames[frame.index()].function.index()];
+        function.kind == FunctionKind::Host && OWN_CODE.iter().any(|part| function.name.contains(part))
     }
 
     /// The growths of memories in the period, with their stacks.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::calls::CallTrace;
 use super::memories::{MemoryGrowth, MemoryTrack};
 use crate::address::{CodePoint, WasmOffset};
-use crate::samples::{HandlerCost, LabelSet, SampleCounts, Span};
+use crate::samples::{HandlerCost, LabelSet, ProfilerTime, SampleCounts, Span};
 use crate::symbols::{Direction, FunctionKind, Layer};
 
 /// An index into a table of a profile.
@@ -234,6 +234,7 @@ pub struct Profile {
     pub(crate) handler_cost: Option<HandlerCost>,
     /// Whether `preempted` is known of all samples.
     pub(crate) knows_preempted: bool,
+    pub(crate) profiler: ProfilerTime,
     pub(crate) libraries: Vec<ProfileLibrary>,
     pub(crate) functions: Vec<ProfileFunction>,
     pub(crate) frames: Vec<Frame>,
@@ -294,6 +295,13 @@ impl Profile {
     #[must_use]
     pub fn handler_cost(&self) -> Option<HandlerCost> {
         self.handler_cost
+    }
+
+    /// What the profiler itself did on the threads of the guests, such as [tracing](crate::Recorder::call_tracer) their
+    /// calls: no sample and no row has it, and shares are of the time without it.
+    #[must_use]
+    pub fn profiler_time(&self) -> ProfilerTime {
+        self.profiler
     }
 
     /// The libraries that samples were seen in.

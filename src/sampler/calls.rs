@@ -11,19 +11,28 @@
 //!   starts, which is a call of the host by the adapter. It does so only if the call lends a resource, or the callee has
 //!   called the host meanwhile; so what is counted is a lower bound. That a synchronous call begins, it tells without the
 //!   hook being told, so there is no time.
+//! - Of a call of the host by a core module that stands alone, the trampoline is that of many functions. The place that it was
+//!   called from tells which, where that can be known ([`Target::host_import`]); else the signature is all there is.
+//!
+//! What the hook itself takes is not the guest's. A thread that is in here says so, for samples that fall into it
+//! ([`OwnWork`]). And the clock is read when the hook begins and when it ends: a call begins with the end of one hook and ends
+//! with the beginning of the other, and what hooks took in between is no part of it. What is no call, but Wasmtime's own
+//! business, comes several times with each call from one component to another; so it is only looked at, and no clock is read.
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use wasmtime::CallHook;
 
 use super::current_task::{CurrentTask, OpenCall};
+use super::own_work::{self, OwnWork};
 use super::recorder::Shared;
-use super::signal::{Beginning, Caller, CallerFinder, Registers};
+use super::signal::{Beginning, Caller, CallerFinder, Meaning, Registers};
 use crate::address::TextOffset;
 use crate::agreed::agreed;
 use crate::error::Result;
 use crate::profile::Target;
-use crate::samples::{CallLog, CallSite, CallTimes};
+use crate::samples::{CallLog, CallSite, CallTimes, Called, CrossingCount};
 use crate::symbols::{Direction, Function, FunctionKind};
 
 /// Counts the calls of one store. Made by [`Recorder::call_tracer`](crate::Recorder::call_tracer), for a store whose call
@@ -37,6 +46,18 @@ pub struct CallTracer {
     finder: CallerFinder,
     /// By number of a [`Caller`].
     roles: Vec<Option<Role>>,
+    /// What is called through a trampoline that tells the signature only: by its number, and where it was called.
+    host_calls: FxHashMap<(u32, CallSite), Called>,
+    /// Counters of what adapters say.
+    crossings: FxHashMap<CallSite, Arc<CrossingCount>>,
+    /// The one that has counted last, by the address that the trampoline returned to.
+    last_crossing: Option<(u64, Arc<CrossingCount>)>,
+    /// Stack pointer of the hook when the last thing began that is no call. No hook has that of a null pointer.
+    nothing: u64,
+    /// Nanoseconds that this hook has taken until now.
+    own: u64,
+    /// Whether somebody else than signals has to be told what the hook takes.
+    tells_own_work: bool,
     /// Calls that have not returned, in the order in which they were made.
     open: Vec<Open>,
     /// Guesses have been right until now.
@@ -48,6 +69,8 @@ pub struct CallTracer {
 enum Role {
     /// A function of an interface.
     Import(CallSite),
+    /// A function of the host that a core module imports; of which there may be many.
+    HostCall(CallSite),
     /// An adapter says that there is a call from one component to another.
     Crossing,
     /// Wasmtime's own business: memory that grows, a resource that is dropped.
@@ -65,8 +88,8 @@ struct Open {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Callee {
-    /// A function of the host; `None` for what is not counted.
-    Host(Option<CallSite>),
+    /// A function of the host.
+    Host(Called),
     /// A function of the guest.
     Guest(Entry),
 }
@@ -82,6 +105,8 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 struct Start {
     time: u64,
+    /// What the hook had taken by then.
+    own: u64,
     /// How often the recording had been paused.
     pauses: u32,
     /// The number of the task.
@@ -117,6 +142,12 @@ impl CallTracer {
             finder: CallerFinder::new(Arc::clone(&tracing.scene), Beginning::CallHook),
             base: tracing.base,
             roles: Vec::new(),
+            host_calls: FxHashMap::default(),
+            crossings: FxHashMap::default(),
+            last_crossing: None,
+            nothing: 0,
+            own: 0,
+            tells_own_work: shared.signal.is_none(),
             open: Vec::new(),
             guesses: true,
         })
@@ -136,81 +167,172 @@ impl CallTracer {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
+    pub fn call_hook(&mut self, kind: CallHook) {
+        let work = OwnWork::begin();
+        self.hook(kind);
+        drop(work);
+    }
+
     // Not inlined: its frame is where the way to the caller begins.
     #[inline(never)]
-    pub fn call_hook(&mut self, kind: CallHook) {
+    fn hook(&mut self, kind: CallHook) {
         let here = CallerFinder::here();
         if self.shared.is_idle() {
             self.open.clear();
+            self.nothing = 0;
             return;
         }
-        let hook = here.sp;
         match kind {
-            CallHook::CallingHost => {
-                let callee = self.finder.find(here).and_then(|caller| self.called_through(caller, here));
-                self.push(hook, Callee::Host(callee));
-            }
+            CallHook::CallingHost if self.finder.finds_nothing(here) => self.begin_nothing(here.sp),
+            CallHook::CallingHost => self.calling_host(here),
             CallHook::CallingWasm => {
+                let begin = self.finder.now();
                 let guess = if self.guesses { self.finder.about_to_enter(here) } else { None };
-                self.push(hook, Callee::Guest(Entry { site: guess, is_certain: false }));
+                self.push(here.sp, Callee::Guest(Entry { site: guess, is_certain: false }), begin);
             }
-            CallHook::ReturningFromHost => {
-                if let Some(Open { callee: Callee::Host(Some(site)), start, .. }) = self.pop(hook, Callee::is_host) {
-                    self.record(site, start);
-                }
-            }
-            CallHook::ReturningFromWasm => {
-                let Some(open) = self.pop(hook, |callee| !callee.is_host()) else { return };
-                match open.callee {
-                    Callee::Guest(Entry { site: Some(site), .. }) => self.record(site, open.start),
-                    _ => self.log.count_unnamed(),
-                }
-            }
+            CallHook::ReturningFromHost if here.sp == self.nothing => {}
+            CallHook::ReturningFromHost | CallHook::ReturningFromWasm => self.returned(kind, here.sp),
         }
     }
 
-    /// The import that a guest calls through `caller`, if it is one.
-    fn called_through(&mut self, caller: Caller, here: Registers) -> Option<CallSite> {
+    /// Something begins that is no call. It is not remembered but for its place, by which its end is known.
+    #[inline]
+    fn begin_nothing(&mut self, hook: u64) {
+        self.nothing = hook;
+        // A call that began in the same place never returned: it ended in a panic.
+        if self.open.last().is_some_and(|open| open.hook == hook && open.callee.is_host()) {
+            self.open.pop();
+        }
+    }
+
+    /// The guest calls the host.
+    fn calling_host(&mut self, here: Registers) {
+        let begin = (self.finder.expected() == Meaning::Call).then(|| self.finder.now());
+        let caller = self.finder.find(here);
+        let Some(called) = caller.and_then(|caller| self.called_through(caller, here)) else {
+            self.begin_nothing(here.sp);
+            return;
+        };
+        // Late, should something else have been expected.
+        let begin = begin.unwrap_or_else(|| self.finder.now());
+        self.finder.means(Meaning::Call);
+        self.push(here.sp, Callee::Host(called), begin);
+    }
+
+    /// A call has returned.
+    fn returned(&mut self, kind: CallHook, hook: u64) {
+        let end = self.finder.now();
+        let is_host = matches!(kind, CallHook::ReturningFromHost);
+        let Some(open) = self.pop(hook, |callee| callee.is_host() == is_host) else {
+            self.finish_hook(end);
+            return;
+        };
+        match open.callee {
+            Callee::Host(called) => self.record(called, open.start, end),
+            Callee::Guest(Entry { site: Some(site), .. }) => self.record(Called::Compiled(site), open.start, end),
+            Callee::Guest(Entry { site: None, .. }) => self.log.count_unnamed(),
+        }
+        self.finish_hook(end);
+    }
+
+    /// The function of the host that a guest calls through `caller`, if it is one.
+    fn called_through(&mut self, caller: Caller, here: Registers) -> Option<Called> {
         let role = self.role(caller);
         if !matches!(role, Role::Internal) {
             self.settle_entry(caller, here);
         }
         match role {
-            Role::Import(site) => Some(site),
+            Role::Import(site) => Some(Called::Compiled(site)),
+            Role::HostCall(trampoline) => Some(self.host_call(caller, trampoline, here)),
             Role::Crossing => {
-                if let Some(adapter) = self.finder.caller_of(caller, here) {
-                    self.log.count(adapter);
-                }
+                self.finder.means(Meaning::Note);
+                self.count_crossing(self.finder.return_address_of(caller, here));
                 None
             }
-            Role::Internal => None,
+            Role::Internal => {
+                self.finder.means(Meaning::Nothing);
+                None
+            }
         }
     }
 
-    fn push(&mut self, hook: u64, callee: Callee) {
-        // What is not counted need not be timed.
-        let is_counted = callee != Callee::Host(None);
-        let start =
-            if is_counted { self.start() } else { Start { time: 0, pauses: 0, task: None, waited: 0, cpu: None } };
+    /// An adapter that `return_address` is of says that it has made a call.
+    #[inline]
+    fn count_crossing(&mut self, return_address: u64) {
+        if let Some((known, counter)) = &self.last_crossing
+            && *known == return_address
+        {
+            counter.add();
+            return;
+        }
+        let Some(adapter) = self.finder.site(return_address) else { return };
+        let log = &self.log;
+        let counter = self.crossings.entry(adapter).or_insert_with(|| log.crossing(adapter));
+        counter.add();
+        self.last_crossing = Some((return_address, Arc::clone(counter)));
+    }
+
+    /// What is called through a trampoline that stands for a signature.
+    fn host_call(&mut self, caller: Caller, trampoline: CallSite, here: Registers) -> Called {
+        let by_signature = Called::Compiled(trampoline);
+        let Some(site) = self.finder.caller_of(caller, here) else { return by_signature };
+        let shared = &self.shared;
+        let called = self.host_calls.entry((caller.number, site)).or_insert_with(|| {
+            let import = shared.host_import(site, trampoline);
+            import.map_or(by_signature, |import| Called::HostImport { target: site.target, import })
+        });
+        *called
+    }
+
+    /// A call begins, once this hook is over, which began at `begin`.
+    fn push(&mut self, hook: u64, callee: Callee, begin: u64) {
         // A call that began in the same place never returned: it ended in a panic.
         if let Some(stale) =
             self.open.iter().rposition(|open| open.hook == hook && open.callee.is_host() == callee.is_host())
         {
             self.open.remove(stale);
         }
-        if self.open.len() < MAX_OPEN {
-            self.open.push(Open { hook, callee, start });
-        } else if is_counted {
-            self.log.count_unnamed();
+        if self.nothing == hook && callee.is_host() {
+            self.nothing = 0;
         }
+        if self.open.len() >= MAX_OPEN {
+            self.log.count_unnamed();
+            return;
+        }
+        let task = CurrentTask::get();
+        let mut start = Start {
+            time: 0,
+            own: 0,
+            pauses: self.shared.pauses(),
+            task: task.number,
+            waited: task.waited,
+            cpu: self.shared.call_cpu.then(|| Cpu::now(task)),
+        };
+        start.time = self.finish_hook(begin);
+        start.own = self.own;
+        self.open.push(Open { hook, callee, start });
         CurrentTask::set_open_call(self.open_call());
+    }
+
+    /// This hook, which began at `begin`, is over. Returns the time.
+    #[inline]
+    fn finish_hook(&mut self, begin: u64) -> u64 {
+        let end = self.finder.now();
+        let own = end.saturating_sub(begin);
+        self.own = self.own.wrapping_add(own);
+        if self.tells_own_work {
+            own_work::add_spent(own);
+        }
+        end
     }
 
     /// The import that the guest waits in, should it be suspended now. `None` if tasks of the store are in several.
     fn open_call(&self) -> Option<OpenCall> {
         let imports = self.open.iter().filter_map(|open| match open.callee {
-            Callee::Host(import) => import,
-            Callee::Guest(_) => None,
+            // Core modules alone call the host on their own stack, which tells.
+            Callee::Host(Called::Compiled(import)) => Some(import),
+            Callee::Host(Called::HostImport { .. }) | Callee::Guest(_) => None,
         });
         let entries = self.open.iter().filter_map(|open| match open.callee {
             Callee::Guest(entry) => entry.site,
@@ -238,6 +360,7 @@ impl CallTracer {
         }
         let role = self.function(caller.site).map_or(Role::Internal, |function| match function.kind() {
             FunctionKind::ImportLowering => Role::Import(caller.site),
+            FunctionKind::HostCall if function.interface_function().is_some() => Role::HostCall(caller.site),
             FunctionKind::CanonicalIntrinsic if CROSSINGS.contains(&&*function.name()) => Role::Crossing,
             _ => Role::Internal,
         });
@@ -268,32 +391,34 @@ impl CallTracer {
         }
     }
 
-    fn start(&mut self) -> Start {
-        let task = CurrentTask::get();
-        Start {
-            time: self.finder.now(),
-            pauses: self.shared.pauses(),
-            task: task.number,
-            waited: task.waited,
-            cpu: self.shared.call_cpu.then(|| Cpu::now(task)),
-        }
-    }
-
-    fn record(&mut self, site: CallSite, start: Start) {
-        let end = self.start();
-        if start.pauses != end.pauses {
+    /// Counts a call that returned at `end`.
+    fn record(&mut self, called: Called, start: Start, end: u64) {
+        if start.pauses != self.shared.pauses() {
             return;
         }
+        let task = CurrentTask::get();
         // A call of a store that another task has taken over has no times of one task.
-        let is_same_task = start.task == end.task;
-        let cpu = start.cpu.zip(end.cpu).filter(|(start, end)| is_same_task && start.thread == end.thread);
+        let is_same_task = start.task == task.number;
+        let own = self.own.wrapping_sub(start.own);
+        let wall = end.saturating_sub(start.time).saturating_sub(own);
+        let end_cpu = start.cpu.map(|_| Cpu::now(task));
+        let cpu = start.cpu.zip(end_cpu).filter(|(start, end)| is_same_task && start.thread == end.thread);
         let times = CallTimes {
             begin: start.time.saturating_sub(self.base),
-            wall: end.time.saturating_sub(start.time),
-            suspended: if is_same_task { end.waited.saturating_sub(start.waited) } else { 0 },
-            cpu: cpu.map(|(start, end)| u64::try_from(end.time.wrapping_sub(start.time)).unwrap_or(0)),
+            wall,
+            suspended: if is_same_task { task.waited.saturating_sub(start.waited).min(wall) } else { 0 },
+            cpu: cpu.map(|(start, end)| {
+                let passed = u64::try_from(end.time.wrapping_sub(start.time)).unwrap_or(0);
+                passed.saturating_sub(own)
+            }),
         };
-        self.log.record(site, times);
+        self.log.record(called, times);
+    }
+}
+
+impl Drop for CallTracer {
+    fn drop(&mut self) {
+        self.log.close(self.crossings.values());
     }
 }
 
@@ -322,6 +447,7 @@ pub(crate) fn function_at(targets: &[Target], site: CallSite) -> Option<Function
 pub(crate) fn crosses_interface(function: Function<'_>) -> bool {
     match function.kind() {
         FunctionKind::ImportLowering | FunctionKind::Adapter => true,
+        FunctionKind::HostCall => function.interface_function().is_some(),
         FunctionKind::Entry => {
             function.direction() == Some(Direction::Export)
                 && function.interface_function().is_some_and(|name| name == function.name())

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use wasmtime::{ResourceLimiter, StoreLimits};
 
+use super::own_work::OwnWork;
 use super::recorder::Shared;
 use super::signal::{Beginning, CallerFinder};
 use crate::address::TextOffset;
@@ -97,6 +98,7 @@ impl StoreMemories {
     #[inline(never)]
     fn grow(&mut self, from: u64, to: u64) {
         let here = CallerFinder::here();
+        let _work = OwnWork::begin();
         if self.shared.is_finished() {
             return;
         }

@@ -12,6 +12,7 @@ mod current_task;
 mod epoch;
 mod labels;
 mod memory;
+mod own_work;
 mod recorder;
 mod reserved_signal;
 mod run_delay;

@@ -10,18 +10,19 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 
 use super::activation::{Activation, Instrumented};
 use super::builder::{RecorderBuilder, SamplingClock};
-use super::calls::CallTracer;
+use super::calls::{CallTracer, function_at};
 use super::epoch::ticker::Ticker;
 use super::epoch::{ClockReading, EpochProbe, ThreadClocks};
 use super::labels::Labels;
 use super::memory::MemoryTracer;
 use super::reserved_signal::ReservedSignal;
 use super::signal::{self, CallScene, CallerFinder, Reservation, SignalSampler};
+use crate::address::{InstructionRanges, TextOffset};
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
 use crate::nanos::nanos;
 use crate::profile::{EVERYTHING, NamedProfile, Profile, Recording, SamplerKind, Target, symbolize};
-use crate::samples::{CallLog, LabelsId, MemoryLog, RawFrame, RawSample, SampleLog, Selection, Span};
+use crate::samples::{CallLog, CallSite, LabelsId, MemoryLog, RawFrame, RawSample, SampleLog, Selection, Span, Taken};
 
 /// Records where guests spend their time.
 ///
@@ -486,6 +487,8 @@ impl Recorder {
 #[derive(Debug)]
 pub(super) struct Shared {
     targets: Vec<Target>,
+    /// By target: its instructions, of those that calls of the host are traced of.
+    instructions: Vec<OnceLock<Option<InstructionRanges>>>,
     /// From the address of a text section to the target it belongs to. Stays in this process.
     by_text: FxHashMap<usize, u32>,
     interval: Duration,
@@ -529,6 +532,7 @@ impl Shared {
         let text = |target: &Target| target.code.text().as_ptr().addr();
         Self {
             by_text: (0_u32..).zip(&targets).map(|(index, target)| (text(target), index)).collect(),
+            instructions: targets.iter().map(|_| OnceLock::new()).collect(),
             targets,
             interval,
             start: Instant::now(),
@@ -560,6 +564,22 @@ impl Shared {
 
     pub(super) fn targets(&self) -> &[Target] {
         &self.targets
+    }
+
+    /// Which import a core module calls at `site`, through a trampoline that tells the signature only; `None` if nothing tells.
+    pub(super) fn host_import(&self, site: CallSite, trampoline: CallSite) -> Option<u32> {
+        let signature = function_at(&self.targets, trampoline)?.name();
+        let target = self.targets.get(site.target as usize)?;
+        let instructions = self.instructions.get(site.target as usize)?;
+        let instructions = instructions.get_or_init(|| target.code.instruction_ranges());
+        target.host_import(instructions.as_ref(), TextOffset::new(site.offset), &signature)
+    }
+
+    /// Keeps the time of the profiler's own work, where it was measured.
+    pub(super) fn record_own_work(&self, time: Duration, wall: Duration, cpu: Duration) {
+        if !wall.is_zero() {
+            lock(&self.log).keep_own_work(time, wall, cpu, Taken::ByClock);
+        }
     }
 
     /// Gets ready to trace calls, if that has not been done.

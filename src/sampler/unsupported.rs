@@ -141,6 +141,14 @@ pub(super) struct Caller {
     pub(super) number: u32,
 }
 
+/// What a caller would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Call,
+    Note,
+    Nothing,
+}
+
 /// There is none.
 #[derive(Debug)]
 pub(super) struct CallerFinder(Arc<CallScene>);
@@ -163,6 +171,26 @@ impl CallerFinder {
     }
 
     pub(super) fn find(&mut self, _: Registers) -> Option<Caller> {
+        match *self.0 {}
+    }
+
+    pub(super) fn expected(&self) -> Meaning {
+        match *self.0 {}
+    }
+
+    pub(super) fn finds_nothing(&mut self, _: Registers) -> bool {
+        match *self.0 {}
+    }
+
+    pub(super) fn means(&mut self, _: Meaning) {
+        match *self.0 {}
+    }
+
+    pub(super) fn return_address_of(&self, _: Caller, _: Registers) -> u64 {
+        match *self.0 {}
+    }
+
+    pub(super) fn site(&self, _: u64) -> Option<CallSite> {
         match *self.0 {}
     }
 

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use hdrhistogram::Histogram;
 use rustc_hash::FxHashMap;
@@ -16,6 +16,15 @@ use crate::lock::lock;
 pub(crate) struct CallSite {
     pub(crate) target: u32,
     pub(crate) offset: u32,
+}
+
+/// What was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Called {
+    /// The function that a compiled one stands for: an import, an export, or what an adapter adapts.
+    Compiled(CallSite),
+    /// A function that a core module imports from the host, by its index.
+    HostImport { target: u32, import: u32 },
 }
 
 /// When a call was made, and how long it took, in nanoseconds.
@@ -34,7 +43,7 @@ pub(crate) struct CallTimes {
 /// One call that is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct KeptCall {
-    pub(crate) site: CallSite,
+    pub(crate) called: Called,
     pub(crate) times: CallTimes,
     /// The thread that it returned on.
     pub(crate) thread: ThreadIdentity,
@@ -93,7 +102,7 @@ fn new_histogram() -> Histogram<u64> {
 /// Calls that were counted by some of the threads.
 #[derive(Debug)]
 struct Shard {
-    sums: FxHashMap<CallSite, CallSums>,
+    sums: FxHashMap<Called, CallSums>,
     kept: Selection<KeptCall>,
 }
 
@@ -108,14 +117,31 @@ const KEPT_OF_SHARD: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct CallLog {
     shards: Box<[Mutex<Shard>]>,
+    /// Of stores that live.
+    crossings: Mutex<Vec<Arc<CrossingCount>>>,
     /// Entries of guests of which nobody could tell which function was entered.
     unnamed: AtomicU64,
+}
+
+/// How often one store has made a call whose time is not known. Counted by one thread at a time, without waiting for anybody.
+#[derive(Debug)]
+pub(crate) struct CrossingCount {
+    site: CallSite,
+    count: AtomicU64,
+}
+
+impl CrossingCount {
+    /// Counts a call. To be called by one thread at a time.
+    #[inline]
+    pub(crate) fn add(&self) {
+        self.count.store(self.count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
 }
 
 /// What a [`CallLog`] holds at some time.
 #[derive(Debug, Default)]
 pub(crate) struct CountedCalls {
-    pub(crate) sums: FxHashMap<CallSite, CallSums>,
+    pub(crate) sums: FxHashMap<Called, CallSums>,
     /// In order of their beginning.
     pub(crate) kept: Vec<KeptCall>,
     pub(crate) unnamed: u64,
@@ -131,19 +157,36 @@ thread_local! {
 impl CallLog {
     pub(crate) fn new() -> Self {
         let shard = || Shard { sums: FxHashMap::default(), kept: Selection::with_limit(KEPT_OF_SHARD) };
-        Self { shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(), unnamed: AtomicU64::new(0) }
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
+            crossings: Mutex::default(),
+            unnamed: AtomicU64::new(0),
+        }
     }
 
     /// Counts a call that has returned.
-    pub(crate) fn record(&self, site: CallSite, times: CallTimes) {
+    pub(crate) fn record(&self, called: Called, times: CallTimes) {
         let mut shard = self.shard();
-        shard.sums.entry(site).or_default().add(times);
-        shard.kept.add(times.wall, || KeptCall { site, times, thread: ThreadIdentity::current() });
+        shard.sums.entry(called).or_default().add(times);
+        shard.kept.add(times.wall, || KeptCall { called, times, thread: ThreadIdentity::current() });
     }
 
-    /// Counts a call whose time is not known.
-    pub(crate) fn count(&self, site: CallSite) {
-        self.shard().sums.entry(site).or_default().count += 1;
+    /// A counter of calls of `site` whose times are not known, for one store.
+    pub(crate) fn crossing(&self, site: CallSite) -> Arc<CrossingCount> {
+        let counter = Arc::new(CrossingCount { site, count: AtomicU64::new(0) });
+        lock(&self.crossings).push(Arc::clone(&counter));
+        counter
+    }
+
+    /// Takes over what the counters of a store that is gone have counted.
+    pub(crate) fn close<'c>(&self, counters: impl Iterator<Item = &'c Arc<CrossingCount>>) {
+        for counter in counters {
+            // Under the lock, so that nobody counts them twice or not at all meanwhile.
+            let mut crossings = lock(&self.crossings);
+            crossings.retain(|known| !Arc::ptr_eq(known, counter));
+            let count = counter.count.load(Ordering::Relaxed);
+            self.shard().sums.entry(Called::Compiled(counter.site)).or_default().count += count;
+        }
     }
 
     /// Counts an entry of a guest of which it is not known which function was entered.
@@ -159,13 +202,19 @@ impl CallLog {
     pub(crate) fn counted(&self) -> CountedCalls {
         let unnamed = self.unnamed.load(Ordering::Relaxed);
         let mut counted = CountedCalls { unnamed, ..CountedCalls::default() };
+        let crossings = lock(&self.crossings);
+        for counter in crossings.iter() {
+            let count = counter.count.load(Ordering::Relaxed);
+            counted.sums.entry(Called::Compiled(counter.site)).or_default().count += count;
+        }
         for shard in &self.shards {
             let shard = lock(shard);
-            for (site, sums) in &shard.sums {
-                counted.sums.entry(*site).or_default().merge(sums);
+            for (called, sums) in &shard.sums {
+                counted.sums.entry(*called).or_default().merge(sums);
             }
             counted.kept.extend(shard.kept.kept().iter().map(|kept| kept.value.clone()));
         }
+        drop(crossings);
         counted.kept.sort_by_key(|call| (call.times.begin, Reverse(call.times.wall)));
         // Each part has kept as many as all of them may.
         let mut kept = Selection::default();

@@ -112,6 +112,43 @@ impl HandlerCost {
     }
 }
 
+/// What the profiler itself did on the threads of the guests, such as tracing their calls. It is in no sample and no row, so
+/// that it is not taken for the guests' own time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProfilerTime {
+    /// Samples that fell into it, which are not among those of [`SampleCounts`]. None where it was measured instead.
+    pub samples: u64,
+    /// Wall-clock time.
+    pub wall: Duration,
+    /// CPU time; never more than `wall`.
+    pub cpu: Duration,
+}
+
+impl ProfilerTime {
+    /// Whether there is nothing to tell of.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        self.wall.is_zero()
+    }
+
+    /// Adds what was found elsewhere.
+    pub(crate) fn add(&mut self, samples: u64, wall: Duration, cpu: Duration) {
+        self.samples = self.samples.saturating_add(samples);
+        self.wall = self.wall.saturating_add(wall);
+        self.cpu = self.cpu.saturating_add(cpu);
+    }
+}
+
+/// How the time of the profiler's own work was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// A signal fell into it, which was counted as a sample.
+    BySignal,
+    /// It was measured from its beginning to its end.
+    ByClock,
+}
+
 impl SampleCounts {
     /// Counts kept samples as lost after all.
     pub(crate) fn lose_kept(&mut self, reason: LossReason, count: u64) {
@@ -200,13 +237,25 @@ pub(crate) struct Window {
     pub(crate) stacks: StackTable,
     /// In order of their first sample.
     pub(crate) threads: IndexMap<Track, ThreadLog>,
+    /// The profiler's own work, of all threads together.
+    pub(crate) own_work: Timeline,
     kept: u64,
     truncated: u64,
 }
 
+/// When within so much time the profiler was at work, nobody needs to know.
+const OWN_WORK_SLOT: Duration = Duration::from_millis(100);
+
 impl Window {
     fn new(begin: Duration) -> Self {
-        Self { begin, stacks: StackTable::default(), threads: IndexMap::new(), kept: 0, truncated: 0 }
+        Self {
+            begin,
+            stacks: StackTable::default(),
+            threads: IndexMap::new(),
+            own_work: Timeline::new(OWN_WORK_SLOT),
+            kept: 0,
+            truncated: 0,
+        }
     }
 
     fn bytes(&self) -> usize {
@@ -232,6 +281,8 @@ pub(crate) struct SampleLog {
     pub(crate) handler_cost: Option<HandlerCost>,
     /// Whether it is known of all samples how long they waited for a CPU.
     pub(crate) knows_preempted: bool,
+    /// Samples among those taken that fell into the profiler's own work.
+    pub(crate) own_work_taken: u64,
     /// When recording ended, since it began; nothing is recorded after that.
     pub(crate) end: Option<Duration>,
 }
@@ -258,6 +309,7 @@ impl SampleLog {
             counts: SampleCounts::default(),
             handler_cost: None,
             knows_preempted: true,
+            own_work_taken: 0,
             end: None,
         }
     }
@@ -358,6 +410,19 @@ impl SampleLog {
         } else {
             self.keep_in(Track::Suspended, thread, wait, stack);
         }
+    }
+
+    /// Keeps the time that the profiler's own work took until `time`.
+    pub(crate) fn keep_own_work(&mut self, time: Duration, wall: Duration, cpu: Duration, taken: Taken) {
+        if self.end.is_some() && taken == Taken::ByClock {
+            return;
+        }
+        let count = u64::from(taken == Taken::BySignal);
+        self.own_work_taken += count;
+        // It has no stack and no labels: all of it is alike.
+        let (labels, preempted) = (LabelsId::default(), Duration::ZERO);
+        let entry = Entry { time, stack: StackId(0), labels, count, wall, cpu, preempted };
+        self.current().own_work.push(entry);
     }
 
     /// Counts samples that could not be kept.

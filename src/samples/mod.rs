@@ -15,11 +15,11 @@ mod spans;
 mod stack_table;
 mod timeline;
 
-pub(crate) use calls::{CallLog, CallSite, CallSums, CallTimes, CountedCalls};
+pub(crate) use calls::{CallLog, CallSite, CallSums, CallTimes, Called, CountedCalls, CrossingCount};
 pub(crate) use host_calls::HostCalls;
 pub(crate) use labels::{LabelSet, LabelsId};
-pub use log::{HandlerCost, LossReason, SampleCounts};
-pub(crate) use log::{RawSample, Retention, SampleLog, ThreadIdentity, Track, Window};
+pub use log::{HandlerCost, LossReason, ProfilerTime, SampleCounts};
+pub(crate) use log::{RawSample, Retention, SampleLog, Taken, ThreadIdentity, Track, Window};
 pub(crate) use memories::{Growth, MemoryKey, MemoryLog};
 pub(crate) use selection::Selection;
 pub use spans::Span;

@@ -8,6 +8,7 @@ use wasmtime::Module;
 use wasmtime::component::Component;
 
 use super::function::{Direction, Function, FunctionKind, NamedBy, readable};
+use super::host_imports::HostImports;
 use super::library::Library;
 use super::name_table::{NameHandle, NameTable};
 use super::namer;
@@ -90,6 +91,8 @@ pub struct SymbolMap {
     pub(super) signatures: WitSignatures,
     /// Nothing if lines are not wanted.
     lines: Option<Result<DebugInfo, NoLines>>,
+    /// What a core module that stands alone imports from the host.
+    host_imports: HostImports,
     /// Size of each linear memory at first, in bytes, and the library of the core module that defines it.
     memories: Vec<(u64, LibraryId)>,
     index: OffsetIndex,
@@ -183,6 +186,11 @@ impl SymbolMap {
     pub(crate) fn memory_of_size(&self, bytes: u64) -> Option<LibraryId> {
         let mut memories = self.memories.iter().filter(|(size, _)| *size == bytes).map(|(_, library)| *library);
         memories.next().filter(|_| memories.next().is_none())
+    }
+
+    /// The functions that a core module imports from the host; none of a component.
+    pub(crate) fn host_imports(&self) -> &HostImports {
+        &self.host_imports
     }
 
     /// The entry trampoline through which the host enters `function`, if it has one.
@@ -352,6 +360,7 @@ impl<'s> SymbolMapBuilder<'s> {
         let source = bytes.and_then(Source::parse);
         let mut map = namer::name(&artifacts, source.as_ref(), &self.name);
         map.raw_names = self.raw_names;
+        map.host_imports = HostImports::new(&artifacts, self.debug_info.as_ref(), self.source);
         if let (true, Some(bytes), Some(source)) = (self.signatures, bytes, &source) {
             map.signatures = WitSignatures::decode(bytes, source);
         }
@@ -382,6 +391,7 @@ impl SymbolMap {
             interfaces: parts.interfaces,
             names: parts.names,
             raw_names: false,
+            host_imports: HostImports::default(),
             lines: None,
             modules: parts.modules,
             signatures: WitSignatures::default(),

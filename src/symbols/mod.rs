@@ -8,6 +8,7 @@
 
 mod component_names;
 mod function;
+mod host_imports;
 mod interfaces;
 mod library;
 mod map;
@@ -18,6 +19,7 @@ mod wit_signatures;
 
 pub(crate) use function::demangle;
 pub use function::{Direction, Function, FunctionKind, Layer, NamedBy};
+pub(crate) use host_imports::BY_SIGNATURE;
 pub use library::Library;
 pub(crate) use map::{FunctionId, LibraryId};
 pub use map::{SymbolMap, SymbolMapBuilder};

@@ -33,6 +33,9 @@ pub(crate) struct Meta {
     pub(crate) lost: BTreeMap<String, u64>,
     /// Ticks of the handler, median and 99 of 100, and ticks per second.
     pub(crate) handler: Option<(u64, u64, f64)>,
+    /// The profiler's own work: samples, wall-clock time, CPU time.
+    #[serde(default)]
+    pub(crate) profiler: (u64, u64, u64),
     /// The number of the process whose threads repeat the others.
     pub(crate) interfaces_pid: String,
     /// By `tid`, which counts from 1: fxprof calls the first thread of a process by the name of the process.
@@ -216,6 +219,10 @@ impl Meta {
             truncated: counts.truncated,
             lost: counts.lost.iter().map(|(reason, count)| (reason.name().to_owned(), *count)).collect(),
             handler: profile.handler_cost().map(|cost| (cost.median_ticks, cost.p99_ticks, cost.ticks_per_second)),
+            profiler: {
+                let profiler = profile.profiler_time();
+                (profiler.samples, nanos(profiler.wall), nanos(profiler.cpu))
+            },
             interfaces_pid: INTERFACES_PROCESS.to_string(),
             threads: profile.threads().iter().map(|thread| thread.name.clone()).collect(),
             labels: profile.labels.iter().map(|set| set.to_vec()).collect(),

@@ -42,8 +42,19 @@ impl Patch {
         let end = profile.elapsed().as_secs_f64() * 1000.0;
         // Numbers and strings: this cannot fail.
         let own = serde_json::to_string(&Meta::new(profile)).unwrap_or_else(|_| "null".to_owned());
+        // The front-end shows this beside the other facts about a recording.
+        let profiler = profile.profiler_time().wall;
+        let extra = if profiler.is_zero() {
+            String::new()
+        } else {
+            let milliseconds = profiler.as_secs_f64() * 1000.0;
+            format!(
+                "\"extra\":[{{\"label\":\"witprof\",\"entries\":[{{\"label\":\"profiler: its own work, in no sample\",\
+                 \"format\":\"milliseconds\",\"value\":{milliseconds}}}]}}],"
+            )
+        };
         let meta = format!(
-            "\"symbolicationNotSupported\":true,\"keepProfileThreadOrder\":true,\"profilingStartTime\":0,\
+            "{extra}\"symbolicationNotSupported\":true,\"keepProfileThreadOrder\":true,\"profilingStartTime\":0,\
              \"profilingEndTime\":{end},\"witprof\":{own},"
         );
         Self {

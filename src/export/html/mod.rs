@@ -74,6 +74,7 @@ struct Data {
     wall_ms: f64,
     cpu_ms: f64,
     preempted_ms: Option<f64>,
+    profiler_ms: f64,
     samples: Samples,
     rows: Vec<Row>,
     strings: IndexSet<String>,
@@ -165,6 +166,7 @@ fn data(profile: &Profile) -> Data {
         wall_ms: milliseconds(profile.wall_time()),
         cpu_ms: milliseconds(profile.cpu_time()),
         preempted_ms: profile.preempted_time().map(milliseconds),
+        profiler_ms: milliseconds(profile.profiler_time().wall),
         samples: Samples {
             taken: counts.taken,
             kept: counts.kept,

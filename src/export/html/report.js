@@ -71,6 +71,7 @@
       ['On the CPU', time(data.cpu_ms), `(${percent(data.cpu_ms, data.wall_ms)})`],
       ...(data.preempted_ms === null ? []
         : [['Waiting for a CPU', time(data.preempted_ms), `(${percent(data.preempted_ms, data.wall_ms)})`]]),
+      ...(data.profiler_ms > 0 ? [['Profiler, in no row', time(data.profiler_ms)]] : []),
       ['Samples taken', taken],
       ['Kept', kept],
       ['Lost', reasons.reduce((sum, [, count]) => sum + count, 0), ...reasons.map(([why, count]) => `${count} ${why}`)],

@@ -12,7 +12,7 @@ use super::own_data::{OwnData, calls_of, counts_of, growths_of, memory_of, saved
 use super::samples::{joined_rows, time};
 use crate::export::firefox::Meta;
 use crate::profile::{Frame, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, SamplerKind, Stack, Thread};
-use crate::samples::{HandlerCost, LabelSet, SampleCounts, Span};
+use crate::samples::{HandlerCost, LabelSet, ProfilerTime, SampleCounts, Span};
 use crate::symbols::Layer;
 
 /// Nor all samples together for more than this: written again, a sample takes a row for every two seconds.
@@ -151,6 +151,12 @@ impl<'d> Reader<'d> {
             },
             handler_cost: meta.and_then(|meta| meta.handler).map(|(median_ticks, p99_ticks, ticks_per_second)| {
                 HandlerCost { median_ticks, p99_ticks, ticks_per_second }
+            }),
+            // Of a part it is not known.
+            profiler: meta.filter(|_| self.part.is_none()).map_or(ProfilerTime::default(), |meta| {
+                let (samples, wall, cpu) = meta.profiler;
+                let wall = Duration::from_nanos(wall).min(MAX_TOTAL);
+                ProfilerTime { samples, wall, cpu: Duration::from_nanos(cpu).min(wall) }
             }),
             knows_preempted: self.part.is_none() && meta.is_some_and(|meta| meta.sample_preempted.is_some()),
             libraries: self.library_rows,

@@ -7,6 +7,7 @@ use wasmtime::AsContext;
 
 use super::super::current_task::CurrentTask;
 use super::super::labels::Labels;
+use super::super::own_work;
 use super::super::recorder::Shared;
 use super::backtrace::capture;
 use crate::samples::{LabelsId, RawSample};
@@ -65,8 +66,10 @@ impl EpochProbe {
         let time = clocks.now;
         let wall = time.saturating_sub(self.last.max(clocks.last));
         let cpu = clocks.cpu.min(wall);
+        // What a tracer of calls took meanwhile is not the guest's.
+        let traced = Duration::from_nanos(own_work::take_spent()).min(wall);
+        let (wall, cpu) = (wall.saturating_sub(traced), cpu.saturating_sub(traced));
         let preempted = clocks.preempted.map(|preempted| preempted.min(wall - cpu));
-        self.last = time;
 
         let of_task = CurrentTask::get().labels(&self.shared);
         let labels = if of_task == LabelsId::NONE { self.labels } else { of_task };
@@ -74,5 +77,10 @@ impl EpochProbe {
         let stack = capture(store, |module, _| self.shared.target_of(module.text()));
         let sample = RawSample { time, wall, cpu, preempted, truncated: stack.truncated, labels };
         self.shared.record(sample, stack.outermost_first.into_iter());
+        // Nor is what this took.
+        let clocks = self.shared.read_clocks();
+        self.last = clocks.now;
+        let spent = clocks.now.saturating_sub(time);
+        self.shared.record_own_work(clocks.now, traced + spent, traced + clocks.cpu.min(spent));
     }
 }

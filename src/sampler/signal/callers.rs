@@ -9,6 +9,9 @@
 //! pointer the next return address is, and where to go on for each value found there. Following a remembered way reads
 //! one word for each frame, and only words of frames that are known to be there. (A function that aligns its stack to
 //! more than 16 bytes has frames of more than one size. It is found out by unwinding it twice, and no longer remembered.)
+//!
+//! Programs call in loops, so who calls next is mostly who called next after the same caller before. That way is tried first,
+//! from its list of words instead of through the tree; and what is known of the caller is known before it is found.
 
 use std::sync::{Arc, Mutex};
 
@@ -101,12 +104,38 @@ impl Step {
     }
 }
 
+/// What a caller is to whoever asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Meaning {
+    /// Not known yet, or something that takes time.
+    Call,
+    /// Something that is counted, and whose time is not asked for.
+    Note,
+    /// Nothing.
+    Nothing,
+}
+
+/// A whole way, from a hook to a caller.
+struct Path {
+    /// Where above the first frame's stack pointer there is which return address.
+    words: Box<[(u64, u64)]>,
+    caller: Caller,
+    /// The path that was taken after this one.
+    next: u32,
+    /// What the caller is to whoever asks.
+    meaning: Meaning,
+}
+
 /// Ways from a hook to the compiled code that called the host.
 struct Ways {
     nodes: Vec<Node>,
     /// From a node and the return address found there.
     ways: FxHashMap<(u32, u64), u32>,
     callers: Vec<Caller>,
+    /// What [`Step::Caller`] leads to.
+    paths: Vec<Path>,
+    /// The path that was taken last.
+    last: u32,
     /// Where, above the stack pointer, the function was found that was about to be entered: by node.
     slots: FxHashMap<u32, Box<[u64]>>,
     cache: CacheNative<MustNotAllocateDuringUnwind>,
@@ -118,6 +147,8 @@ impl Ways {
             nodes: vec![Node::At { offset: 0, first: (0, 0) }],
             ways: FxHashMap::default(),
             callers: Vec::new(),
+            paths: Vec::new(),
+            last: 0,
             slots: FxHashMap::default(),
             cache: CacheNative::new_in(),
         }
@@ -138,6 +169,37 @@ impl Ways {
             return Some(first.1);
         }
         self.ways.get(&(at, return_address)).copied()
+    }
+}
+
+impl Ways {
+    /// The path that will be taken, if things go on as they did before.
+    #[inline]
+    fn expected(&self) -> Option<&Path> {
+        let last = self.paths.get(self.last as usize)?;
+        self.paths.get(last.next as usize)
+    }
+
+    /// Whether a path leads from `here`.
+    #[inline]
+    fn leads(path: &Path, here: Registers) -> bool {
+        path.words.iter().all(|(offset, return_address)| {
+            // SAFETY: as in `next`: a word is read only after all those before it were found to be what they were, so it is
+            // the return address of a frame of this stack.
+            let found = unsafe { (here.sp.wrapping_add(*offset) as *const u64).read_volatile() };
+            found == *return_address
+        })
+    }
+
+    /// Notes which path was taken.
+    #[inline]
+    fn take(&mut self, path: u32) {
+        if let Some(last) = self.paths.get_mut(self.last as usize)
+            && last.next != path
+        {
+            last.next = path;
+        }
+        self.last = path;
     }
 }
 
@@ -224,14 +286,57 @@ impl CallerFinder {
     /// the frames in between cannot be unwound.
     #[inline]
     pub(in super::super) fn find(&mut self, here: Registers) -> Option<Caller> {
+        if let Some(expected) = self.ways.expected()
+            && Ways::leads(expected, here)
+        {
+            let caller = expected.caller;
+            self.ways.last = self.ways.paths[self.ways.last as usize].next;
+            return Some(caller);
+        }
+        self.find_other(here)
+    }
+
+    /// The same for a caller that was not expected.
+    #[inline(never)]
+    fn find_other(&mut self, here: Registers) -> Option<Caller> {
         let mut at = 0;
         while let Some(next) = self.ways.next(at, here) {
             match Step::new(next) {
                 Step::Node(next) => at = next,
-                Step::Caller(caller) => return Some(self.ways.callers[caller as usize]),
+                Step::Caller(path) => {
+                    self.ways.take(path);
+                    return Some(self.ways.paths[path as usize].caller);
+                }
             }
         }
         self.find_and_remember(here)
+    }
+
+    /// What the caller will mean that is found next, if things go on as before.
+    #[inline]
+    pub(in super::super) fn expected(&self) -> Meaning {
+        self.ways.expected().map_or(Meaning::Call, |expected| expected.meaning)
+    }
+
+    /// Whether the host was called by what means nothing, as was expected; if so, that caller has been found.
+    #[inline]
+    pub(in super::super) fn finds_nothing(&mut self, here: Registers) -> bool {
+        let found = self
+            .ways
+            .expected()
+            .is_some_and(|expected| expected.meaning == Meaning::Nothing && Ways::leads(expected, here));
+        if found {
+            self.ways.last = self.ways.paths[self.ways.last as usize].next;
+        }
+        found
+    }
+
+    /// What the caller means that was found last.
+    #[inline]
+    pub(in super::super) fn means(&mut self, meaning: Meaning) {
+        if let Some(last) = self.ways.paths.get_mut(self.ways.last as usize) {
+            last.meaning = meaning;
+        }
     }
 
     /// Unwinds, and remembers the way.
@@ -252,13 +357,13 @@ impl CallerFinder {
             self.ways.callers.push(caller);
         }
         if IS_BELOW_FRAME {
-            self.remember(&frames, Some(number));
+            self.remember(&frames, Some(caller));
         }
         Some(caller)
     }
 
     /// Remembers a way, and if there is a caller at its end, that.
-    fn remember(&mut self, frames: &[(u64, u64)], caller: Option<u32>) {
+    fn remember(&mut self, frames: &[(u64, u64)], caller: Option<Caller>) {
         let mut at = 0;
         for (index, (found, return_address)) in frames.iter().enumerate() {
             let is_last = index + 1 == frames.len();
@@ -269,7 +374,11 @@ impl CallerFinder {
             }
             let next = match self.ways.ways.get(&(at, *return_address)) {
                 Some(next) => *next,
-                None if is_last && caller.is_some() => caller.unwrap_or(0) | Step::CALLER,
+                None if is_last && caller.is_some() => {
+                    let path = caller.and_then(|caller| self.remember_path(frames, caller));
+                    let Some(path) = path else { return };
+                    path | Step::CALLER
+                }
                 None if self.ways.nodes.len() < MAX_NODES => {
                     self.ways.nodes.push(Node::At { offset: 0, first: (0, 0) });
                     // Fewer than `MAX_NODES`.
@@ -285,6 +394,15 @@ impl CallerFinder {
                 Step::Caller(_) => return,
             }
         }
+    }
+
+    /// Remembers a whole way, and that it was taken; returns its number.
+    fn remember_path(&mut self, frames: &[(u64, u64)], caller: Caller) -> Option<u32> {
+        let ways = &mut self.ways;
+        let number = u32::try_from(ways.paths.len()).ok().filter(|_| ways.paths.len() < MAX_NODES)?;
+        ways.paths.push(Path { words: frames.into(), caller, next: number, meaning: Meaning::Call });
+        ways.take(number);
+        Some(number)
     }
 
     /// The function of the guest that Wasmtime is about to enter, as far as its stack tells: what calls the guest keeps the
@@ -398,11 +516,22 @@ impl CallerFinder {
 
     /// The function that called the trampoline `caller`, if it is compiled code that was registered.
     pub(in super::super) fn caller_of(&self, caller: Caller, here: Registers) -> Option<CallSite> {
+        self.site(self.return_address_of(caller, here))
+    }
+
+    /// The address that the trampoline `caller` will return to.
+    #[inline]
+    pub(in super::super) fn return_address_of(&self, caller: Caller, here: Registers) -> u64 {
         let frame = here.sp.wrapping_add(caller.frame);
         // SAFETY: the trampoline has not returned, and all code that Wasmtime compiles keeps its caller's frame pointer and
         // its return address where its own frame pointer points to.
         let [_, return_address] = unsafe { (frame as *const [u64; 2]).read_volatile() };
-        self.scene.site(strip(return_address))
+        strip(return_address)
+    }
+
+    /// The compiled function that an address is returned to, if it was registered.
+    pub(in super::super) fn site(&self, return_address: u64) -> Option<CallSite> {
+        self.scene.site(return_address)
     }
 
     /// The compiled functions that are on the stack between the host and its next frame, from the one that called the host

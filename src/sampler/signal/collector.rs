@@ -16,7 +16,7 @@ use super::walk::{FrameWord, Place};
 use crate::address::TextOffset;
 use crate::lock::lock;
 use crate::nanos::nanos;
-use crate::samples::{LabelsId, RawFrame, RawSample, SampleLog};
+use crate::samples::{LabelsId, RawFrame, RawSample, SampleLog, Taken};
 
 /// Time between two rounds. A ring holds the samples of several at any useful rate.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -97,8 +97,12 @@ pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) {
     let mut division = preemption.divide(waiting.headers(), round);
     waiting.take(|header, new| {
         let preempted = division.next(&header).map(Duration::from_nanos);
-        let SampleHeader { time, wall, cpu, labels, shared, new: _, cut, in_guest: _ } = header;
+        let SampleHeader { time, wall, cpu, labels, shared, new: _, cut, in_guest: _, is_own_work } = header;
         let time = Duration::from_nanos(time);
+        if is_own_work {
+            log.keep_own_work(time, Duration::from_nanos(wall), Duration::from_nanos(cpu), Taken::BySignal);
+            return;
+        }
         let window = log.make_room(time);
         path.truncate(shared);
         if *known_window != window {

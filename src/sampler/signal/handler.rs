@@ -4,6 +4,7 @@ use std::ffi::{c_int, c_void};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::super::own_work;
 use super::clocks;
 use super::ring::SampleHeader;
 use super::thread::{HandlerState, ThreadState, find_state};
@@ -112,12 +113,14 @@ fn take_now(state: &ThreadState, shared: &mut HandlerState, at: Registers, begin
 fn sample(state: &ThreadState, shared: &mut HandlerState, at: Registers, begin: u64) -> Result<(), LossReason> {
     let core = &state.core;
     let HandlerState { accounts, pauses, clock, room: _, walker } = shared;
-    let extent = walker.walk(&core.scene(state), at);
+    // What the profiler does itself needs no stack.
+    let is_own_work = own_work::is_under_way();
+    let extent = if is_own_work { Extent::Complete } else { walker.walk(&core.scene(state), at) };
     if extent == Extent::Nothing {
         return Err(LossReason::UnreadableStack);
     }
-    let Some(leaf) = walker.stack().last() else { return Err(LossReason::UnreadableStack) };
-    let is_guest = matches!(leaf.place(), Place::Text { .. });
+    let leaf = if is_own_work { None } else { Some(walker.stack().last().ok_or(LossReason::UnreadableStack)?) };
+    let is_guest = leaf.is_some_and(|leaf| matches!(leaf.place(), Place::Text { .. }));
 
     let time = clock.read(begin, &core.tick);
     if *pauses != core.pauses() {
@@ -130,7 +133,7 @@ fn sample(state: &ThreadState, shared: &mut HandlerState, at: Registers, begin: 
     let share = accounts.sample(time, may_have_waited, clocks::thread_cpu);
     let wall = if core.counts_cpu() { share.cpu } else { share.wall };
     // Most of a stack is as it was a sample ago.
-    let (shared, new) = walker.stack().split_at(walker.unchanged());
+    let (shared, new) = if is_own_work { Default::default() } else { walker.stack().split_at(walker.unchanged()) };
     let header = SampleHeader {
         time: core.since_start(time),
         wall,
@@ -140,12 +143,15 @@ fn sample(state: &ThreadState, shared: &mut HandlerState, at: Registers, begin: 
         new: new.len(),
         cut: extent == Extent::Cut,
         in_guest: is_guest,
+        is_own_work,
     };
     if !state.ring.push(&header, new) {
         accounts.give_back(share);
         return Err(LossReason::BufferFull);
     }
-    walker.mark();
+    if !is_own_work {
+        walker.mark();
+    }
     Ok(())
 }
 

@@ -54,7 +54,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-pub(super) use self::callers::{Beginning, CallScene, Caller, CallerFinder};
+pub(super) use self::callers::{Beginning, CallScene, Caller, CallerFinder, Meaning};
 use self::collector::Collector;
 use self::core::Core;
 use self::disposition::Installed;

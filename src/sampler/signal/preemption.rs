@@ -168,7 +168,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn header(wall: u64, cpu: u64, in_guest: bool) -> SampleHeader {
-        SampleHeader { time: 0, wall, cpu, labels: 0, shared: 0, new: 0, cut: false, in_guest }
+        SampleHeader { time: 0, wall, cpu, labels: 0, shared: 0, new: 0, cut: false, in_guest, is_own_work: false }
     }
 
     fn off_cpu(samples: &[SampleHeader]) -> OffCpu {

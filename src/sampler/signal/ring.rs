@@ -30,6 +30,8 @@ pub(super) struct SampleHeader {
     pub(super) cut: bool,
     /// Whether its innermost frame is compiled code.
     pub(super) in_guest: bool,
+    /// Whether it fell into work of the profiler's own: it has no stack, and leaves the frames of the sample before as they are.
+    pub(super) is_own_work: bool,
 }
 
 /// The queue. One thread's signal handler writes; one reader at a time reads.
@@ -56,9 +58,9 @@ impl Ring {
         if WORDS - used < length {
             return false;
         }
-        // `new` is at most `MAX_WORDS`, far below 2^30.
-        let flags = u64::from(sample.in_guest) << 31 | u64::from(sample.cut);
-        let lengths = (sample.shared as u64) << 32 | (sample.new as u64) << 1 | flags;
+        // `new` is at most `MAX_WORDS`, far below 2^29.
+        let flags = u64::from(sample.in_guest) << 31 | u64::from(sample.is_own_work) << 1 | u64::from(sample.cut);
+        let lengths = (sample.shared as u64) << 32 | (sample.new as u64) << 2 | flags;
         let header = [sample.time, sample.wall, sample.cpu, lengths, sample.labels.into()];
         let words = header.into_iter().chain(new_frames.iter().map(|frame| frame.bits()));
         for (index, word) in words.enumerate() {
@@ -81,7 +83,7 @@ impl Ring {
     fn header(&self, position: usize) -> SampleHeader {
         let word = |index: usize| self.word(position.wrapping_add(index));
         let lengths = word(3);
-        let (shared, new) = (lengths >> 32, lengths >> 1 & 0x3fff_ffff);
+        let (shared, new) = (lengths >> 32, lengths >> 2 & 0x1fff_ffff);
         SampleHeader {
             time: word(0),
             wall: word(1),
@@ -92,6 +94,7 @@ impl Ring {
             new: usize::try_from(new).unwrap_or(0),
             cut: lengths & 1 != 0,
             in_guest: lengths >> 31 & 1 != 0,
+            is_own_work: lengths & 2 != 0,
         }
     }
 }
@@ -142,6 +145,7 @@ mod tests {
             new,
             cut: time.is_multiple_of(2),
             in_guest: time.is_multiple_of(3),
+            is_own_work: time.is_multiple_of(5),
         }
     }
 

@@ -20,6 +20,7 @@ use named::{CANONICAL_ABI, Named, WORLD, builtin_call, canonical, pulley_host_ca
 
 use super::component_names::ComponentNames;
 use super::function::{Direction, FunctionKind, Layer, NamedBy};
+use super::host_imports::BY_SIGNATURE;
 use super::interfaces::{Interfaces, Side};
 use super::library::Library;
 use super::map::{LibraryId, SymbolMap};
@@ -213,6 +214,18 @@ impl<'a> Namer<'a> {
             let name = format!("{work} ({library})");
             return Named::plain(FunctionKind::Entry, CANONICAL_ABI, name, NamedBy::Wasmtime);
         }
+        if let (None, Some(export)) = (&self.wiring, self.exports[module as usize].get(&function))
+            && !export.name.is_empty()
+        {
+            // What a core module exports, the host calls under that name. It has no interface but the module itself.
+            return Named::plain(
+                FunctionKind::Entry,
+                self.components.entries(module),
+                export.name,
+                NamedBy::CoreExport,
+            )
+            .crossing(Some(library.to_string()), export.name.to_owned(), Direction::Export);
+        }
         let (name, named_by) = self.guest_name(module, function);
         Named::plain(FunctionKind::Entry, self.components.entries(module), name, named_by)
     }
@@ -226,7 +239,11 @@ impl<'a> Namer<'a> {
     fn host_call(&self, ty: ModuleInternedTypeIndex) -> Named<'a> {
         let signature = self.artifacts.core_signature(ty);
         let name = signature.unwrap_or_else(|| format!("signature[{}]", ty.as_u32()));
-        Named::plain(FunctionKind::HostCall, "host functions by signature", name, NamedBy::Wasmtime)
+        let named = Named::plain(FunctionKind::HostCall, BY_SIGNATURE, name.clone(), NamedBy::Wasmtime);
+        if self.wiring.is_some() {
+            return named;
+        }
+        named.crossing(Some(BY_SIGNATURE.to_owned()), name, Direction::Import)
     }
 
     /// The WIT function that a core function implements: by the component's exports, else by its core export name.
