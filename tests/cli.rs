@@ -602,7 +602,9 @@ fn every_compiler_and_target_is_mapped_and_profiled() {
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{options:?}: {stderr}");
         // Inlining moves the hot function into its caller.
-        assert!(stderr.contains("app::count_primes") || stderr.contains("app::main"), "{options:?}: {stderr}");
+        let report = run(folder.path(), &["report", "--by", "function", "--top", "1000", "p.json"]);
+        let report = text(&report.stdout);
+        assert!(report.contains("app::count_primes") || report.contains("app::main"), "{options:?}: {report}");
         profile(&folder.path().join("p.json"));
     }
 }

@@ -78,10 +78,22 @@ impl RoutePattern {
 }
 
 /// The route of a path: the first of `patterns` that it matches, else the path with its identifiers left out.
-pub(super) fn route_of(patterns: &[RoutePattern], path: &str) -> String {
+pub(super) fn route_of(patterns: &[RoutePattern], path: &str) -> Route {
     let pattern = patterns.iter().find(|pattern| pattern.matches(path));
-    pattern.map_or_else(|| grouped(path), |pattern| pattern.text.clone())
+    pattern.map_or_else(|| Route::Found(grouped(path)), |pattern| Route::Given(pattern.text.clone()))
 }
+
+/// What requests are counted as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// The options name it, so it is never one of the others.
+    Given(String),
+    /// It was made of a path, of which clients can send any number.
+    Found(String),
+}
+
+/// The methods that HTTP has (RFC 9110 and 5789); clients may invent more.
+const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// The routes that have been asked for, and what is kept of each.
 #[derive(Debug)]
@@ -95,11 +107,13 @@ impl<V> Default for Routes<V> {
 
 impl<V: Clone> Routes<V> {
     /// The name of requests by `method` for `route`, and what is kept of them: `make` makes it of a method and a route, once.
-    pub(super) fn entry(&mut self, method: &str, route: &str, make: impl FnOnce(&str, &str) -> V) -> (Arc<str>, V) {
-        let method = shortened(method);
-        let name = format!("{method} {route}");
-        if self.0.contains_key(name.as_str()) || self.0.len() < MAX_ROUTES {
-            self.known(name, || make(&method, route))
+    pub(super) fn entry(&mut self, method: &str, route: &Route, make: impl FnOnce(&str, &str) -> V) -> (Arc<str>, V) {
+        let method = if METHODS.contains(&method) { method } else { OTHER };
+        let (Route::Given(text) | Route::Found(text)) = route;
+        let is_given = matches!(route, Route::Given(_));
+        let name = format!("{method} {text}");
+        if is_given || self.0.contains_key(name.as_str()) || self.0.len() < MAX_ROUTES {
+            self.known(name, || make(method, text))
         } else {
             self.known(OTHER.to_owned(), || make(OTHER, OTHER))
         }
@@ -246,16 +260,17 @@ mod tests {
         }
         // The first that matches counts, and comes before the grouping.
         let patterns = [pattern("/user/me"), pattern("/user/{name}")];
-        assert_eq!(route_of(&patterns, "/user/me"), "/user/me");
-        assert_eq!(route_of(&patterns, "/user/7"), "/user/{name}");
-        assert_eq!(route_of(&patterns, "/order/7"), "/order/{}");
+        assert_eq!(route_of(&patterns, "/user/me"), Route::Given("/user/me".to_owned()));
+        assert_eq!(route_of(&patterns, "/user/7"), Route::Given("/user/{name}".to_owned()));
+        assert_eq!(route_of(&patterns, "/order/7"), Route::Found("/order/{}".to_owned()));
     }
 
     #[test]
     fn there_are_only_so_many_routes() {
         let mut routes = Routes::default();
         let mut name = |method: &str, route: &str| {
-            let (name, value) = routes.entry(method, route, |method, route| format!("{method}+{route}"));
+            let route = Route::Found(route.to_owned());
+            let (name, value) = routes.entry(method, &route, |method, route| format!("{method}+{route}"));
             (name.to_string(), value)
         };
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -267,6 +282,11 @@ mod tests {
         assert_eq!(name("POST", "/x0"), other);
         assert_eq!(name("GET", "/x0"), pair("GET /x0", "GET+/x0"), "what is there stays");
         assert_eq!(routes.0.len(), MAX_ROUTES + 1);
+        // A scanner of paths does not take the place of those that the options name, nor does one of methods.
+        let given = Route::Given("/user/{id}".to_owned());
+        assert_eq!(&*routes.entry("GET", &given, |_, _| String::new()).0, "GET /user/{id}");
+        let invented = ["X-1", "X-2"].map(|method| routes.entry(method, &given, |_, _| String::new()).0);
+        assert_eq!(invented.map(|name| name.to_string()), ["(other) /user/{id}", "(other) /user/{id}"]);
     }
 
     #[test]
