@@ -44,7 +44,7 @@ pub enum Error {
         reason: Option<String>,
     },
     /// Samples cannot be taken by signals, and were not to be taken otherwise.
-    #[error("sampling by signals: {problem}")]
+    #[error("sampling by signals: {problem}; {}", other_ways(problem))]
     Signal {
         /// What stands in the way.
         #[source]
@@ -157,8 +157,17 @@ pub enum SignalProblem {
         source: std::io::Error,
     },
     /// The operating system does not give the thread a timer.
-    #[error("the system refuses a timer: `{call}` failed (is it a limit, `ulimit -i`, or a sandbox?)")]
+    #[error("the system refuses a timer: `{call}` failed, {}", cause_of_refusal(source))]
     NoTimer {
+        /// The system call that failed.
+        call: &'static str,
+        /// What the operating system reported.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The operating system does not let stacks be read safely, or signals be unblocked.
+    #[error("the system refuses `{call}`, without which no stack can be read safely, {}", cause_of_refusal(source))]
+    Denied {
         /// The system call that failed.
         call: &'static str,
         /// What the operating system reported.
@@ -172,6 +181,27 @@ pub enum SignalProblem {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// What to try instead of signals, or of this one.
+fn other_ways(problem: &SignalProblem) -> &'static str {
+    match problem {
+        SignalProblem::Taken { .. } | SignalProblem::Refused { .. } => {
+            "choose another one (`RecorderBuilder::signal`), or sample by epochs (`SamplerChoice::Epoch`)"
+        }
+        _ => "sample by epochs (`SamplerChoice::Epoch`)",
+    }
+}
+
+/// What a system call failed for, as far as its error tells, and what to do about it.
+fn cause_of_refusal(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        std::io::ErrorKind::WouldBlock => "because no more signals may be pending (raise the limit, `ulimit -i`)",
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::Unsupported => {
+            "because a sandbox denies it (let it through)"
+        }
+        _ => "for which there is no known remedy",
+    }
 }
 
 /// Why VTune cannot be told of code.

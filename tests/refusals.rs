@@ -78,7 +78,13 @@ fn without_timers_epochs_take_the_samples() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let Some(deny) = denying(folder.path()) else { return };
     let deny = deny.to_str().expect("UTF-8");
-    for (number, name) in [(libc::SYS_timer_create, "timer_create"), (libc::SYS_timer_settime, "timer_settime")] {
+    let calls = [
+        (libc::SYS_timer_create, "timer_create"),
+        (libc::SYS_timer_settime, "timer_settime"),
+        // Tells which memory can be read: without it, all would seem to be.
+        (libc::SYS_rt_sigprocmask, "rt_sigprocmask"),
+    ];
+    for (number, name) in calls {
         let number = number.to_string();
         let (profile, messages) = profile(folder.path(), &run(folder.path(), &[deny, &number], &[]));
         assert_eq!(profile.sampler(), SamplerKind::Epoch);
@@ -91,6 +97,55 @@ fn without_timers_epochs_take_the_samples() {
         let messages = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{messages}");
         assert!(messages.contains(name) && messages.contains("--sampler epoch"), "{messages}");
+    }
+}
+
+#[test]
+fn the_guest_runs_even_if_no_sampler_works() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let Some(deny) = denying(folder.path()) else { return };
+    let before = [deny.to_str().expect("UTF-8"), &libc::SYS_timer_create.to_string()];
+    let output = run(folder.path(), &before, &["-W", "epoch-interruption=n"]);
+    let (turned_off, messages) = profile(folder.path(), &output);
+    assert_eq!(turned_off.counts().kept, 0);
+    assert!(
+        messages.contains("witprof: no samples are taken: the system refuses a timer: `timer_create`"),
+        "{messages}"
+    );
+    assert!(messages.contains("witprof: no sample was taken in "), "{messages}");
+
+    // So does what was compiled without checks of epochs.
+    let engine = Engine::new(&Config::new()).expect("an engine");
+    let image = engine.precompile_component(&support::read(&support::kitchen())).expect("compiling");
+    let image_path = folder.path().join("kitchen.cwasm");
+    std::fs::write(&image_path, image).expect("writing an image");
+    let mut command = Command::new(&deny);
+    command.arg(libc::SYS_timer_create.to_string()).arg(env!("CARGO_BIN_EXE_witprof"));
+    command.args(["run", "--allow-precompiled", "-o", "p.json"]).arg(&image_path).arg("300");
+    let output = command.current_dir(folder.path()).stdin(Stdio::null()).output().expect("running witprof");
+    let (precompiled, messages) = profile(folder.path(), &output);
+    assert_eq!(precompiled.counts().kept, 0);
+    assert!(
+        messages.contains("witprof: no samples are taken: the system refuses a timer: `timer_create`"),
+        "{messages}"
+    );
+}
+
+/// Threads are refused what the trial was given: limits are shared with other processes.
+#[test]
+fn what_is_refused_later_is_told_with_its_reason() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let library = compile(folder.path(), "refuse_later.c", &["-shared", "-fPIC"]);
+    let preload = format!("LD_PRELOAD={}", library.display());
+    // The trial has one, and then the start of the recorder.
+    for (granted, said) in [("1", "witprof: no samples are taken: "), ("2", "witprof: no sample was taken in ")] {
+        let granted = format!("GRANTED_TIMERS={granted}");
+        let output = run(folder.path(), &["env", &preload, &granted], &[]);
+        let (profile, messages) = profile(folder.path(), &output);
+        assert_eq!(profile.counts().kept, 0, "{messages}");
+        let lines: Vec<&str> = messages.lines().filter(|line| line.starts_with(said)).collect();
+        let [line] = lines[..] else { panic!("{messages}") };
+        assert!(line.contains("`timer_create` failed") && line.contains("ulimit -i"), "{line}");
     }
 }
 

@@ -83,6 +83,7 @@ pub(super) fn load<T>(
     configure: impl Fn(&mut RunCommand) -> wasmtime::Result<Config>,
     load: impl Fn(&RunCommand, &Engine) -> wasmtime::Result<T>,
 ) -> Result<(Engine, T)> {
+    let is_auto = sampling.choice == SamplerChoice::Auto;
     let mut engine = engine(command, file, sampling, verbosity, &configure)?;
     let _spinner = if verbosity == Verbosity::Normal { file.spinner() } else { None };
     let mut loaded = load(&*command, &engine);
@@ -107,6 +108,15 @@ pub(super) fn load<T>(
                 }
                 break;
             }
+        }
+    }
+    if file.is_precompiled() && loaded.is_err() && is_auto && sampling.choice == SamplerChoice::Epoch {
+        // Neither sampler works: it runs without.
+        command.run.common.wasm.epoch_interruption = None;
+        let other = new_engine(&config(command, &configure)?)?;
+        if let Ok(target) = load(&*command, &other) {
+            (engine, loaded) = (other, Ok(target));
+            sampling.choice = SamplerChoice::Auto;
         }
     }
     let loaded = loaded.map_err(failed).with_context(|| loading_problem(file))?;
@@ -140,6 +150,10 @@ fn engine(
                     verbosity.message(&format!("witprof: sampling by signal {signal}: {}", reason(problem)));
                 }
                 sampling.reserved = Some(Arc::new(reserved));
+                return Ok(engine);
+            }
+            // Epochs are turned off, and signals refused: `recorder` says so, and the guest runs.
+            (Err(_), SamplerChoice::Auto) if command.run.common.wasm.epoch_interruption == Some(false) => {
                 return Ok(engine);
             }
             (Err(problem), SamplerChoice::Auto) => {
@@ -220,8 +234,12 @@ pub(super) fn recorder(
         map = map.path_map(from, to);
     }
     let mut recorder = Recorder::builder(interval).sampler(choice).clock(clock).show_host_frames();
-    if let Some(reserved) = &sampling.reserved {
-        recorder = recorder.signal(reserved.signal());
+    if choice == SamplerChoice::Auto {
+        recorder = recorder.allow_unsampled();
+    }
+    let reserved = sampling.reserved.as_ref().map(|reserved| reserved.signal());
+    if let Some(signal) = reserved.or(sampling.signal) {
+        recorder = recorder.signal(signal);
     }
     if calls == CallTracing::WallAndCpu {
         recorder = recorder.trace_call_cpu_time();
@@ -235,7 +253,14 @@ pub(super) fn recorder(
         Code::Component(component) => recorder.component(map, component),
         Code::Module(module) => recorder.module(map, module),
     };
-    Ok(recorder.start()?)
+    let recorder = recorder.start()?;
+    if let Some(problem) = recorder.refused() {
+        let problem = reason(problem);
+        cli::message(&format!(
+            "witprof: no samples are taken: {problem}; and the code was compiled without epoch interruption"
+        ));
+    }
+    Ok(recorder)
 }
 
 /// For how much of a recording guests are active.
@@ -251,11 +276,14 @@ const INTERVALS: u32 = 10;
 
 /// Why there are no samples where some were to be expected.
 fn missing_samples(recorder: &Recorder, active: Active, profile: &Profile) -> Option<String> {
-    if profile.counts().kept > 0 || profile.elapsed() <= profile.interval().saturating_mul(INTERVALS) {
+    if profile.counts().kept > 0 {
         return None;
     }
     if let Some(problem) = recorder.refused() {
         return Some(format!("{}; sample by epochs (`--sampler epoch`)", reason(problem)));
+    }
+    if profile.elapsed() <= profile.interval().saturating_mul(INTERVALS) {
+        return None;
     }
     let lost: Vec<String> =
         profile.counts().lost.iter().map(|(reason, count)| format!("{count} {}", reason.name())).collect();
@@ -280,6 +308,9 @@ pub(super) fn write(recorder: &Recorder, active: Active, outputs: Vec<OutputFile
     } else if verbosity == Verbosity::Normal {
         // A closed stderr is no reason to lose the profile.
         let _ = write_summary(&profile, cli::table_style(Stream::Error, SUMMARY_ROWS), &mut std::io::stderr());
+    }
+    if let (Some(problem), true) = (recorder.refused(), profile.counts().kept > 0) {
+        cli::report(&anyhow!("some threads were not sampled: {}", reason(problem)));
     }
     for problem in profile.missing_lines() {
         verbosity.message(&escape_control(problem));

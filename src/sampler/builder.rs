@@ -72,6 +72,7 @@ pub struct RecorderBuilder {
     show_host: bool,
     retention: Retention,
     call_cpu: bool,
+    allow_unsampled: bool,
 }
 
 /// Bytes that a recording may take, unless [`RecorderBuilder::memory_limit`] says otherwise.
@@ -91,6 +92,7 @@ impl RecorderBuilder {
             show_host: false,
             retention: Retention::all(MEMORY),
             call_cpu: false,
+            allow_unsampled: false,
         }
     }
 
@@ -169,6 +171,15 @@ impl RecorderBuilder {
         self
     }
 
+    /// Starts even where no sample can be taken: with [`SamplerChoice::Auto`], if signals are refused and code was compiled
+    /// without epoch interruption. Calls and memories are recorded all the same, and [`Recorder::refused`] says why there
+    /// are no samples.
+    #[must_use]
+    pub fn allow_unsampled(mut self) -> Self {
+        self.allow_unsampled = true;
+        self
+    }
+
     /// Starts recording.
     ///
     /// # Errors
@@ -198,7 +209,14 @@ impl RecorderBuilder {
                 Err(problem) => Some(problem),
             },
         };
-        let ticker = Ticker::start(self.engines_with_epochs(fallback.as_ref())?, interval);
+        let engines = match self.engines_with_epochs(fallback.as_ref()) {
+            Err(Error::NoEpochs { .. }) if self.allow_unsampled && fallback.is_some() => {
+                let shared = Shared::new(self.targets, interval, log, None, self.call_cpu);
+                return Ok(Recorder::unsampled(shared, fallback));
+            }
+            engines => engines?,
+        };
+        let ticker = Ticker::start(engines, interval);
         let ticker = ticker.map_err(|source| Error::Thread { source })?;
         Ok(Recorder::new(Shared::new(self.targets, interval, log, None, self.call_cpu), Some(ticker), fallback))
     }

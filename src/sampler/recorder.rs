@@ -70,6 +70,8 @@ pub struct Recorder {
     shared: Arc<Shared>,
     ticker: Mutex<Option<Ticker>>,
     fallback: Option<SignalProblem>,
+    /// Neither sampler works.
+    is_unsampled: bool,
 }
 
 impl Recorder {
@@ -85,7 +87,12 @@ impl Recorder {
     }
 
     pub(super) fn new(shared: Shared, ticker: Option<Ticker>, fallback: Option<SignalProblem>) -> Self {
-        Self { shared: Arc::new(shared), ticker: Mutex::new(ticker), fallback }
+        Self { shared: Arc::new(shared), ticker: Mutex::new(ticker), fallback, is_unsampled: false }
+    }
+
+    /// One that takes no samples.
+    pub(super) fn unsampled(shared: Shared, fallback: Option<SignalProblem>) -> Self {
+        Self { is_unsampled: true, ..Self::new(shared, None, fallback) }
     }
 
     /// Whether code of `engine` can be sampled by signals at all; for hosts that have to settle on epochs before they
@@ -149,10 +156,11 @@ impl Recorder {
         self.shared.signal.as_ref().map(SignalSampler::signal)
     }
 
-    /// What the system has refused since the recording began, so that threads go unsampled, if anything.
+    /// What the system has refused since the recording began, so that threads go unsampled, if anything; or why there are no
+    /// samples at all ([`RecorderBuilder::allow_unsampled`]).
     #[must_use]
     pub fn refused(&self) -> Option<&SignalProblem> {
-        self.shared.signal.as_ref()?.refused()
+        if self.is_unsampled { self.fallback() } else { self.shared.signal.as_ref()?.refused() }
     }
 
     /// How this recorder takes samples.

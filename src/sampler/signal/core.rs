@@ -32,7 +32,7 @@ pub(super) struct Core {
     pub(super) tick: TickLength,
     /// A copy of this in another process, made by `fork`, has no threads and no timers.
     process: Process,
-    /// What a thread was refused. No other thread tries it then.
+    /// What a thread was refused. No thread that has none yet tries it then; those that have a timer go on.
     pub(super) refused: OnceLock<SignalProblem>,
     /// Activations on threads without a timer.
     pub(super) without_timer: AtomicU64,
@@ -225,10 +225,12 @@ impl Core {
         started
     }
 
-    /// A thread was refused a timer: `call` failed.
-    pub(super) fn refuse(&self, call: &'static str, source: io::Error) {
-        // The first reason is as good as all others.
-        let _ = self.refused.set(SignalProblem::NoTimer { call, source });
+    /// A thread was refused what it needs to be sampled; nothing if another thread was, and this one did not try.
+    pub(super) fn refuse(&self, problem: Option<SignalProblem>) {
+        if let Some(problem) = problem {
+            // The first reason is as good as all others.
+            let _ = self.refused.set(problem);
+        }
         self.without_timer.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -74,6 +74,9 @@ pub(super) const IS_SUPPORTED: bool = true;
 /// The signal that is used unless another is asked for: the one that was made for this.
 pub(super) const DEFAULT_SIGNAL: c_int = libc::SIGPROF;
 
+/// The system call that unblocks signals, and that tries memory.
+const SIGNAL_MASK: &str = "rt_sigprocmask";
+
 /// How samples are taken, and what they show.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SignalOptions {
@@ -93,8 +96,10 @@ pub(super) struct Reservation {
 }
 
 impl Reservation {
-    /// Takes `signal`, or any that is free, and tries all that a thread is going to need: a timer that can be set.
+    /// Takes `signal`, or any that is free, and tries all that a thread is going to need: memory that can be tried, and a
+    /// timer that can be set.
     pub(super) fn new(signal: Option<c_int>, clock: SamplingClock) -> Result<Self, SignalProblem> {
+        walk::check_is_readable().map_err(|source| SignalProblem::Denied { call: SIGNAL_MASK, source })?;
         let (installed, instead) = match signal {
             Some(signal) => (Installed::install(signal, handler::on_signal)?, None),
             None => Installed::install_any(handler::on_signal)?,
@@ -146,15 +151,10 @@ impl SignalSampler {
         if self.core.is_stopped() || !self.core.is_here() {
             return None;
         }
-        // Trying again would cost every activation a try.
-        if self.core.refused.get().is_some() {
-            self.core.without_timer.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
         match thread::activate(&self.core, labels) {
             Ok(entered) => entered.map(|(state, before)| Entered { state, before, _on_this_thread: PhantomData }),
-            Err(source) => {
-                self.core.refuse("timer_create", source);
+            Err(problem) => {
+                self.core.refuse(problem);
                 None
             }
         }

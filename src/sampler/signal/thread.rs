@@ -17,6 +17,7 @@ use super::ring::Ring;
 use super::signal_cell::SignalCell;
 use super::timer::Timer;
 use super::walk::{FrameWord, Registers, Walker};
+use crate::error::SignalProblem;
 use crate::lock::lock;
 use crate::nanos::nanos;
 use crate::samples::{LabelsId, LossReason, RawFrame, StackId, ThreadIdentity};
@@ -102,11 +103,11 @@ pub(super) struct StackReader {
 
 impl ThreadState {
     /// Makes the state of the current thread, with its timer stopped.
-    fn new(core: &Arc<Core>) -> io::Result<Arc<Self>> {
+    fn new(core: &Arc<Core>) -> Result<Arc<Self>, SignalProblem> {
         // Where nobody says where it is (the C library needs `/proc` and `sched_getaffinity` for that), it is read as others'
         // stacks are: each page is tried first.
         let stack = stack_of_current_thread().unwrap_or(0..0);
-        unblock(core.signal)?;
+        unblock(core.signal).map_err(|source| SignalProblem::Denied { call: super::SIGNAL_MASK, source })?;
         let mut accounts = Accounts::default();
         accounts.give_back(core.take_leftover());
         let shared =
@@ -147,7 +148,7 @@ impl ThreadState {
                 next: AtomicPtr::new(std::ptr::null_mut()),
             }
         });
-        problem.map_or(Ok(state), Err)
+        problem.map_or(Ok(state), |source| Err(SignalProblem::NoTimer { call: "timer_create", source }))
     }
 
     /// Whether a guest is active.
@@ -208,7 +209,7 @@ impl ThreadState {
         self.is_armed.store(true, Ordering::Relaxed);
         if let Err(source) = self.core.while_running(|| self.timer.start(first)) {
             self.is_armed.store(false, Ordering::Relaxed);
-            self.core.refuse("timer_settime", source);
+            self.core.refuse(Some(SignalProblem::NoTimer { call: "timer_settime", source }));
         }
     }
 
@@ -243,8 +244,10 @@ impl ThreadState {
             // The recording may have been resumed by another thread just now, with this guest active all along.
             if self.is_active() && !self.core.is_paused() && !self.core.is_stopped() {
                 self.is_armed.store(true, Ordering::Relaxed);
-                // It has been started before.
-                let _ = self.timer.start(self.core.interval);
+                if self.timer.start(self.core.interval).is_err() {
+                    // The next activation tries again, where it can be told.
+                    self.is_armed.store(false, Ordering::Relaxed);
+                }
             }
         }
     }
@@ -339,13 +342,20 @@ pub(super) unsafe fn find_state<'h>(address: usize) -> Option<&'h ThreadState> {
 /// around it, too; nothing on a thread that is ending.
 ///
 /// # Errors
-/// The system refuses the thread a timer.
-pub(super) fn activate(core: &Arc<Core>, labels: LabelsId) -> io::Result<Option<(Arc<ThreadState>, LabelsId)>> {
+/// The system refuses the thread what it needs; nothing if it has refused that to another thread before, because trying again
+/// would cost every activation a try.
+pub(super) fn activate(
+    core: &Arc<Core>,
+    labels: LabelsId,
+) -> Result<Option<(Arc<ThreadState>, LabelsId)>, Option<SignalProblem>> {
     let mut finished = Vec::new();
-    let state = STATES.try_with(|states| -> io::Result<Arc<ThreadState>> {
+    let state = STATES.try_with(|states| -> Result<Arc<ThreadState>, Option<SignalProblem>> {
         let mut states = states.borrow_mut();
         if let Some(state) = states.0.iter().find(|state| Arc::ptr_eq(&state.core, core)) {
             return Ok(Arc::clone(state));
+        }
+        if core.refused.get().is_some() {
+            return Err(None);
         }
         // What recorders left behind that have finished since.
         let is_needed = |state: &Arc<ThreadState>| state.is_active() || !state.core.is_stopped();
@@ -353,7 +363,7 @@ pub(super) fn activate(core: &Arc<Core>, labels: LabelsId) -> io::Result<Option<
             (states.0, finished) = states.0.drain(..).partition(is_needed);
             states.publish();
         }
-        let state = ThreadState::new(core)?;
+        let state = ThreadState::new(core).map_err(Some)?;
         core.add_thread(&state);
         states.0.push(Arc::clone(&state));
         states.publish();

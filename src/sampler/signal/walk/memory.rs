@@ -7,6 +7,7 @@
 //! gap, because a stack is not unmapped while it is run on, and other memory, to which a wrong frame pointer may point,
 //! can be at any time.
 
+use std::io;
 use std::ops::Range;
 
 use super::errno::keeping_errno;
@@ -107,6 +108,21 @@ impl StackMemory {
 /// is asked for something that does not exist, so it has no effect. (The trick is that of Abseil's
 /// `AddressIsReadable`.)
 pub(crate) fn is_readable(page: u64) -> bool {
+    !matches!(try_page(page), Some(libc::EFAULT) | None)
+}
+
+/// Makes sure that [`is_readable`] tells the truth here: where the system call is denied, all memory would be readable.
+pub(crate) fn check_is_readable() -> io::Result<()> {
+    // Nothing is ever mapped there.
+    match try_page(PAGE) {
+        Some(libc::EFAULT) => Ok(()),
+        Some(other) => Err(io::Error::from_raw_os_error(other)),
+        None => Err(io::Error::from(io::ErrorKind::Unsupported)),
+    }
+}
+
+/// Tries the page at `page`; returns the error that the system call reports, which it has to.
+fn try_page(page: u64) -> Option<libc::c_int> {
     const NO_SUCH_OPERATION: libc::c_int = !0;
     const KERNEL_SIGNAL_SET_BYTES: usize = 8;
     let page = page as *const libc::c_void;
@@ -118,7 +134,7 @@ pub(crate) fn is_readable(page: u64) -> bool {
             libc::syscall(libc::SYS_rt_sigprocmask, NO_SUCH_OPERATION, page, old, KERNEL_SIGNAL_SET_BYTES)
         };
         // SAFETY: the pointer is to this thread's own `errno`, always valid.
-        result == -1 && unsafe { *libc::__errno_location() } != libc::EFAULT
+        (result == -1).then(|| unsafe { *libc::__errno_location() })
     })
 }
 
