@@ -91,15 +91,14 @@ pub(super) fn load<T>(
         // It was compiled with what nothing was said of: checks of epochs, which do no harm, or debug info, which makes samples
         // by epochs slower. Better than not at all.
         let says_nothing = command.run.common.wasm.epoch_interruption.is_none();
-        let others = [(true, false), (false, true), (true, true)];
+        let others = [(false, false), (true, false), (false, true), (true, true)];
         for (has_epochs, has_details) in others.into_iter().filter(|(has_epochs, _)| says_nothing || !has_epochs) {
             let mut config = config(command, &configure)?;
             if has_epochs {
                 config.epoch_interruption(true);
             }
-            if has_details {
-                config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
-            }
+            let details = if has_details { WasmBacktraceDetails::Enable } else { WasmBacktraceDetails::Disable };
+            config.wasm_backtrace_details(details);
             let other = new_engine(&config)?;
             if let Ok(target) = load(&*command, &other) {
                 (engine, loaded) = (other, Ok(target));
@@ -182,7 +181,8 @@ fn reason(problem: &SignalProblem) -> String {
     escape_control(&format!("{problem}{cause}")).into_owned()
 }
 
-/// As in `RunCommand::new_engine`, which would not let it be changed.
+/// As in `RunCommand::new_engine`, which would not let it be changed. Traps have lines if `WASMTIME_BACKTRACE_DETAILS` asks for
+/// them, as Wasmtime's own do; by epochs, each sample reads debug info then.
 fn config(
     command: &mut RunCommand,
     configure: &impl Fn(&mut RunCommand) -> wasmtime::Result<Config>,
@@ -191,8 +191,6 @@ fn config(
     if command.run.common.wasm.timeout.is_some() {
         config.epoch_interruption(true);
     }
-    // With `WASMTIME_BACKTRACE_DETAILS`, Wasmtime reads DWARF for every frame of every sample.
-    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     Ok(config)
 }
 
@@ -302,7 +300,10 @@ fn missing_samples(recorder: &Recorder, active: Active, profile: &Profile) -> Op
 
 /// Writes the profile everywhere it is wanted, and says where.
 pub(super) fn write(recorder: &Recorder, active: Active, outputs: Vec<OutputFile>, verbosity: Verbosity) {
-    let profile = recorder.finish();
+    let profile = match active {
+        Active::Throughout => recorder.finish().without_aftermath(),
+        Active::NowAndThen => recorder.finish(),
+    };
     if let Some(problem) = missing_samples(recorder, active, &profile) {
         cli::report(&anyhow!("no sample was taken in {:.1?}: {problem}", profile.elapsed()));
     } else if verbosity == Verbosity::Normal {

@@ -4,6 +4,7 @@
 //! [`Profile`]: self-contained tables of libraries, functions, frames, stacks and samples. Every index in it is in
 //! range and every stack comes after its caller; exporters rely on that and look nothing up.
 
+mod aftermath;
 mod annotation;
 #[cfg(test)]
 pub(crate) mod arbitrary;
