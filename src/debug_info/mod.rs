@@ -318,7 +318,7 @@ impl<'a> Lines<'a> {
         if let Some(believed) = &self.info.trust[index].get_or_init(|| self.judge(module, &dwarf)).units {
             // The same again, without the units that are not believed.
             let section = |id: SectionId| match id {
-                SectionId::DebugInfo => Ok(EndianSlice::new(&**believed, LittleEndian)),
+                SectionId::DebugInfo => Ok(EndianSlice::new(believed, LittleEndian)),
                 _ => section(id),
             };
             dwarf = Dwarf::load(section).map_err(|error| self.damaged(error.to_string())).ok()?;
