@@ -456,6 +456,7 @@ impl Profile {
     }
 
     /// What tells a thread from the others: its name, with its number behind it where others are called the same.
+    #[cfg(any(feature = "html", feature = "pprof"))]
     pub(crate) fn distinct_thread_name(&self, thread: usize) -> Cow<'_, str> {
         let name = self.threads[thread].name.as_str();
         match self.threads.iter().filter(|other| other.name == name).count() {
