@@ -250,7 +250,9 @@ fn the_middle_of_a_deep_recursion_is_left_out() {
     let recorder = builder(&component, INTERVAL).start().expect("a recorder");
     let mut guest = Guest::new(&component, Host::default());
     let profile = record(&recorder, Duration::from_millis(300), || _ = guest.call("descend", &[5000, 3_000_000]));
-    let (stack, _) = stacks(&profile).into_iter().max_by_key(|(stack, _)| stack.len()).expect("samples");
+    // Most samples are of the loop at the end of the recursion; some are of the way there, which is as deep.
+    let of_loop = stacks(&profile).into_iter().filter(|(stack, _)| stack.last().is_some_and(|leaf| leaf == "spin"));
+    let (stack, _) = of_loop.max_by_key(|(stack, _)| stack.len()).expect("samples");
     assert!((500..=520).contains(&stack.len()), "{}", stack.len());
     assert_eq!(stack.iter().filter(|name| *name == "(frames left out)").count(), 1);
     assert_eq!((stack[0].as_str(), stack[stack.len() - 1].as_str()), ("descend", "spin"));

@@ -278,7 +278,12 @@ fn missing_samples(recorder: &Recorder, active: Active, profile: &Profile) -> Op
         return None;
     }
     if let Some(problem) = recorder.refused() {
-        return Some(format!("{}; sample by epochs (`--sampler epoch`)", reason(problem)));
+        // Where epochs were tried as well, they are not compiled in.
+        let other = match recorder.fallback() {
+            Some(_) => "compile with epoch interruption (`-W epoch-interruption`)",
+            None => "sample by epochs (`--sampler epoch`)",
+        };
+        return Some(format!("{}; {other}", reason(problem)));
     }
     if profile.elapsed() <= profile.interval().saturating_mul(INTERVALS) {
         return None;
