@@ -40,7 +40,7 @@ mod agreement {
     const SAMPLES: u64 = 20_000;
 
     /// How often to record before the two are said to disagree.
-    const ATTEMPTS: usize = 4;
+    const ATTEMPTS: usize = 10;
     const GUESTS: [&str; 5] = ["boundary", "strings", "recursion", "indirect", "straight"];
 
     /// Time, in any unit, by function.
@@ -57,7 +57,7 @@ mod agreement {
         if !support::programs::can_run(&["perf"]) {
             return;
         }
-        // One recording may be disturbed by what else the machine does, and on a busy day so may four; a sampler that is wrong
+        // One recording may be disturbed by what else the machine does, and on a busy day so may several; a sampler that is wrong
         // is wrong every time.
         let mut problem = String::new();
         for _ in 0..ATTEMPTS {
