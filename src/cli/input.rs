@@ -1,7 +1,7 @@
 //! Profiles as input.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read, Write as _};
+use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -16,15 +16,20 @@ const MAX_BYTES: u64 = 4 << 30;
 /// Reads a profile, compressed or not; `-` is stdin.
 pub(super) fn read_profile(path: &Path) -> Result<Profile> {
     let reading = || reading(path);
-    let mut file = BufReader::with_capacity(1 << 16, open(path)?);
-    let is_compressed = file.fill_buf().with_context(reading)?.starts_with(&GZIP);
-    let input: Box<dyn Read> = if is_compressed {
+    let file = BufReader::with_capacity(1 << 16, open(path)?);
+    let input = decompressed(file).with_context(reading)?;
+    read_firefox(&mut Limited { input, left: MAX_BYTES }).with_context(reading)
+}
+
+/// What is in a file, compressed or not.
+fn decompressed<'r>(mut file: impl BufRead + 'r) -> io::Result<Box<dyn Read + 'r>> {
+    let is_compressed = file.fill_buf()?.starts_with(&GZIP);
+    Ok(if is_compressed {
         // Buffered, because JSON is read by the byte.
         Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
     } else {
         Box::new(file)
-    };
-    read_firefox(&mut Limited { input, left: MAX_BYTES }).with_context(reading)
+    })
 }
 
 /// A profile as it is stored, compressed with gzip. It has been read once, so it is one.
@@ -32,13 +37,9 @@ pub(super) fn read_profile_bytes(path: &Path) -> Result<Vec<u8>> {
     let reading = || reading(path);
     let mut bytes = Vec::new();
     Limited { input: open(path)?, left: MAX_BYTES }.read_to_end(&mut bytes).with_context(reading)?;
-    let decompressed: Box<dyn Read> = if bytes.starts_with(&GZIP) {
-        Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(io::Cursor::new(bytes.clone()))))
-    } else {
-        Box::new(io::Cursor::new(bytes.clone()))
-    };
+    let input = decompressed(&bytes[..]).with_context(reading)?;
     // Whatever a reader would make of a file that is no profile, it would say so less clearly.
-    read_firefox(&mut Limited { input: decompressed, left: MAX_BYTES }).with_context(reading)?;
+    read_firefox(&mut Limited { input, left: MAX_BYTES }).with_context(reading)?;
     if bytes.starts_with(&GZIP) {
         return Ok(bytes);
     }
@@ -83,12 +84,12 @@ fn open(path: &Path) -> Result<Box<dyn Read>> {
 }
 
 /// Reads so many bytes; more are an error, where [`Read::take`] would report an early end.
-struct Limited {
-    input: Box<dyn Read>,
+struct Limited<'r> {
+    input: Box<dyn Read + 'r>,
     left: u64,
 }
 
-impl Read for Limited {
+impl Read for Limited<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.input.read(buffer)?;
         self.left = self.left.checked_sub(read as u64).ok_or_else(|| io::Error::other("it is larger than 4 GiB"))?;

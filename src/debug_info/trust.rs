@@ -68,16 +68,21 @@ impl Bodies {
         Some(Self { bodies })
     }
 
-    /// The function around an address.
-    fn around(&mut self, address: u64) -> Option<&mut Body> {
+    /// The position of the function around an address.
+    fn position(&self, address: u64) -> Option<usize> {
         let at = self.bodies.partition_point(|body| body.begin.start <= address).checked_sub(1)?;
-        self.bodies.get_mut(at).filter(|body| address < body.end)
+        (address < self.bodies[at].end).then_some(at)
+    }
+
+    /// The function that a compiler may say to begin at an address.
+    fn beginning_at(&self, address: u64) -> Option<&Body> {
+        let body = &self.bodies[self.position(address)?];
+        body.begin.contains(&address).then_some(body)
     }
 
     /// Whether the function around an address is one that debug info agrees with.
     pub(super) fn is_believed(&self, address: u64) -> bool {
-        let at = self.bodies.partition_point(|body| body.begin.start <= address).checked_sub(1);
-        at.and_then(|at| self.bodies.get(at)).is_some_and(|body| body.is_believed)
+        self.position(address).is_some_and(|at| self.bodies[at].is_believed)
     }
 
     /// Judges all units, and notes which functions are believed.
@@ -104,8 +109,8 @@ impl Bodies {
                 stale.name = stale.name.take().or_else(name);
             } else {
                 for address in verdict.agreeing {
-                    if let Some(body) = self.around(address) {
-                        body.is_believed = true;
+                    if let Some(at) = self.position(address) {
+                        self.bodies[at].is_believed = true;
                     }
                 }
             }
@@ -113,11 +118,7 @@ impl Bodies {
         stale
     }
 
-    fn functions<R: Reader<Offset = usize>>(
-        &mut self,
-        unit: UnitRef<'_, R>,
-        verdict: &mut Verdict,
-    ) -> Result<(), Error> {
+    fn functions<R: Reader<Offset = usize>>(&self, unit: UnitRef<'_, R>, verdict: &mut Verdict) -> Result<(), Error> {
         let mut entries = unit.entries_raw(None)?;
         while !entries.is_empty() {
             let Some(abbreviation) = entries.read_abbreviation()? else { continue };
@@ -144,25 +145,20 @@ impl Bodies {
             if is_left_out(low) || end <= low {
                 continue;
             }
-            let agrees = self.around(low).is_some_and(|body| body.begin.contains(&low) && end == body.end);
+            let agrees = self.beginning_at(low).is_some_and(|body| end == body.end);
             verdict.note(low, agrees);
         }
         Ok(())
     }
 
-    fn sequences<R: Reader<Offset = usize>>(
-        &mut self,
-        unit: UnitRef<'_, R>,
-        verdict: &mut Verdict,
-    ) -> Result<(), Error> {
+    fn sequences<R: Reader<Offset = usize>>(&self, unit: UnitRef<'_, R>, verdict: &mut Verdict) -> Result<(), Error> {
         let Some(program) = unit.line_program.clone() else { return Ok(()) };
         let mut rows = program.rows();
         let mut is_first = true;
         while let Some((_, row)) = rows.next_row()? {
             if is_first && !is_left_out(row.address()) {
                 let address = row.address();
-                let agrees = self.around(address).is_some_and(|body| body.begin.contains(&address));
-                verdict.note(address, agrees);
+                verdict.note(address, self.beginning_at(address).is_some());
             }
             is_first = row.end_sequence();
         }
@@ -279,8 +275,8 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_code_makes_it_panic(code in proptest::collection::vec(0_u8..=255, 0..60), address in 0_u64..100) {
-            if let Some(mut bodies) = Bodies::read(&code) {
-                bodies.around(address);
+            if let Some(bodies) = Bodies::read(&code) {
+                bodies.beginning_at(address);
                 bodies.is_believed(address);
             }
         }

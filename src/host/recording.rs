@@ -1,5 +1,6 @@
 //! What every profiled guest needs: an engine that can be sampled, a recorder, and its profile in the end.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -265,8 +266,15 @@ pub(super) fn recorder(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Active {
     Throughout,
+    /// Until it exited or trapped. Wasmtime's command line ends the process then, and prints a trap before.
+    UntilItEnded,
     /// A server may have nothing to do.
     NowAndThen,
+}
+
+/// Whether errors have the backtrace of the host. Making one takes longer than many guests.
+fn has_backtraces() -> bool {
+    Backtrace::capture().status() == BacktraceStatus::Captured
 }
 
 /// A run of so many intervals has samples, or something is wrong.
@@ -306,8 +314,8 @@ fn missing_samples(recorder: &Recorder, active: Active, profile: &Profile) -> Op
 /// Writes the profile everywhere it is wanted, and says where.
 pub(super) fn write(recorder: &Recorder, active: Active, outputs: Vec<OutputFile>, verbosity: Verbosity) {
     let profile = match active {
-        Active::Throughout => recorder.finish().without_aftermath(),
-        Active::NowAndThen => recorder.finish(),
+        Active::UntilItEnded if has_backtraces() => recorder.finish().without_aftermath(),
+        Active::Throughout | Active::UntilItEnded | Active::NowAndThen => recorder.finish(),
     };
     if let Some(problem) = missing_samples(recorder, active, &profile) {
         cli::report(&anyhow!("no sample was taken in {:.1?}: {problem}", profile.elapsed()));

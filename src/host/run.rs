@@ -1,6 +1,7 @@
 //! One run of one guest, with a recorder around it.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -70,10 +71,16 @@ async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Re
         recorder.trace_calls(&mut store)?;
     }
     let last = Arc::clone(&recorder);
-    ending::before_exit(move || recording::write(&last, Active::Throughout, outputs, verbosity));
+    let has_returned = Arc::new(AtomicBool::new(false));
+    let is_known = Arc::clone(&has_returned);
+    ending::before_exit(move || {
+        let active = if is_known.load(Ordering::Acquire) { Active::Throughout } else { Active::UntilItEnded };
+        recording::write(&last, active, outputs, verbosity);
+    });
 
     let run = command.instantiate_and_run(&engine, &mut linker, &target, &mut store);
     let result = recorder.instrument(run).await;
+    has_returned.store(result.is_ok(), Ordering::Release);
     let Err(error) = result else {
         ending::do_last();
         return Ok(ExitCode::SUCCESS);

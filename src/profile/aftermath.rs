@@ -9,8 +9,8 @@ use super::tables::Profile;
 use crate::symbols::Layer;
 
 impl Profile {
-    /// Counts what each thread did after its last frame of a guest as the profiler's own work: for runs of one guest, which has
-    /// ended then. A thread without any guest stays as it is, and so does waiting, which may have been the guest's.
+    /// Counts what each thread did after its last frame of a guest as the profiler's own work: for runs of one guest that has
+    /// trapped. A thread without any guest stays as it is, and so does waiting, which may have been the guest's.
     #[must_use]
     pub fn without_aftermath(mut self) -> Self {
         let mut has_guest = Vec::with_capacity(self.stacks.len());

@@ -196,6 +196,9 @@ impl<'t> Adding<'t> {
         frames: &[Vec<FrameIndex>],
         of_functions: &[Option<u32>],
     ) -> Vec<String> {
+        if !self.has_lines.values().any(|has_lines| *has_lines) {
+            return Vec::new();
+        }
         let mut targets: FxHashMap<u32, Hot> = FxHashMap::default();
         for sample in profile.samples() {
             let frame = profile.stacks[sample.stack.index()].frame;

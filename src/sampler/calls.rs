@@ -312,7 +312,7 @@ impl CallTracer {
         start.time = self.finish_hook(begin);
         start.own = self.own;
         self.open.push(Open { hook, callee, start });
-        CurrentTask::set_open_call(self.open_call());
+        self.tell_open_call(task);
     }
 
     /// This hook, which began at `begin`, is over. Returns the time.
@@ -325,6 +325,13 @@ impl CallTracer {
             own_work::add_spent(own);
         }
         end
+    }
+
+    /// Notes which import the guest waits in, for the task that may be suspended now. Outside of tasks nobody asks.
+    fn tell_open_call(&self, task: CurrentTask) {
+        if task.number.is_some() {
+            CurrentTask::set_open_call(self.open_call());
+        }
     }
 
     /// The import that the guest waits in, should it be suspended now. `None` if tasks of the store are in several.
@@ -348,7 +355,7 @@ impl CallTracer {
         };
         let at = position(0).or_else(|| position(MAX_DIFFERENCE))?;
         let open = self.open.remove(at);
-        CurrentTask::set_open_call(self.open_call());
+        self.tell_open_call(CurrentTask::get());
         Some(open)
     }
 

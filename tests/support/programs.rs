@@ -10,12 +10,17 @@ use std::sync::{Mutex, PoisonError};
 /// it fails instead, because there a test that is left out goes unnoticed.
 pub fn can_run(programs: &[&str]) -> bool {
     let Some(missing) = missing(programs) else { return true };
+    leave_out(&missing);
+    false
+}
+
+/// Says that the current test is left out, because it needs what is not there; fails with `CI=true`.
+pub fn leave_out(missing: &str) {
     let thread = std::thread::current();
     let line = format!("test {} ... ignored: needs {missing}\n", thread.name().unwrap_or("?"));
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{line}");
     // `eprintln!` would be captured.
     std::io::stderr().write_all(line.as_bytes()).expect("writing to stderr");
-    false
 }
 
 /// Which of these programs cannot be run, if any.
