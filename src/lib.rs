@@ -99,9 +99,9 @@ pub use import::read_firefox;
 pub use live::{PPROF_INDEX, PPROF_PATH, Scrape};
 pub use profile::{
     Annotation, CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, Dimension,
-    FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, LineTime, MemoryGrowth, MemoryTrack,
-    NO_INTERFACE, Part, Profile, ProfileFunction, ProfileLibrary, Report, ReportRow, Sample, SamplerKind, SourceLine,
-    Stack, StackIndex, Thread, TracedCall,
+    FileIndex, Frame, FrameIndex, FunctionIndex, HostFrames, LabelsIndex, LibraryIndex, LineTime, MemoryGrowth,
+    MemoryTrack, NO_INTERFACE, Origin, Part, Profile, ProfileFunction, ProfileLibrary, Report, ReportRow, Sample,
+    SamplerKind, SourceLine, Stack, StackIndex, Thread, TracedCall,
 };
 pub use sampler::{
     Activation, CallTracer, EpochProbe, Instrumented, Labels, MemoryTracer, Recorder, RecorderBuilder, ReservedSignal,

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::attribution::Crossing;
 use super::calls::{CallTrace, CalledFunction, CalledIndex, CalledTimes, TracedCall};
 use super::memories::{MemoryGrowth, MemoryTrack};
+use super::origin::Origin;
 use super::tables::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
     Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,
@@ -114,6 +115,12 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
     Profile {
         name: "a <profile>".to_owned(),
         sampler: SamplerKind::Signal,
+        origin: Origin {
+            command: Some("witprof run <a>".to_owned()),
+            witprof: Some("0.1.0".to_owned()),
+            cpus: Some(7),
+            ..Origin::default()
+        },
         interval: Duration::from_millis(1),
         started_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
         elapsed: Duration::from_secs(100),
@@ -155,6 +162,44 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
         ],
         spans_left_out: 17,
     }
+}
+
+/// A profile with one sample, whose stack has functions of these kinds and names, outermost first. Each that has a name is
+/// for the interface function of that name.
+pub(crate) fn of_stack(frames: &[(FunctionKind, &str)]) -> Profile {
+    let mut profile = build(&[], &[], &Samples::new());
+    profile.libraries =
+        Layer::ALL.map(|layer| ProfileLibrary { name: layer.name().to_owned(), layer, component: None }).to_vec();
+    let library = |layer| Layer::ALL.iter().zip(0..).find(|(one, _)| **one == layer).map_or(0, |(_, index)| index);
+    let functions = frames.iter().map(|(kind, name)| {
+        let library = LibraryIndex(library(kind.layer()));
+        let mut function = ProfileFunction::without_interface((*name).to_owned(), library, *kind);
+        if !name.is_empty() {
+            function.interface = Some("i".to_owned());
+            function.interface_function = Some((*name).to_owned());
+            function.direction = Some(Direction::Internal);
+        }
+        function
+    });
+    profile.functions = functions.collect();
+    let count = u32::try_from(frames.len()).expect("few");
+    let point = CodePoint::InstructionPointer(TextOffset::new(0));
+    let frame = |index| Frame { function: FunctionIndex(index), point, instruction: None, source: None };
+    profile.frames = (0..count).map(frame).collect();
+    let stack = |index: u32| Stack { caller: index.checked_sub(1).map(StackIndex), frame: FrameIndex(index) };
+    profile.stacks = (0..count).map(stack).collect();
+    let wall = Duration::from_millis(1);
+    let sample = Sample {
+        time: wall,
+        stack: StackIndex(count - 1),
+        labels: LabelsIndex(0),
+        count: 1,
+        wall,
+        cpu: wall,
+        preempted: Duration::ZERO,
+    };
+    profile.threads = vec![Thread { name: "thread".to_owned(), samples: vec![sample] }];
+    profile
 }
 
 fn calls() -> CallTrace {

@@ -195,6 +195,8 @@ fn place(
             _,
         ) => Mode::Own,
     };
+    // A trampoline that stands for the host that it calls; see `HostFrames::None`.
+    let mode = if mode == Mode::Crossing && layer == Layer::Host { Mode::Own } else { mode };
     let mut place = Place { mode, ..before };
     if crosses && before.mode != Mode::Work {
         let crossing = crossing(function);
@@ -231,41 +233,15 @@ const WORLD: &str = "world";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::{CodePoint, TextOffset};
     use crate::profile::arbitrary;
-    use crate::profile::tables::{Frame, FrameIndex, FunctionIndex, LibraryIndex, ProfileLibrary, Stack};
     use FunctionKind as Kind;
-    use proptest::strategy::{Strategy as _, ValueTree as _};
 
     /// What the innermost frame of a stack stands for, given kinds of functions and their interface functions, outermost
     /// first: the interface path, and the part.
     fn attributed(frames: &[(Kind, &str)]) -> (Vec<String>, Part) {
-        let mut runner = proptest::test_runner::TestRunner::deterministic();
-        let mut profile = arbitrary::profile().new_tree(&mut runner).expect("a profile").current();
-        profile.libraries =
-            Layer::ALL.map(|layer| ProfileLibrary { name: layer.name().to_owned(), layer, component: None }).to_vec();
-        let library =
-            |layer| u32::try_from(Layer::ALL.iter().position(|one| *one == layer).expect("a layer")).expect("few");
-        let functions = frames.iter().map(|(kind, name)| {
-            let library = LibraryIndex(library(kind.layer()));
-            let mut function = ProfileFunction::without_interface(kind.name().to_owned(), library, *kind);
-            if !name.is_empty() {
-                function.interface = Some("i".to_owned());
-                function.interface_function = Some((*name).to_owned());
-                function.direction = Some(Direction::Internal);
-            }
-            function
-        });
-        profile.functions = functions.collect();
-        let indices = || 0..u32::try_from(frames.len()).expect("few");
-        let point = CodePoint::InstructionPointer(TextOffset::new(0));
-        profile.frames = indices()
-            .map(|index| Frame { function: FunctionIndex(index), point, instruction: None, source: None })
-            .collect();
-        let stack = |index: u32| Stack { caller: index.checked_sub(1).map(StackIndex), frame: FrameIndex(index) };
-        profile.stacks = indices().map(stack).collect();
+        let profile = arbitrary::of_stack(frames);
         let attribution = Attribution::new(&profile);
-        let last = StackIndex(indices().end - 1);
+        let last = profile.samples().next().expect("a sample").stack;
         let mut path: Vec<String> =
             attribution.path(last).map(|(crossing, _)| attribution.get(crossing).function.clone()).collect();
         path.reverse();

@@ -197,6 +197,17 @@ impl Profile {
         self.report_of(Dimension::Label, Some(key))
     }
 
+    /// What a picture is to show first: interfaces, or functions where one interface has over 90 % of the time, or
+    /// everything is outside of interfaces, so that a picture by interface says nothing.
+    #[must_use]
+    pub fn first_dimension(&self) -> Dimension {
+        let report = self.report(Dimension::Interface);
+        match report.rows.iter().any(|row| row.attributed() * 10 > report.wall * 9) {
+            true => Dimension::Function,
+            false => Dimension::Interface,
+        }
+    }
+
     fn report_of(&self, dimension: Dimension, label: Option<&str>) -> Report {
         let view = View::new(self, label);
         let mut rows = Rows::new(&view, dimension);

@@ -9,8 +9,10 @@ use indexmap::{IndexMap, IndexSet};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::calls::name_calls;
+use super::host_frames::HOST;
 use super::host_symbols::{HostPlace, HostSymbols};
 use super::memories::{MemoryGrowth, name_memories};
+use super::origin::Origin;
 use super::tables::{
     Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
     SamplerKind, Stack, StackIndex, Thread,
@@ -141,6 +143,7 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProf
         name: recording.targets.first().map_or_else(String::new, |target| target.map.component().to_owned()),
         sampler: recording.sampler,
         interval: recording.interval,
+        origin: Origin::here(),
         started_at: recording.started_at.checked_add(recording.period.start).unwrap_or(recording.started_at),
         elapsed: recording.elapsed.min(recording.period.end).saturating_sub(recording.period.start),
         handler_cost: log.handler_cost,
@@ -461,7 +464,7 @@ impl<'r> Tables<'r> {
             FunctionKind::Suspended => ("host", "suspended"),
             FunctionKind::Unregistered => ("other code", "(not shown)"),
             FunctionKind::Elided => ("elided", "(frames left out)"),
-            _ => ("host", "host"),
+            _ => (HOST, HOST),
         };
         let layer = kind.layer();
         let owner = if layer == Layer::Host { FunctionKind::Host } else { kind };

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::calls::CallTrace;
 use super::memories::{MemoryGrowth, MemoryTrack};
+use super::origin::Origin;
 use crate::address::{CodePoint, WasmOffset};
 use crate::samples::{HandlerCost, LabelSet, ProfilerTime, SampleCounts, Span};
 use crate::symbols::{Direction, FunctionKind, Layer};
@@ -228,6 +229,7 @@ pub struct Profile {
     pub(crate) name: String,
     pub(crate) sampler: SamplerKind,
     pub(crate) interval: Duration,
+    pub(crate) origin: Origin,
     pub(crate) started_at: SystemTime,
     pub(crate) elapsed: Duration,
     pub(crate) counts: SampleCounts,
@@ -271,6 +273,17 @@ impl Profile {
     #[must_use]
     pub fn interval(&self) -> Duration {
         self.interval
+    }
+
+    /// What was run, by which versions, on which machine.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Says what was run, for every output to show. Profiles are shared, so leave out what is secret.
+    pub fn set_command(&mut self, command: impl Into<String>) {
+        self.origin.command = Some(command.into());
     }
 
     /// When the recording began.

@@ -11,7 +11,9 @@ use super::frames::FunctionKey;
 use super::own_data::{OwnData, calls_of, counts_of, growths_of, memory_of, saved_part, span_of};
 use super::samples::{joined_rows, time};
 use crate::export::firefox::Meta;
-use crate::profile::{Frame, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, SamplerKind, Stack, Thread};
+use crate::profile::{
+    Frame, LibraryIndex, Origin, Profile, ProfileFunction, ProfileLibrary, SamplerKind, Stack, Thread,
+};
 use crate::samples::{HandlerCost, LabelSet, ProfilerTime, SampleCounts, Span};
 use crate::symbols::Layer;
 
@@ -139,6 +141,7 @@ impl<'d> Reader<'d> {
                 None => SamplerKind::Other,
             },
             interval,
+            origin: Origin::default(),
             started_at: UNIX_EPOCH.checked_add(started).unwrap_or(UNIX_EPOCH),
             elapsed: match (meta, self.part) {
                 (Some(_), Some((begin, end))) => end.saturating_sub(begin),
