@@ -10,6 +10,7 @@ use witprof::Dimension;
 use super::OutputFile;
 use super::dimension::StacksBy;
 use super::format::Format;
+use super::host_frames::{HostFramesChoice, ShownProfile};
 use super::input::read_profile;
 
 /// Write a profile in other formats
@@ -28,6 +29,10 @@ pub(super) struct ConvertArguments {
     #[arg(long, value_name = "WHAT", value_enum)]
     by: Option<StacksBy>,
 
+    /// Frames of the host to show, in every output; the file for the Firefox Profiler keeps all
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
+    host_frames: HostFramesChoice,
+
     /// A profile that witprof, samply or Wasmtime's guest profiler wrote: .json or .json.gz; `-` is stdin
     #[arg(value_name = "PROFILE")]
     profile: PathBuf,
@@ -36,8 +41,9 @@ pub(super) struct ConvertArguments {
 pub(super) fn convert(arguments: &ConvertArguments) -> Result<ExitCode> {
     let outputs = OutputFile::open_all(&arguments.output, arguments.format, &arguments.profile)?;
     let profile = read_profile(&arguments.profile)?;
+    let shown = ShownProfile::new(&profile, arguments.host_frames.into());
     for output in outputs {
-        output.write(&profile, arguments.by.map(Dimension::from))?;
+        output.write(&shown, arguments.by.map(Dimension::from))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,8 +8,10 @@ use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use witprof::Dimension;
 use witprof::export::{write_firefox, write_folded, write_html, write_pprof, write_svg};
-use witprof::{Dimension, Profile};
+
+use super::host_frames::ShownProfile;
 
 /// What is written to a file, chosen by the end of its name, or by `--format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -82,13 +84,14 @@ impl Format {
     }
 
     /// Writes `profile`; `by` is what pictures and stacks are made of, if that was said.
-    pub(super) fn write(self, profile: &Profile, by: Option<Dimension>, file: &mut File) -> Result<()> {
+    pub(super) fn write(self, profile: &ShownProfile<'_>, by: Option<Dimension>, file: &mut File) -> Result<()> {
         let mut file = BufWriter::with_capacity(1 << 16, file);
         // A picture is for whoever asks which interface is slow; stacks are for other tools, which want them whole.
         let (picture, stacks) = (by.unwrap_or(Dimension::Interface), by.unwrap_or(Dimension::Function));
+        let ShownProfile { whole, shown: profile, .. } = profile;
         match self {
-            Self::Firefox => write_firefox(profile, &mut file)?,
-            Self::FirefoxGzip => gzip(&mut file, |out| write_firefox(profile, out))?,
+            Self::Firefox => write_firefox(whole, &mut file)?,
+            Self::FirefoxGzip => gzip(&mut file, |out| write_firefox(whole, out))?,
             Self::Html => write_html(profile, &mut file)?,
             Self::Svg => write_svg(profile, picture, &mut file)?,
             Self::Folded => write_folded(profile, stacks, &mut file)?,

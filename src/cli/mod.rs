@@ -4,11 +4,13 @@
 //! `run` ends with the guest's own.
 
 mod annotate;
+mod command_line;
 mod convert;
 mod descriptor;
 mod diff;
 mod dimension;
 mod format;
+mod host_frames;
 mod input;
 mod map;
 mod output;
@@ -27,6 +29,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use witprof::export::escape_control;
 
+pub(crate) use command_line::command_line;
+pub(crate) use host_frames::ShownProfile;
 pub(crate) use output::OutputFile;
 pub(crate) use terminal::{Stream, table_style};
 

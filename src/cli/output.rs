@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use tempfile::NamedTempFile;
+use witprof::Dimension;
 use witprof::export::escape_control;
-use witprof::{Dimension, Profile};
 
 use super::descriptor;
 use super::format::Format;
+use super::host_frames::ShownProfile;
 use super::shell::shell_word;
 
 /// A file that a profile will be written to.
@@ -76,7 +77,7 @@ impl OutputFile {
     }
 
     /// Writes the profile, and puts it in its place. `by` is what pictures and stacks are made of, if that was said.
-    pub(crate) fn write(self, profile: &Profile, by: Option<Dimension>) -> Result<()> {
+    pub(crate) fn write(self, profile: &ShownProfile<'_>, by: Option<Dimension>) -> Result<()> {
         let format = self.format;
         self.destination.write(|file| format.write(profile, by, file))
     }

@@ -9,6 +9,7 @@ use witprof::{Recorder, SamplerChoice, SamplingClock};
 
 use super::OutputFile;
 use super::format::Format;
+use super::host_frames::HostFramesChoice;
 use crate::host::{CallTracing, ExternalProfilers, Sampling, Verbosity, WasmFile};
 
 /// How samples are taken.
@@ -96,6 +97,10 @@ pub(super) struct ProfilingArguments {
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "wall")]
     trace_calls: Option<CallClock>,
 
+    /// Frames of the host to show, in every output; the file for the Firefox Profiler keeps all
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
+    host_frames: HostFramesChoice,
+
     /// Give names as compilers and linkers wrote them
     #[arg(long)]
     raw_names: bool,
@@ -150,7 +155,20 @@ impl ProfilingArguments {
         let external = ExternalProfilers { perf_map, jit_dump: self.jitdump.clone(), vtune };
         let (lines, path_map) = (!self.no_lines, self.path_map.clone());
         let SignalNumber(signal) = self.signal;
-        Sampling { interval, choice, clock, signal, reserved: None, calls, external, raw_names, lines, path_map }
+        let host_frames = self.host_frames.into();
+        Sampling {
+            interval,
+            choice,
+            clock,
+            signal,
+            reserved: None,
+            calls,
+            external,
+            raw_names,
+            lines,
+            path_map,
+            host_frames,
+        }
     }
 
     pub(super) fn verbosity(&self) -> Verbosity {

@@ -11,6 +11,7 @@ use witprof::export::{
 };
 
 use super::dimension::RowsBy;
+use super::host_frames::HostFramesChoice;
 use super::input::read_profile;
 use super::terminal::{Stream, print, table_style};
 
@@ -34,6 +35,10 @@ pub(super) struct ReportArguments {
     #[arg(long, conflicts_with_all = ["by", "callers"])]
     calls: bool,
 
+    /// Frames of the host to show
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
+    host_frames: HostFramesChoice,
+
     /// Rows to print
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
@@ -48,7 +53,7 @@ pub(super) struct ReportArguments {
 }
 
 pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
-    let profile = read_profile(&arguments.profile)?;
+    let profile = read_profile(&arguments.profile)?.with_host_frames(arguments.host_frames.into());
     if arguments.calls {
         return calls(arguments, &profile);
     }

@@ -5,11 +5,19 @@ use std::fmt::Write as _;
 
 use witprof::export::escape_control;
 
-/// `text` as one word for a POSIX shell, safe for a terminal. What a terminal must not see is written as `$'…'` does, which
+/// The path `text` as one word for a POSIX shell, safe for a terminal. What a terminal must not see is written as `$'…'` does, which
 /// bash, zsh and ksh read.
 pub(crate) fn shell_word(text: &OsStr) -> String {
-    let bytes = text.as_encoded_bytes();
-    let (before, text) = if bytes.starts_with(b"-") { ("./", bytes) } else { ("", bytes) };
+    word(if text.as_encoded_bytes().starts_with(b"-") { "./" } else { "" }, text)
+}
+
+/// The same for any argument, be it an option.
+pub(crate) fn shell_argument(text: &OsStr) -> String {
+    word("", text)
+}
+
+fn word(before: &str, text: &OsStr) -> String {
+    let text = text.as_encoded_bytes();
     match std::str::from_utf8(text) {
         Ok(plain) if !plain.is_empty() && plain.chars().all(is_plain) => format!("{before}{plain}"),
         Ok(visible) if escape_control(visible) == visible => format!("'{before}{}'", visible.replace('\'', r"'\''")),

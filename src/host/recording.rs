@@ -9,11 +9,13 @@ use wasmtime::component::Component;
 use wasmtime::{Config, Engine, Module, WasmBacktraceDetails};
 use wasmtime_cli::commands::RunCommand;
 use witprof::export::{escape_control, write_summary};
-use witprof::{Profile, Recorder, ReservedSignal, SamplerChoice, SamplerKind, SamplingClock, SignalProblem, SymbolMap};
+use witprof::{
+    HostFrames, Profile, Recorder, ReservedSignal, SamplerChoice, SamplerKind, SamplingClock, SignalProblem, SymbolMap,
+};
 
 use super::external::{ExternalProfilers, Listeners};
 use super::{WasmFile, checks, failed};
-use crate::cli::{self, OutputFile, Stream};
+use crate::cli::{self, OutputFile, ShownProfile, Stream};
 
 /// Frames kept of a backtrace. Wasmtime's default of 20 cuts off the callers of anything real; each frame costs about
 /// 100 bytes while a sample is taken.
@@ -65,6 +67,8 @@ pub(crate) struct Sampling {
     pub(crate) lines: bool,
     /// What paths of source files begin with, and what they are to begin with.
     pub(crate) path_map: Vec<(String, String)>,
+    /// Which frames of the host are shown.
+    pub(crate) host_frames: HostFrames,
 }
 
 /// What is to be run.
@@ -311,17 +315,29 @@ fn missing_samples(recorder: &Recorder, active: Active, profile: &Profile) -> Op
     })
 }
 
+/// Where a profile goes, and how much of it.
+pub(super) struct Outputs {
+    pub(super) files: Vec<OutputFile>,
+    pub(super) host_frames: HostFrames,
+    pub(super) verbosity: Verbosity,
+}
+
 /// Writes the profile everywhere it is wanted, and says where.
-pub(super) fn write(recorder: &Recorder, active: Active, outputs: Vec<OutputFile>, verbosity: Verbosity) {
-    let profile = match active {
+pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs) {
+    let Outputs { files, host_frames, verbosity } = outputs;
+    let mut profile = match active {
         Active::UntilItEnded if has_backtraces() => recorder.finish().without_aftermath(),
         Active::Throughout | Active::UntilItEnded | Active::NowAndThen => recorder.finish(),
     };
+    profile.set_command(cli::command_line());
+    let profile = profile;
+    let shown_profile = ShownProfile::new(&profile, host_frames);
     if let Some(problem) = missing_samples(recorder, active, &profile) {
         cli::report(&anyhow!("no sample was taken in {:.1?}: {problem}", profile.elapsed()));
     } else if verbosity == Verbosity::Normal {
         // A closed stderr is no reason to lose the profile.
-        let _ = write_summary(&profile, cli::table_style(Stream::Error, SUMMARY_ROWS), &mut std::io::stderr());
+        let _ =
+            write_summary(&shown_profile.shown, cli::table_style(Stream::Error, SUMMARY_ROWS), &mut std::io::stderr());
     }
     if let (Some(problem), true) = (recorder.refused(), profile.counts().kept > 0) {
         cli::report(&anyhow!("some threads were not sampled: {}", reason(problem)));
@@ -329,9 +345,9 @@ pub(super) fn write(recorder: &Recorder, active: Active, outputs: Vec<OutputFile
     for problem in profile.missing_lines() {
         verbosity.message(&escape_control(problem));
     }
-    for output in outputs {
+    for output in files {
         let (shown, view) = (output.shown(), output.view_command());
-        match output.write(&profile, None) {
+        match output.write(&shown_profile, None) {
             Ok(()) => {
                 let hint = view.map_or_else(String::new, |command| format!(" (`{command}` opens it)"));
                 verbosity.message(&format!("profile: {shown}{hint}"));

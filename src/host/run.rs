@@ -10,7 +10,7 @@ use wasmtime::{Engine, ResourceLimiter, Store, StoreLimits, Trap, UpdateDeadline
 use wasmtime_cli::commands::{CliLinker, RunCommand};
 use witprof::{Layer, MemoryTracer, Profile, Recorder, SamplerKind};
 
-use super::recording::{self, Active, CallTracing, Code, Sampling, Verbosity};
+use super::recording::{self, Active, CallTracing, Code, Outputs, Sampling, Verbosity};
 use super::signals::EndingSignals;
 use super::{WasmFile, WasmKind, checks, ending, failed, lock, providers};
 use crate::cli::{self, OutputFile};
@@ -70,12 +70,13 @@ async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Re
     if sampling.calls != CallTracing::Off {
         recorder.trace_calls(&mut store)?;
     }
+    let outputs = Outputs { files: outputs, host_frames: sampling.host_frames, verbosity };
     let last = Arc::clone(&recorder);
     let has_returned = Arc::new(AtomicBool::new(false));
     let is_known = Arc::clone(&has_returned);
     ending::before_exit(move || {
         let active = if is_known.load(Ordering::Acquire) { Active::Throughout } else { Active::UntilItEnded };
-        recording::write(&last, active, outputs, verbosity);
+        recording::write(&last, active, outputs);
     });
 
     let run = command.instantiate_and_run(&engine, &mut linker, &target, &mut store);

@@ -47,7 +47,7 @@ use self::pprof::Endpoint;
 pub(crate) use self::routes::RoutePattern;
 use self::server::Server;
 use self::shutdown::Shutdown;
-use super::recording::{self, Active, Code, Sampling, Verbosity};
+use super::recording::{self, Active, Code, Outputs, Sampling, Verbosity};
 use super::signals::EndingSignals;
 use super::{WasmFile, checks, ending, failed};
 use crate::cli::{self, OutputFile};
@@ -142,17 +142,20 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
     // Options that stores cannot be made with are refused now, and not at the first request.
     drop(guest.new_store(0).map_err(failed).context("preparing instances of the component")?);
 
+    let host_frames = sampling.host_frames;
+    let outputs = Outputs { files: outputs, host_frames, verbosity };
     let ledger = Arc::new(Ledger::new(Arc::clone(&recorder), options.routes.clone()));
     let last = (Arc::clone(&recorder), Arc::clone(&ledger));
     ending::before_exit(move || {
-        recording::write(&last.0, Active::NowAndThen, outputs, verbosity);
+        recording::write(&last.0, Active::NowAndThen, outputs);
         verbosity.message(&last.1.summary());
     });
     sockets.announce(verbosity)?;
     shutdown.begin_serving();
     let (alive, mut scrapes) = mpsc::channel(1);
     if let Some(listener) = sockets.pprof {
-        tokio::spawn(Endpoint::new(Arc::clone(&recorder), shutdown.clone(), alive).serve(listener));
+        let endpoint = Endpoint::new(Arc::clone(&recorder), host_frames, shutdown.clone(), alive);
+        tokio::spawn(endpoint.serve(listener));
     } else {
         drop(alive);
     }

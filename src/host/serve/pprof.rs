@@ -8,7 +8,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use wasmtime_wasi_http::WasiBody;
-use witprof::{PPROF_INDEX, PPROF_PATH, Recorder};
+use witprof::{HostFrames, PPROF_INDEX, PPROF_PATH, Recorder};
 
 use super::connection::{converse, page};
 use super::shutdown::Shutdown;
@@ -17,14 +17,20 @@ use super::shutdown::Shutdown;
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
     recorder: Arc<Recorder>,
+    host_frames: HostFrames,
     shutdown: Shutdown,
     /// Whoever has the other end knows when all profiles are sent.
     _alive: mpsc::Sender<Infallible>,
 }
 
 impl Endpoint {
-    pub(super) fn new(recorder: Arc<Recorder>, shutdown: Shutdown, alive: mpsc::Sender<Infallible>) -> Self {
-        Self { recorder, shutdown, _alive: alive }
+    pub(super) fn new(
+        recorder: Arc<Recorder>,
+        host_frames: HostFrames,
+        shutdown: Shutdown,
+        alive: mpsc::Sender<Infallible>,
+    ) -> Self {
+        Self { recorder, host_frames, shutdown, _alive: alive }
     }
 
     /// Answers until the server ends.
@@ -62,7 +68,7 @@ impl Endpoint {
     /// Where the guests spend their time from now on. Ends early if the server does.
     async fn profile(self, query: Option<&str>) -> Response<WasiBody> {
         let scrape = match self.recorder.scrape(query) {
-            Ok(scrape) => scrape,
+            Ok(scrape) => scrape.host_frames_unless_asked(self.host_frames),
             Err(error) => return page(StatusCode::BAD_REQUEST, "text/plain", format!("{error}\n")),
         };
         tokio::select! {
