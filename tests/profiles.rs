@@ -7,10 +7,8 @@ mod command;
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Read as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -132,35 +130,6 @@ fn one_profile_becomes_all_formats() {
         let rounding = lines as f64 * 0.0005 + 1e-6;
         assert!((sum - wall).abs() <= rounding, "{sum} of {wall}");
     }
-}
-
-#[test]
-fn a_profile_is_served_to_the_front_end_and_to_nobody_who_guesses() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_witprof"));
-    command.current_dir(kitchen()).args(["view", "--no-open", "kitchen.json.gz"]);
-    command.env("PROFILER_URL", "http://front-end.example/").stdin(Stdio::null()).stderr(Stdio::piped());
-    let mut view = command.spawn().expect("running witprof");
-    let lines = BufReader::new(view.stderr.take().expect("its stderr")).lines();
-    let lines: Vec<String> = lines.take(2).map(|line| line.expect("UTF-8")).collect();
-    let (_, address) = lines[0].split_once(" at http://").expect("an address");
-    let (host, path) = address.split_once('/').expect("a path");
-    assert!(host.starts_with("127.0.0.1:") && path.len() > 32, "{address}");
-    assert!(lines[1].starts_with("open http://front-end.example/from-url/http%3A%2F%2F127.0.0.1%3A"), "{}", lines[1]);
-    let get = |path: &str| {
-        let mut connection = TcpStream::connect(host).expect("a connection");
-        write!(connection, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("sending");
-        let mut answer = Vec::new();
-        connection.read_to_end(&mut answer).expect("an answer");
-        answer
-    };
-    let answer = get(path);
-    assert!(answer.starts_with(b"HTTP/1.1 200") && text(&answer).contains("access-control-allow-origin: *"));
-    assert!(answer.ends_with(&support::read(&kitchen().join("kitchen.json.gz"))));
-    for other in ["", "profile.json", &path.replacen(|_: char| true, "x", 1)] {
-        assert!(get(other).starts_with(b"HTTP/1.1 404"), "{other}");
-    }
-    view.kill().expect("it still runs");
-    view.wait().expect("its end");
 }
 
 #[test]

@@ -1,16 +1,15 @@
 //! `witprof annotate`: a function, line by line.
 
-use std::ffi::OsStr;
-use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use witprof::export::{AnnotatedText, SourceText, escape_control, escape_name, write_annotation};
+use witprof::export::{AnnotatedText, escape_control, escape_name, write_annotation};
 use witprof::{Annotation, Profile};
 
 use super::input::{read_profile, refuse_stdin_twice};
+use super::sources::Sources;
 use super::terminal::{Stream, print, table_style};
 use super::wasm_text::wasm_text;
 use crate::host::{WasmFile, failed};
@@ -42,9 +41,6 @@ pub(super) struct AnnotateArguments {
 
 /// How many functions of a name are printed.
 const MAX_FUNCTIONS: usize = 8;
-
-/// Larger files are no source code.
-const MAX_SOURCE: u64 = 64 << 20;
 
 pub(super) fn annotate(arguments: &AnnotateArguments) -> Result<ExitCode> {
     refuse_stdin_twice([Some(&*arguments.profile), arguments.component.as_deref()])?;
@@ -95,8 +91,9 @@ fn text_of(
         files.dedup();
         files
     };
+    let sources = Sources { folders: &arguments.source, component: arguments.component.as_deref() };
     for file in files {
-        match find(arguments, file) {
+        match sources.find(file) {
             Some(source) => {
                 text.sources.insert(file.to_owned(), source);
             }
@@ -136,40 +133,4 @@ fn text_of(
         problems.push(format!("the source file `{first}`{rest} was not found; {place}"));
     }
     Ok(text)
-}
-
-/// How many folders around the component are looked into: `target`, the target and the profile of Cargo, and the package.
-const FOLDERS_AROUND: usize = 5;
-
-/// A source file of the profile. A profile may come from anywhere, so its paths do not lead out of the folders that are named,
-/// or that the user is in or the component.
-fn find(arguments: &AnnotateArguments, file: &str) -> Option<SourceText> {
-    let parts: Vec<&OsStr> = Path::new(file)
-        .components()
-        .filter_map(|part| match part {
-            Component::Normal(part) => Some(Some(part)),
-            Component::RootDir | Component::Prefix(_) | Component::CurDir => None,
-            Component::ParentDir => Some(None),
-        })
-        .collect::<Option<_>>()?;
-    let component = arguments.component.as_deref().and_then(|path| path.canonicalize().ok());
-    // Not the root, which every file is below of.
-    let around = component.iter().flat_map(|component| component.ancestors().skip(1).take(FOLDERS_AROUND));
-    let around = around.filter(|folder| folder.parent().is_some());
-    let folders = || arguments.source.iter().map(PathBuf::as_path);
-    // A file of the same name alone is most likely another one.
-    let ends = (0..parts.len()).filter(|from| *from == 0 || parts.len() - from > 1);
-    let ends = ends.map(|from| parts[from..].iter().collect::<PathBuf>());
-    let named = ends.flat_map(|end| folders().map(move |folder| folder.join(&end)));
-    let whole: PathBuf = parts.iter().collect();
-    let here = [whole.clone()].into_iter().chain(around.map(|folder| folder.join(&whole)));
-    named.chain(here).find_map(|path| Some(SourceText { text: read(&path)?, place: path.display().to_string() }))
-}
-
-fn read(path: &Path) -> Option<String> {
-    let metadata = path.metadata().ok()?;
-    if !metadata.is_file() || metadata.len() > MAX_SOURCE {
-        return None;
-    }
-    fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use flate2::Compression;
@@ -32,20 +32,31 @@ fn decompressed<'r>(mut file: impl BufRead + 'r) -> io::Result<Box<dyn Read + 'r
     })
 }
 
-/// A profile as it is stored, compressed with gzip. It has been read once, so it is one.
-pub(super) fn read_profile_bytes(path: &Path) -> Result<Vec<u8>> {
-    let reading = || reading(path);
-    let mut bytes = Vec::new();
-    Limited { input: open(path)?, left: MAX_BYTES }.read_to_end(&mut bytes).with_context(reading)?;
-    let input = decompressed(&bytes[..]).with_context(reading)?;
-    // Whatever a reader would make of a file that is no profile, it would say so less clearly.
-    read_firefox(&mut Limited { input, left: MAX_BYTES }).with_context(reading)?;
-    if bytes.starts_with(&GZIP) {
-        return Ok(bytes);
+/// A profile that is there, to be read later.
+pub(super) struct Input {
+    file: Box<dyn Read + Send>,
+    path: PathBuf,
+}
+
+impl Input {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        Ok(Self { file: open(path)?, path: path.to_owned() })
     }
-    let mut compressed = GzEncoder::new(Vec::new(), Compression::fast());
-    compressed.write_all(&bytes)?;
-    Ok(compressed.finish()?)
+
+    /// The profile as it is stored, compressed with gzip, and what is in it.
+    pub(super) fn read(self) -> Result<(Vec<u8>, Profile)> {
+        let reading = || reading(&self.path);
+        let mut bytes = Vec::new();
+        Limited { input: self.file, left: MAX_BYTES }.read_to_end(&mut bytes).with_context(reading)?;
+        let input = decompressed(&bytes[..]).with_context(reading)?;
+        let profile = read_firefox(&mut Limited { input, left: MAX_BYTES }).with_context(reading)?;
+        if bytes.starts_with(&GZIP) {
+            return Ok((bytes, profile));
+        }
+        let mut compressed = GzEncoder::new(Vec::new(), Compression::fast());
+        compressed.write_all(&bytes)?;
+        Ok((compressed.finish()?, profile))
+    }
 }
 
 /// What files that gzip made begin with.
@@ -72,7 +83,7 @@ fn reading(path: &Path) -> String {
     format!("reading the profile {}", shown(path))
 }
 
-fn open(path: &Path) -> Result<Box<dyn Read>> {
+fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
     if is_stdin(path) {
         return Ok(Box::new(io::stdin()));
     }

@@ -19,6 +19,7 @@ mod report;
 mod run;
 mod serve;
 mod shell;
+mod sources;
 mod terminal;
 mod view;
 mod wasm_text;
@@ -46,7 +47,7 @@ enum Command {
     Report(report::ReportArguments),
     Annotate(annotate::AnnotateArguments),
     Convert(convert::ConvertArguments),
-    View(view::ViewArguments),
+    View(Box<view::ViewArguments>),
     Diff(diff::DiffArguments),
     Map(Box<map::MapArguments>),
 }
@@ -59,7 +60,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Report(arguments) => report::report(&arguments),
         Command::Annotate(arguments) => annotate::annotate(&arguments),
         Command::Convert(arguments) => convert::convert(&arguments),
-        Command::View(arguments) => view::view(&arguments),
+        Command::View(arguments) => view::view(*arguments),
         Command::Diff(arguments) => diff::diff(&arguments),
         Command::Map(arguments) => map::map(*arguments),
     };

@@ -1,0 +1,55 @@
+//! Source files that a profile names.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use witprof::export::SourceText;
+
+/// Larger files are no source code.
+const MAX_SOURCE: u64 = 64 << 20;
+
+/// How many folders around the component are looked into: `target`, the target and the profile of Cargo, and the package.
+const FOLDERS_AROUND: usize = 5;
+
+/// Where sources are looked for: in the folders that the user names, in the current one, and around the component.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sources<'a> {
+    pub(super) folders: &'a [PathBuf],
+    pub(super) component: Option<&'a Path>,
+}
+
+impl Sources<'_> {
+    /// A source file of the profile. A profile may come from anywhere, so its paths do not lead out of the folders that are
+    /// named, or that the user is in or the component.
+    pub(super) fn find(&self, file: &str) -> Option<SourceText> {
+        let parts: Vec<&OsStr> = Path::new(file)
+            .components()
+            .filter_map(|part| match part {
+                Component::Normal(part) => Some(Some(part)),
+                Component::RootDir | Component::Prefix(_) | Component::CurDir => None,
+                Component::ParentDir => Some(None),
+            })
+            .collect::<Option<_>>()?;
+        let component = self.component.and_then(|path| path.canonicalize().ok());
+        // Not the root, which every file is below of.
+        let around = component.iter().flat_map(|component| component.ancestors().skip(1).take(FOLDERS_AROUND));
+        let around = around.filter(|folder| folder.parent().is_some());
+        let folders = || self.folders.iter().map(PathBuf::as_path);
+        // A file of the same name alone is most likely another one.
+        let ends = (0..parts.len()).filter(|from| *from == 0 || parts.len() - from > 1);
+        let ends = ends.map(|from| parts[from..].iter().collect::<PathBuf>());
+        let named = ends.flat_map(|end| folders().map(move |folder| folder.join(&end)));
+        let whole: PathBuf = parts.iter().collect();
+        let here = [whole.clone()].into_iter().chain(around.map(|folder| folder.join(&whole)));
+        named.chain(here).find_map(|path| Some(SourceText { text: read(&path)?, place: path.display().to_string() }))
+    }
+}
+
+fn read(path: &Path) -> Option<String> {
+    let metadata = path.metadata().ok()?;
+    if !metadata.is_file() || metadata.len() > MAX_SOURCE {
+        return None;
+    }
+    fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
