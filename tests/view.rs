@@ -303,6 +303,12 @@ fn other_machine_code_is_refused() {
         assembly(&view, &profile, churn)["error"].as_str().expect("an error").to_owned()
     };
     assert!(error(&[]).contains("--component WASM"));
+    // A file of the right name is tried, but not believed.
+    let beside = folder.path().join("hot-c.wasm");
+    std::fs::copy(guest("hot-rust.wasm"), &beside).expect("copying");
+    assert!(error(&[]).contains("hot-c.wasm` compiles to other code than was profiled"));
+    std::fs::copy(guest("hot-c.wasm"), &beside).expect("copying");
+    assert!(check_assembly(&View::start(folder.path(), &["p.json"]), &profile).0 > 1);
     let hot_c = guest("hot-c.wasm");
     for other in [&["--component", &guest("hot-rust.wasm")][..], &["--component", &hot_c, "-O", "opt-level=0"]] {
         let error = error(other);

@@ -76,11 +76,15 @@ impl MachineCode {
         let range = function.offset as usize..function.offset.saturating_add(function.size) as usize;
         match self.text.get(range).filter(|_| is_same) {
             Some(text) => Ok(text),
-            None => bail!(
-                "`{}` compiles to other code than was profiled: give the file that was profiled to --component, and the \
-                 options of Wasmtime that it ran with, such as -O and -W",
-                self.file
-            ),
+            None => {
+                let command = profile.origin().command.as_ref();
+                let command = command.map(|command| format!(". It was recorded by `{command}`")).unwrap_or_default();
+                bail!(
+                    "`{}` compiles to other code than was profiled: give the file that was profiled to --component, and \
+                     the options of Wasmtime that it ran with, such as -O and -W{command}",
+                    self.file
+                )
+            }
         }
     }
 

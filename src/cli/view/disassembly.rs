@@ -1,5 +1,7 @@
 //! Machine code as instructions for a reader.
 
+use std::collections::HashMap;
+
 use object::Architecture;
 use yaxpeax_arch::{Decoder as _, LengthedInstruction as _, U8Reader};
 use yaxpeax_arm::armv8::a64;
@@ -36,6 +38,7 @@ pub(super) fn instructions(
                 unit: 1,
                 is_from_end: true,
                 jump: "jmp r",
+                is_clamped: true,
                 constant: |text| text.split_once("[rip ").filter(|_| !text.starts_with("lea")).map(|(_, rest)| rest),
             }
         }
@@ -46,12 +49,21 @@ pub(super) fn instructions(
                 unit: 4,
                 is_from_end: false,
                 jump: "br x",
+                is_clamped: false,
                 constant: |text| text.split_once('$').filter(|_| text.starts_with("ldr")).map(|(_, rest)| rest),
             }
         }
         _ => return Vec::new(),
     };
-    let mut listing = Listing { code, start, name_of, constants: code.len(), instructions: Vec::new() };
+    let mut listing = Listing {
+        code,
+        start,
+        name_of,
+        constants: code.len(),
+        numbers: HashMap::new(),
+        last_compared: None,
+        instructions: Vec::new(),
+    };
     listing.run(&dialect);
     listing.instructions
 }
@@ -68,6 +80,9 @@ struct Dialect {
     is_from_end: bool,
     /// What a jump to an address in a register begins with.
     jump: &'static str,
+    /// Whether what chooses from a table was compared with its length before: `mov ecx, 0x4`, `cmp eax, ecx`. Where it was
+    /// not, no instruction looks like a part of a table.
+    is_clamped: bool,
     /// The distance of the constant that an instruction loads, and what follows it.
     constant: fn(&str) -> Option<&str>,
 }
@@ -78,6 +93,10 @@ struct Listing<'a> {
     name_of: &'a dyn Fn(u32) -> Option<String>,
     /// Where the function's constants begin, which are behind its code, as far as is known.
     constants: usize,
+    /// By register: the last number that was moved into it.
+    numbers: HashMap<String, usize>,
+    /// The last such number that something was compared with.
+    last_compared: Option<usize>,
     instructions: Vec<Instruction>,
 }
 
@@ -101,6 +120,7 @@ impl Listing<'_> {
             let base = if dialect.is_from_end { at + length } else { at };
             let constant = (dialect.constant)(&text).and_then(|rest| base.checked_add_signed(distance(rest)?));
             let is_indirect = text.starts_with(dialect.jump);
+            self.note_numbers(&text);
             let text = self.with_target(text, base);
             self.add(at, text);
             at += length;
@@ -108,7 +128,8 @@ impl Listing<'_> {
                 self.constants = constant;
             }
             if is_indirect {
-                at = self.jump_table(at);
+                let most = self.last_compared.take().filter(|_| dialect.is_clamped);
+                at = self.jump_table(at, most.map_or(usize::MAX, |last| last.saturating_add(1)));
             }
         }
         for (quad, from) in self.code[self.constants..].chunks(8).zip((self.constants..).step_by(8)) {
@@ -116,6 +137,16 @@ impl Listing<'_> {
                 Ok(quad) => self.add(from, format!(".quad {:#x}", u64::from_le_bytes(quad))),
                 Err(_) => self.bytes(from, quad),
             }
+        }
+    }
+
+    fn note_numbers(&mut self, text: &str) {
+        if let Some((register, number)) = text.strip_prefix("mov ").and_then(|operands| operands.split_once(", 0x")) {
+            if let Ok(number) = usize::from_str_radix(number, 16) {
+                self.numbers.insert(register.to_owned(), number);
+            }
+        } else if let Some((_, register)) = text.strip_prefix("cmp ").and_then(|operands| operands.split_once(", ")) {
+            self.last_compared = self.numbers.get(register).copied();
         }
     }
 
@@ -145,11 +176,11 @@ impl Listing<'_> {
         target().unwrap_or(text)
     }
 
-    /// The table behind a jump through one, which Cranelift puts there: distances from its own beginning, up to the first
-    /// place that it leads to. Returns where instructions go on.
-    fn jump_table(&mut self, table: usize) -> usize {
+    /// The table behind a jump through one, which Cranelift puts there: at most so many distances from its own beginning, and
+    /// not beyond the first place that it leads to. Returns where instructions go on.
+    fn jump_table(&mut self, table: usize, most: usize) -> usize {
         let mut at = table;
-        let mut end = self.constants;
+        let mut end = self.constants.min(table.saturating_add(most.saturating_mul(4)));
         while at + 4 <= end {
             let Some(distance) = self.code[at..].first_chunk().map(|bytes| i32::from_le_bytes(*bytes)) else { break };
             let target = isize::try_from(distance).ok().and_then(|distance| table.checked_add_signed(distance));
@@ -211,6 +242,12 @@ mod tests {
         // The third distance would be a fine one, but the table ends at the first place it leads to.
         let expected = ["0: jmp rax", "2: .long 0x8 ; to 0x100a", "6: .long 0x9 ; to 0x100b"];
         assert_eq!(listing(Architecture::X86_64, &code)[..3], expected);
+        // An instruction may follow that looks like a distance.
+        let mut code = vec![0xb9, 1, 0, 0, 0, 0x39, 0xc8, 0xff, 0xe0];
+        code.extend([13i32, 13].into_iter().flat_map(i32::to_le_bytes));
+        code.extend([0xe9, 0, 0, 0, 0, 0x90]);
+        let expected = ["13: .long 0xd ; to 0x1016", "17: jmp 0x1016", "22: nop"];
+        assert_eq!(listing(Architecture::X86_64, &code)[4..], expected);
         // No table: the jump of a tail call.
         assert_eq!(listing(Architecture::X86_64, &[0xff, 0xe0, 0xcc, 0xcc, 0xcc, 0xcc])[1], "2: int 0x3");
     }
@@ -221,7 +258,7 @@ mod tests {
         let mut code = vec![0xf3, 0x0f, 0x10, 0x05, 12, 0, 0, 0, 0x48, 0x8d, 0x05, 0, 0, 0, 0, 0xc3, 0, 0, 0, 0];
         code.extend([1, 0, 0, 0, 0, 0, 0, 0, 2]);
         let expected = [
-            "8: lea rax, qword [rip + 0x0]",
+            "8: lea rax, qword [rip]",
             "15: ret",
             "16: .byte 0x00, 0x00, 0x00, 0x00",
             "20: .quad 0x1",

@@ -11,7 +11,7 @@ mod symbol_server;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ const GRACE: Duration = Duration::from_secs(10);
 ///
 /// Serves the profile on this machine, and opens the front-end, which loads it from there. Nothing is uploaded. A double
 /// click on a frame there shows its source, which is looked for in the folders that --source names, in the current one, and
-/// around the component; with --component, also the machine code. PROFILER_URL names a self-hosted front-end.
+/// around the component; and its machine code. PROFILER_URL names a self-hosted front-end.
 #[derive(Parser)]
 pub(super) struct ViewArguments {
     #[command(flatten)]
@@ -59,8 +59,8 @@ pub(super) struct ViewArguments {
     #[arg(long, value_name = "FOLDER")]
     source: Vec<PathBuf>,
 
-    /// The component or module that was profiled, for its machine code. It is compiled with the options of Wasmtime that
-    /// are given here, which have to be those of the recording
+    /// The component or module that was profiled, for its machine code [default: the file of that name, beside the profile or
+    /// here]. It is compiled with the options of Wasmtime that are given here, which have to be those of the recording
     #[arg(long, value_name = "WASM")]
     component: Option<PathBuf>,
 
@@ -119,7 +119,13 @@ async fn serve(arguments: ViewArguments, input: Input) -> Result<ExitCode> {
     let page = page(&site);
     super::message(&format!("open {page}"));
 
-    let places = Places { sources: arguments.source, component: arguments.component, wasmtime: arguments.wasmtime };
+    let places = Places {
+        sources: arguments.source,
+        component: arguments.component,
+        // Of stdin there is none but the current one.
+        around: arguments.profile.parent().map(Path::to_owned).into_iter().chain([PathBuf::new()]).collect(),
+        wasmtime: arguments.wasmtime,
+    };
     let mut reading = tokio::task::spawn_blocking(move || {
         let (bytes, profile) = input.read()?;
         anyhow::Ok(Served { profile: bytes.into(), symbols: SymbolServer::new(profile, places) })

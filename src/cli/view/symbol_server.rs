@@ -2,7 +2,7 @@
 //! [samply](https://github.com/mstange/samply/blob/main/API.md).
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -44,6 +44,8 @@ impl Question {
 pub(super) struct Places {
     pub(super) sources: Vec<PathBuf>,
     pub(super) component: Option<PathBuf>,
+    /// Where the component may be, if it is not given: folders, the likelier first.
+    pub(super) around: Vec<PathBuf>,
     pub(super) wasmtime: CommonOptions,
 }
 
@@ -161,14 +163,23 @@ impl SymbolServer {
         }))
     }
 
+    /// A file that is called as what was profiled. Whether it is the same is seen by its code.
+    fn component_around(&self) -> Option<PathBuf> {
+        let name = Path::new(self.profile.name());
+        // A profile may come from anywhere, so its name is not to lead elsewhere.
+        let is_plain = name.file_name() == Some(name.as_os_str());
+        let names = ["wasm", "wat", "cwasm"].map(|extension| format!("{}.{extension}", self.profile.name()));
+        let mut files = self.places.around.iter().flat_map(|folder| names.iter().map(|name| folder.join(name)));
+        files.find(|file| is_plain && file.is_file())
+    }
+
     fn code(&self) -> Result<&MachineCode> {
-        let Some(component) = &self.places.component else {
-            bail!(
-                "start `witprof view` with `--component WASM`, where WASM is the component or module that was profiled"
-            );
-        };
+        let given = self.places.component.clone();
+        let component = given.or_else(|| self.component_around()).context(
+            "start `witprof view` with `--component WASM`, where WASM is the component or module that was profiled",
+        )?;
         let compile = || {
-            let file = WasmFile::read(component)?;
+            let file = WasmFile::read(&component)?;
             MachineCode::compile(&file, self.places.wasmtime.clone(), self.profile.sampler())
         };
         let code = self.code.get_or_init(|| compile().map_err(|error| format!("{error:#}")));
