@@ -43,9 +43,6 @@ const GRACE: Duration = Duration::from_secs(10);
 /// around the component; and its machine code. PROFILER_URL names a self-hosted front-end.
 #[derive(Parser)]
 pub(super) struct ViewArguments {
-    #[command(flatten)]
-    wasmtime: CommonOptions,
-
     /// The port to serve the profile on [default: any]
     #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
     port: u16,
@@ -75,6 +72,9 @@ pub(super) struct ViewArguments {
     /// A profile that witprof, samply or Wasmtime's guest profiler wrote: .json or .json.gz; `-` is stdin
     #[arg(value_name = "PROFILE")]
     profile: PathBuf,
+
+    #[command(flatten, next_help_heading = "Wasmtime's own, for --component")]
+    wasmtime: CommonOptions,
 }
 
 /// A time after which the server ends, if at all.
