@@ -163,7 +163,7 @@ fn a_profile_is_served_to_the_front_end_and_to_nobody_who_guesses() {
             refused(view.request(method, path, ""));
         }
     }
-    for host in ["", "Host: elsewhere.example\r\n", "Host: 127.0.0.1\r\n"] {
+    for host in ["", "Host: elsewhere.example\r\n", "Host: 127.0.0.1.elsewhere.example\r\n", "Host: \u{e9}\r\n"] {
         let head = format!("GET {profile} HTTP/1.0\r\n{host}\r\n");
         refused(view.ask(head.as_bytes()));
     }

@@ -74,10 +74,11 @@ impl Site {
 
     /// What a request is for; `None` if that is nothing, or whoever asks was not told of it.
     fn resource(&self, request: &Request<Incoming>) -> Option<Resource> {
-        // A page elsewhere may give this address a name of its own, but then that name is asked for.
+        // A page elsewhere may give this address a name of its own, but then that name is asked for. The port is that of a
+        // tunnel, if there is one.
         let host = request.headers().get(header::HOST)?.to_str().ok()?;
-        let port = self.address.port();
-        if host != self.address.to_string() && host != format!("localhost:{port}") {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        if name != self.address.ip().to_string() && name != "localhost" {
             return None;
         }
         match request.uri().path().strip_prefix(&self.root)? {
