@@ -12,7 +12,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use peak_alloc::PeakAlloc;
-use witprof::export::{write_firefox, write_folded, write_html, write_pprof, write_svg};
+use witprof::export::{write_firefox, write_folded, write_html, write_pprof, write_speedscope, write_svg};
 use witprof::{Dimension, Profile, read_firefox};
 
 #[global_allocator]
@@ -44,13 +44,14 @@ fn main() {
         let out = flate2::write::GzEncoder::new(out, flate2::Compression::fast());
         write_firefox(profile, &mut std::io::BufWriter::with_capacity(1 << 16, out))
     };
-    let formats: [(&str, &Export); 6] = [
+    let formats: [(&str, &Export); 7] = [
         ("Firefox JSON", &|profile, out| write_firefox(profile, out)),
         ("Firefox JSON, gzip", gzip),
         ("HTML", &|profile, out| write_html(profile, out)),
         ("SVG", &|profile, out| write_svg(profile, Dimension::Function, out)),
         ("folded", &|profile, out| write_folded(profile, Dimension::Function, out)),
         ("pprof", &|profile, out| write_pprof(profile, Dimension::Function, out)),
+        ("speedscope", &|profile, out| write_speedscope(profile, Dimension::Function, out)),
     ];
     for (name, export) in formats {
         measure(name, samples, runs, || {

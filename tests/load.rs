@@ -11,7 +11,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use witprof::{Dimension, read_firefox};
+use witprof::{Dimension, Profile, ProfileFunction, Sample, StackIndex, read_firefox};
 
 /// Memory that may come and go, in KiB: buffers of connections and instances, and what the allocator keeps.
 const SLACK: u64 = 48 << 10;
@@ -108,4 +108,25 @@ fn a_server_under_load_fails_no_request_and_grows_no_further() {
     assert_eq!(handled.and_then(|row| row.calls), Some(requests));
     let routes = profile.report_by_label("route");
     assert_eq!(routes.rows.first().map(|row| row.name.as_str()), Some("/light"));
+
+    // Where the server reads its own clocks and the sampler starts its timers, clients that were woken take the CPU; and for each
+    // task that may wait, the sampler walks the stack. That is no time of the guest's.
+    let is_ours = |sample: &Sample| {
+        let functions = functions(&profile, sample.stack);
+        let innermost = functions.first().expect("a frame");
+        let is_clock = profile.libraries()[innermost.library.index()].name.starts_with("linux-vdso");
+        let is_walk = innermost.name.contains("sampler::signal::instrument::clone");
+        is_clock || is_walk || functions.iter().any(|function| function.name.contains("ThreadState::arm"))
+    };
+    let samples = || profile.threads().iter().flat_map(|thread| &thread.samples);
+    let ours: Duration = samples().filter(|sample| is_ours(sample)).map(|sample| sample.wall).sum();
+    let all: Duration = samples().map(|sample| sample.wall).sum();
+    assert!(ours < all / 20, "{ours:?} of {all:?} are none of the guest's");
+}
+
+/// The functions of a stack, innermost first.
+fn functions(profile: &Profile, stack: StackIndex) -> Vec<&ProfileFunction> {
+    let stacks = std::iter::successors(Some(stack), |stack| profile.stacks()[stack.index()].caller);
+    let frame = |stack: StackIndex| profile.frames()[profile.stacks()[stack.index()].frame.index()];
+    stacks.map(|stack| &profile.functions()[frame(stack).function.index()]).collect()
 }

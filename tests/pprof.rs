@@ -100,6 +100,10 @@ fn the_real_tool_reads_what_is_written() {
     // Locations are told apart by mapping, one for each library.
     let raw = pprof(folder.path(), &["-raw", "functions.pb.gz"]);
     let (_, mappings) = raw.split_once("Mappings").expect("mappings");
+    assert!(
+        mappings.lines().nth(1).is_some_and(|first| first.starts_with("1: ") && first.contains(" kitchen ")),
+        "{mappings}"
+    );
     for library in ["provider/provider.wasm", "demo:math/ops@0.1.0 (app -> provider)", "canonical ABI"] {
         assert!(mappings.contains(library), "{mappings}");
     }

@@ -17,7 +17,8 @@ use super::input::read_profile;
 #[derive(Parser)]
 pub(super) struct ConvertArguments {
     /// The file to write (repeatable). Its name tells the format: .html for a report, .svg for a flame graph, .folded
-    /// for stacks, .pb.gz or .pb for pprof, .json.gz or .json for the Firefox Profiler. `-` is stdout
+    /// for stacks, .pb.gz or .pb for pprof, .speedscope.json for speedscope, .json.gz or .json for the Firefox Profiler.
+    /// `-` is stdout
     #[arg(short, long, value_name = "FILE", required = true)]
     output: Vec<PathBuf>,
 
@@ -25,7 +26,7 @@ pub(super) struct ConvertArguments {
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<Format>,
 
-    /// What stacks are made of, in .svg, .folded and .pb [default: interface for .svg, else function]
+    /// What stacks are made of, in .svg, .folded, .pb and .speedscope.json [default: interface for .svg, else function]
     #[arg(long, value_name = "WHAT", value_enum)]
     by: Option<StacksBy>,
 

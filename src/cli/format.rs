@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use witprof::Dimension;
-use witprof::export::{write_firefox, write_folded, write_html, write_pprof, write_svg};
+use witprof::export::{write_firefox, write_folded, write_html, write_pprof, write_speedscope, write_svg};
 
 use super::host_frames::ShownProfile;
 
@@ -30,10 +30,16 @@ pub(crate) enum Format {
     Pprof,
     /// The same, compressed: .pb.gz
     PprofGzip,
+    /// JSON for speedscope: .speedscope.json
+    Speedscope,
+    /// The same, compressed: .speedscope.json.gz
+    SpeedscopeGzip,
 }
 
 /// Longer ends first.
-const ENDS: [(&str, Format); 7] = [
+const ENDS: [(&str, Format); 9] = [
+    (".speedscope.json.gz", Format::SpeedscopeGzip),
+    (".speedscope.json", Format::Speedscope),
     (".json.gz", Format::FirefoxGzip),
     (".json", Format::Firefox),
     (".html", Format::Html),
@@ -72,14 +78,16 @@ impl Format {
             Self::Folded => "folded",
             Self::Pprof => "pprof",
             Self::PprofGzip => "pprof-gzip",
+            Self::Speedscope => "speedscope",
+            Self::SpeedscopeGzip => "speedscope-gzip",
         }
     }
 
     /// Whether it is nothing that a terminal may be sent.
     pub(super) fn is_binary(self) -> bool {
         match self {
-            Self::FirefoxGzip | Self::Pprof | Self::PprofGzip => true,
-            Self::Firefox | Self::Html | Self::Svg | Self::Folded => false,
+            Self::FirefoxGzip | Self::Pprof | Self::PprofGzip | Self::SpeedscopeGzip => true,
+            Self::Firefox | Self::Html | Self::Svg | Self::Folded | Self::Speedscope => false,
         }
     }
 
@@ -97,6 +105,8 @@ impl Format {
             Self::Folded => write_folded(profile, stacks, &mut file)?,
             Self::Pprof => write_pprof(profile, stacks, &mut file)?,
             Self::PprofGzip => gzip(&mut file, |out| write_pprof(profile, stacks, out))?,
+            Self::Speedscope => write_speedscope(profile, stacks, &mut file)?,
+            Self::SpeedscopeGzip => gzip(&mut file, |out| write_speedscope(profile, stacks, out))?,
         }
         file.flush()?;
         Ok(())

@@ -35,6 +35,7 @@ mod perf_map;
 mod pprof;
 mod report_json;
 mod report_table;
+mod speedscope;
 mod summary;
 #[cfg(feature = "svg")]
 mod svg;
@@ -60,6 +61,7 @@ pub use perf_map::write_perf_map;
 pub use pprof::write_pprof;
 pub use report_json::{write_comparison_json, write_report_json};
 pub use report_table::{TableStyle, write_comparison_table, write_report_table};
+pub use speedscope::write_speedscope;
 pub use summary::write_summary;
 #[cfg(feature = "svg")]
 pub use svg::{write_svg, write_svg_comparison};

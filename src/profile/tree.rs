@@ -66,18 +66,25 @@ impl<'p> Tree<'p> {
     }
 
     fn add(&mut self, sample: &Sample) {
+        for (node, time) in self.parts_of(sample) {
+            self.nodes[node as usize] += time;
+        }
+    }
+
+    /// The nodes that a sample's wall-clock time is in, and how much of it: by interface, some may be blocked, and some preempted.
+    pub(crate) fn parts_of(&mut self, sample: &Sample) -> impl Iterator<Item = (u32, Duration)> + use<> {
         let node = self.node_of(sample.stack);
-        let mut own = sample.wall;
+        let mut parts = [(node, sample.wall), (node, Duration::ZERO), (node, Duration::ZERO)];
         if self.is_by_interface() && self.label(node) != Label::Boundary {
             let blocked = sample.wall.saturating_sub(sample.cpu).saturating_sub(sample.preempted);
-            let parts = [(Label::Blocked, blocked), (Label::Preempted, sample.preempted)];
-            for (label, time) in parts.into_iter().filter(|(_, time)| !time.is_zero()) {
-                let child = self.child(node, label);
-                self.nodes[child as usize] += time;
-                own = own.saturating_sub(time);
+            for (at, (label, time)) in (1..).zip([(Label::Blocked, blocked), (Label::Preempted, sample.preempted)]) {
+                if !time.is_zero() {
+                    parts[at] = (self.child(node, label), time);
+                    parts[0].1 = parts[0].1.saturating_sub(time);
+                }
             }
         }
-        self.nodes[node as usize] += own;
+        parts.into_iter().filter(|(_, time)| !time.is_zero())
     }
 
     /// The node of a sample with this stack.

@@ -1,4 +1,5 @@
-//! What the profiler itself does while a guest is active: tracing calls, following memories, taking backtraces.
+//! What the profiler itself does while a guest is active: tracing calls, following memories, taking backtraces, finding out
+//! what a task may have to wait for.
 //!
 //! That is not the guest's time. A thread says when it begins and ends such work; a sample that falls into it has no stack,
 //! and its time is kept apart. Work that is measured anyway, where no signal falls into it, is added up per thread.

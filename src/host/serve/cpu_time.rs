@@ -25,7 +25,8 @@ impl Meter {
 }
 
 pin_project! {
-    /// A future whose CPU time goes to a meter.
+    /// A future whose CPU time goes to a meter. Goes around what is recorded, not into it: a thread is likely to lose its CPU in
+    /// the system call that reads the clock, and that is not the guest's time.
     pub(super) struct CpuTimed<'m, F> {
         #[pin]
         future: F,

@@ -41,8 +41,8 @@ pub(super) async fn run(server: Arc<Server>, first: Job) {
 async fn instantiate(server: &Server, number: u64, exchange: &Exchange) -> wasmtime::Result<(Store<Host>, Proxy)> {
     let guest = &server.guest;
     let mut store = guest.new_store(number)?;
-    let instantiation = CpuTimed::new(guest.pre.instantiate_async(&mut store), exchange.cpu());
-    let instantiation = guest.recorder.instrument(instantiation).labeled(exchange.labels());
+    let instantiation = guest.recorder.instrument(guest.pre.instantiate_async(&mut store)).labeled(exchange.labels());
+    let instantiation = CpuTimed::new(instantiation, exchange.cpu());
     let proxy = match guest.timeout() {
         Some(timeout) => tokio::time::timeout(timeout, instantiation).await.map_err(|_| ExpirationError)??,
         None => instantiation.await?,
@@ -117,11 +117,12 @@ where
 {
     let present = desk.present();
     let spent = Meter::default();
-    let recorded = server.guest.recorder.instrument(CpuTimed::new(running, &spent));
-    let mut recorded = pin!(match present.labels(&server.several) {
+    let recorded = server.guest.recorder.instrument(running);
+    let recorded = match present.labels(&server.several) {
         Some(labels) => recorded.labeled(labels),
         None => recorded,
-    });
+    };
+    let mut recorded = pin!(CpuTimed::new(recorded, &spent));
     let end = poll_fn(|context| {
         // While the store runs, which may take long, requests had better go elsewhere.
         if let Some(job) = member.close() {

@@ -18,6 +18,7 @@ use super::walk::{FrameWord, Place, Registers};
 use super::{SignalSampler, clocks};
 use crate::lock::lock;
 use crate::sampler::current_task::CurrentTask;
+use crate::sampler::own_work::OwnWork;
 use crate::samples::{CallSite, LabelsId, SampleLog};
 
 /// One task, as the recorder sees it.
@@ -118,6 +119,7 @@ struct Hook<'p> {
 impl Hook<'_> {
     /// Notes where the task is.
     fn walk(&self, here: Registers) {
+        let _own_work = OwnWork::begin();
         self.state.walk_here(here, |frames| {
             let is_guest = |frame: &FrameWord| matches!(frame.place(), Place::Text { .. } | Place::Unregistered);
             // The function that waits, down to this one, says no more than that it waits.

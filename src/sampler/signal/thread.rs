@@ -176,6 +176,10 @@ impl ThreadState {
     /// [`leave`](Self::leave) wants back.
     fn enter(&self, labels: LabelsId) -> LabelsId {
         if self.depth.load(Ordering::Relaxed) == 0 {
+            // Before any time counts: this wakes the collector, which may take the CPU.
+            if self.has_to_arm() {
+                self.arm();
+            }
             let enter = |shared: &mut HandlerState| {
                 shared.room = 0..0;
                 shared.pauses = self.core.pauses();
@@ -192,10 +196,14 @@ impl ThreadState {
         self.depth.fetch_add(1, Ordering::Relaxed);
         // From here on the handler leaves the timer alone.
         compiler_fence(Ordering::SeqCst);
-        if !self.is_armed.load(Ordering::Relaxed) && !self.core.is_paused() {
+        if self.has_to_arm() {
             self.arm();
         }
         LabelsId(before)
+    }
+
+    fn has_to_arm(&self) -> bool {
+        !self.is_armed.load(Ordering::Relaxed) && !self.core.is_paused()
     }
 
     /// Starts the timer.
