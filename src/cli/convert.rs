@@ -26,7 +26,8 @@ pub(super) struct ConvertArguments {
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<Format>,
 
-    /// What stacks are made of, in .svg, .folded, .pb and .speedscope.json [default: interface for .svg, else function]
+    /// What stacks are made of, in .svg, .folded, .pb and .speedscope.json [default: function; for .svg
+    /// interface, unless one interface has nearly all of the time]
     #[arg(long, value_name = "WHAT", value_enum)]
     by: Option<StacksBy>,
 

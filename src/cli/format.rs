@@ -94,14 +94,15 @@ impl Format {
     /// Writes `profile`; `by` is what pictures and stacks are made of, if that was said.
     pub(super) fn write(self, profile: &ShownProfile<'_>, by: Option<Dimension>, file: &mut File) -> Result<()> {
         let mut file = BufWriter::with_capacity(1 << 16, file);
-        // A picture is for whoever asks which interface is slow; stacks are for other tools, which want them whole.
-        let (picture, stacks) = (by.unwrap_or(Dimension::Interface), by.unwrap_or(Dimension::Function));
         let ShownProfile { whole, shown: profile, .. } = profile;
+        // A picture is for whoever asks what is slow; stacks are for other tools, which want them whole.
+        let picture = || by.unwrap_or_else(|| profile.first_dimension());
+        let stacks = by.unwrap_or(Dimension::Function);
         match self {
             Self::Firefox => write_firefox(whole, &mut file)?,
             Self::FirefoxGzip => gzip(&mut file, |out| write_firefox(whole, out))?,
             Self::Html => write_html(profile, &mut file)?,
-            Self::Svg => write_svg(profile, picture, &mut file)?,
+            Self::Svg => write_svg(profile, picture(), &mut file)?,
             Self::Folded => write_folded(profile, stacks, &mut file)?,
             Self::Pprof => write_pprof(profile, stacks, &mut file)?,
             Self::PprofGzip => gzip(&mut file, |out| write_pprof(profile, stacks, out))?,

@@ -66,7 +66,7 @@ enum CallClock {
 #[derive(Args)]
 pub(super) struct ProfilingArguments {
     /// Write the profile to this file (repeatable). Its name tells the format: .json.gz or .json for the Firefox Profiler,
-    /// which the other commands read, .html for a report, .svg for a flame graph by interface, .folded for stacks,
+    /// which the other commands read, .html for a report, .svg for a flame graph, .folded for stacks,
     /// .pb.gz or .pb for pprof, .speedscope.json for speedscope. Pipes and names such as /dev/fd/3 are written in place
     /// [default: witprof-<WASM>.json.gz]
     #[arg(short, long, value_name = "FILE")]
