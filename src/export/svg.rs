@@ -90,7 +90,8 @@ fn options<'c>(title: &str) -> flamegraph::Options<'c> {
 fn colors(profile: &Profile, by: Dimension) -> PaletteMap {
     let tree = Tree::new(profile, by);
     let mut colors = PaletteMap::default();
-    colors.insert("all", Color::new(0xd5, 0xd9, 0xde));
+    // The root, which `inferno` calls `all` in the picture only.
+    colors.insert("", Color::new(0xd5, 0xd9, 0xde));
     for (_, label, _) in tree.nodes() {
         let color = match (label, tree.layer(label)) {
             (Label::Boundary, _) | (_, Some(Layer::Adapter)) => Color::new(0xf0, 0x9a, 0x4c),
@@ -106,13 +107,64 @@ fn colors(profile: &Profile, by: Dimension) -> PaletteMap {
     colors
 }
 
+/// What a reader with dark windows sees. Frames keep their colours, which are light enough for dark text.
+const DARK: &str = "@media (prefers-color-scheme: dark) {
+  :root { color-scheme: dark; background: #14181d; }
+  #background stop { stop-color: #14181d; }
+  :root > text { fill: #e3e7ec; }
+  #search { opacity: 0.5; }
+  #frames > *:hover { stroke: white; }
+  .parent { opacity: 0.7; }
+}
+";
+
 fn draw(options: &mut flamegraph::Options<'_>, lines: &str, out: &mut dyn Write) -> io::Result<()> {
     if lines.is_empty() {
         // `inferno` reports an error after it has drawn this.
         return writeln!(
             out,
-            r#"<svg xmlns="http://www.w3.org/2000/svg" width="400" height="40"><text x="10" y="25">no samples</text></svg>"#
+            r#"<svg xmlns="http://www.w3.org/2000/svg" width="400" height="40"><style>{DARK}</style><text x="10" y="25">no samples</text></svg>"#
         );
     }
-    flamegraph::from_lines(options, lines.lines(), out)
+    let mut svg = Vec::new();
+    flamegraph::from_lines(options, lines.lines(), &mut svg)?;
+    // `inferno` has no option for more style. Its own comes before any name, and in names `<` is escaped.
+    let end = svg.windows(8).position(|bytes| bytes == b"</style>").unwrap_or(0);
+    let (before, after) = svg.split_at(end);
+    out.write_all(before)?;
+    if end > 0 {
+        out.write_all(DARK.as_bytes())?;
+    }
+    out.write_all(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::arbitrary;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn flame_graphs_have_a_dark_mode_and_names_no_markup(mut profile in arbitrary::profile(), by in prop::sample::select(vec![
+            Dimension::Interface, Dimension::Function, Dimension::Line,
+        ])) {
+            let hostile = "</style><script>alert(1)</script>";
+            hostile.clone_into(&mut profile.name);
+            profile.functions.iter_mut().for_each(|function| hostile.clone_into(&mut function.name));
+            let mut pictures = [Vec::new(), Vec::new()];
+            let [one, two] = &mut pictures;
+            write_svg(&profile, by, one).expect("writing to memory");
+            write_svg_comparison(&profile, &profile, by, two).expect("writing to memory");
+            for picture in pictures {
+                let picture = String::from_utf8(picture).expect("UTF-8");
+                prop_assert_eq!(picture.matches("prefers-color-scheme: dark").count(), 1);
+                prop_assert_eq!(picture.matches("</style>").count(), 1);
+                let style = picture.split_once("<style").expect("a style").1.split_once("</style>").expect("its end").0;
+                prop_assert!(style.contains(DARK) && !style.contains("alert"));
+                prop_assert!(!picture.contains("<script>alert"));
+            }
+        }
+    }
 }
