@@ -32,6 +32,8 @@ pub(crate) use host_symbols::HostPlace;
 pub use memories::{MemoryGrowth, MemoryTrack};
 pub use origin::Origin;
 pub use report::{Dimension, NO_INTERFACE, Report, ReportRow};
+#[cfg(feature = "html")]
+pub(crate) use report::{RowTimes, SteppedRow};
 pub(crate) use symbolize::{EVERYTHING, NamedProfile, Recording, Target, symbolize};
 pub use tables::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,

@@ -7,7 +7,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::attribution::{Attribution, Crossing, Part};
 use super::calls::{CallTrace, CalledFunction};
-use super::tables::{FileIndex, Profile, SourceLine, StackIndex};
+use super::tables::{FileIndex, Profile, Sample, SourceLine, StackIndex};
 use crate::samples::ProfilerTime;
 use crate::symbols::{Direction, FunctionKind, Layer};
 
@@ -114,6 +114,30 @@ impl ReportRow {
     pub fn attributed(&self) -> Duration {
         self.own + self.boundary
     }
+
+    /// Which of two rows comes first.
+    fn order(&self, other: &Self) -> std::cmp::Ordering {
+        let times = |row: &Self| (row.attributed(), row.total);
+        times(other).cmp(&times(self)).then_with(|| self.name.cmp(&other.name))
+    }
+
+    #[cfg(feature = "html")]
+    pub(crate) fn times(&self) -> RowTimes {
+        let waiting = self.blocked + self.preempted.unwrap_or_default();
+        let guest = self.own.saturating_sub(self.host + waiting);
+        [guest, self.host, self.blocked, self.preempted.unwrap_or_default(), self.boundary, self.total]
+    }
+}
+
+/// What a row's time was spent on: guest, host, blocked, preempted and boundary; then its total.
+#[cfg(feature = "html")]
+pub(crate) type RowTimes = [Duration; 6];
+
+/// A row with its times in each step in which it has any.
+#[cfg(feature = "html")]
+pub(crate) struct SteppedRow {
+    pub(crate) row: ReportRow,
+    pub(crate) steps: Vec<(u32, RowTimes)>,
 }
 
 /// Time by one [`Dimension`].
@@ -158,6 +182,16 @@ struct Place {
     labels: u32,
 }
 
+impl Place {
+    fn of(dimension: Dimension, thread: usize, sample: &Sample) -> Self {
+        match dimension {
+            Dimension::Thread => Self { thread, ..Self::default() },
+            Dimension::Label => Self { labels: sample.labels.0, ..Self::default() },
+            _ => Self::default(),
+        }
+    }
+}
+
 /// Samples of one stack in one place.
 #[derive(Clone, Copy, Default)]
 struct Sum {
@@ -165,6 +199,18 @@ struct Sum {
     cpu: Duration,
     preempted: Duration,
     squares: f64,
+}
+
+impl Sum {
+    fn add(&mut self, sample: &Sample) {
+        self.wall += sample.wall;
+        self.cpu += sample.cpu;
+        self.preempted += sample.preempted;
+        // Samples that were summed up are as many independent ones.
+        #[allow(clippy::cast_precision_loss, reason = "a number of samples")]
+        let samples = sample.count.max(1) as f64;
+        self.squares += sample.wall.as_secs_f64().powi(2) / samples;
+    }
 }
 
 impl Profile {
@@ -212,12 +258,48 @@ impl Profile {
         let view = View::new(self, label);
         let mut rows = Rows::new(&view, dimension);
         for (place, stack, sum) in self.sums_by_stack(dimension) {
-            rows.next_turn();
-            rows.add_own(view.key(dimension, place, stack), stack, &sum);
-            view.inclusive(dimension, place, stack, |key| rows.add_total(key, sum.wall));
+            rows.add(place, stack, &sum);
         }
         self.add_calls(dimension, &mut rows);
         self.finish_report(dimension, rows)
+    }
+
+    /// The rows of a report, in its order, with their times in each step. All samples, or what they were divided into, have
+    /// to come in order of the step that they are in. Rows cannot be threads.
+    #[cfg(feature = "html")]
+    pub(crate) fn report_by_step(
+        &self,
+        dimension: Dimension,
+        label: Option<&str>,
+        samples: &[(u32, Sample)],
+    ) -> Vec<SteppedRow> {
+        let view = View::new(self, label);
+        let mut rows = Rows::new(&view, dimension);
+        let mut steps: Vec<Vec<(u32, RowTimes)>> = Vec::new();
+        let mut before: Vec<RowTimes> = Vec::new();
+        for of_step in samples.chunk_by(|(a, _), (b, _)| a == b) {
+            let step = of_step[0].0;
+            for (_, sample) in of_step {
+                let mut sum = Sum::default();
+                sum.add(sample);
+                rows.add(Place::of(dimension, 0, sample), sample.stack, &sum);
+            }
+            steps.resize_with(rows.rows.len(), Vec::new);
+            before.resize_with(rows.rows.len(), RowTimes::default);
+            for ((row, before), steps) in rows.rows.values().zip(&mut before).zip(&mut steps) {
+                let now = row.times();
+                if now != *before {
+                    steps.push((step, std::array::from_fn(|at| now[at].saturating_sub(before[at]))));
+                    *before = now;
+                }
+            }
+        }
+        self.add_calls(dimension, &mut rows);
+        steps.resize_with(rows.rows.len(), Vec::new);
+        let rows = rows.rows.into_values().zip(steps).map(|(row, steps)| SteppedRow { row, steps });
+        let mut rows: Vec<SteppedRow> = rows.collect();
+        rows.sort_by(|a, b| a.row.order(&b.row));
+        rows
     }
 
     /// Adds how often each interface or interface function was called, if that is known; those that no sample saw included.
@@ -268,9 +350,7 @@ impl Profile {
 
     fn finish_report(&self, dimension: Dimension, rows: Rows<'_>) -> Report {
         let mut rows: Vec<ReportRow> = rows.rows.into_values().collect();
-        rows.sort_by(|a, b| {
-            b.attributed().cmp(&a.attributed()).then(b.total.cmp(&a.total)).then_with(|| a.name.cmp(&b.name))
-        });
+        rows.sort_by(ReportRow::order);
         let (preempted, profiler) = (self.preempted_time(), self.profiler);
         Report { dimension, rows, wall: self.wall_time(), cpu: self.cpu_time(), preempted, profiler }
     }
@@ -280,19 +360,7 @@ impl Profile {
         let mut sums: IndexMap<(Place, StackIndex), Sum, FxBuildHasher> = IndexMap::default();
         for (thread, of_thread) in self.threads.iter().enumerate() {
             for sample in &of_thread.samples {
-                let place = match dimension {
-                    Dimension::Thread => Place { thread, ..Place::default() },
-                    Dimension::Label => Place { labels: sample.labels.0, ..Place::default() },
-                    _ => Place::default(),
-                };
-                let sum = sums.entry((place, sample.stack)).or_default();
-                sum.wall += sample.wall;
-                sum.cpu += sample.cpu;
-                sum.preempted += sample.preempted;
-                // Samples that were summed up are as many independent ones.
-                #[allow(clippy::cast_precision_loss, reason = "a number of samples")]
-                let samples = sample.count.max(1) as f64;
-                sum.squares += sample.wall.as_secs_f64().powi(2) / samples;
+                sums.entry((Place::of(dimension, thread, sample), sample.stack)).or_default().add(sample);
             }
         }
         sums.sort_unstable_keys();
@@ -475,6 +543,14 @@ impl<'p> Rows<'p> {
             self.counted.resize(index + 1, 0);
         }
         index
+    }
+
+    /// Adds the samples of a stack to all rows that they belong to.
+    fn add(&mut self, place: Place, stack: StackIndex, sum: &Sum) {
+        let (view, dimension) = (self.view, self.dimension);
+        self.next_turn();
+        self.add_own(view.key(dimension, place, stack), stack, sum);
+        view.inclusive(dimension, place, stack, |key| self.add_total(key, sum.wall));
     }
 
     /// The next stack begins.

@@ -1,0 +1,313 @@
+//! The rows of the tables beside the flame graphs.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use indexmap::IndexSet;
+use serde::Serialize;
+
+use super::steps::{Grid, Series};
+use super::views::has_lines;
+use super::{Strings, milliseconds};
+use crate::export::{escape_name, microseconds};
+use crate::profile::{CalledFunction, Dimension, MemoryTrack, Profile, RowTimes, Sample, SteppedRow};
+
+/// The most rows of one table.
+const MAX_ROWS: usize = 2_000;
+
+/// The most labels with a table of their own.
+const MAX_LABELS: usize = 8;
+
+/// Rows with times, by columns.
+#[derive(Serialize)]
+pub(super) struct Table {
+    /// What the page calls it in its address.
+    id: String,
+    /// What the rows are, for a reader.
+    heading: String,
+    /// The view of the flame graph in which the rows are frames, if there is one.
+    view: Option<&'static str>,
+    /// Positions in `strings`.
+    name: Vec<usize>,
+    /// More about a row, as positions in `strings`, or -1.
+    detail: Vec<i64>,
+    /// The row that a row is a part of, or -1.
+    parent: Vec<i64>,
+    /// In microseconds: guest, host, blocked, preempted, boundary and total.
+    times: [Vec<u64>; COLUMNS],
+    /// The same by step; cells are rows times columns plus column.
+    pub(super) by_step: Series,
+    calls: Vec<Option<u64>>,
+    calls_at_least: Vec<Option<u64>>,
+    left_out: LeftOut,
+}
+
+const COLUMNS: usize = 6;
+
+/// Rows that are not in a table.
+#[derive(Serialize, Default)]
+struct LeftOut {
+    rows: usize,
+    /// Own and boundary time in milliseconds.
+    spent_ms: f64,
+}
+
+/// All tables with times; `parts` are the samples [by step](super::steps::by_step). What a profile has rows of becomes a table by
+/// one line here.
+pub(super) fn tables(profile: &Profile, parts: &[(u32, Sample)], strings: &mut Strings) -> Vec<Table> {
+    let grid = Grid::steps(profile);
+    let report = |dimension, label: Option<&str>| profile.report_by_step(dimension, label, parts);
+    let mut tables = vec![
+        interfaces(report(Dimension::Interface, None), report(Dimension::InterfaceFunction, None), grid, strings),
+        Table::new("function", "Functions", Some("function"), report(Dimension::Function, None), grid, strings),
+    ];
+    if has_lines(profile) {
+        tables.push(Table::new("line", "Lines", Some("line"), report(Dimension::Line, None), grid, strings));
+    }
+    for key in label_keys(profile).into_iter().take(MAX_LABELS) {
+        let heading = escape_name(key).into_owned();
+        let rows = report(Dimension::Label, Some(key));
+        tables.push(Table::new(&format!("label:{heading}"), &heading, None, rows, grid, strings));
+    }
+    tables
+}
+
+/// The keys of all labels.
+fn label_keys(profile: &Profile) -> IndexSet<&str> {
+    let sets = profile.samples().map(|sample| sample.labels).collect::<IndexSet<_>>();
+    sets.into_iter().flat_map(|set| profile.labels(set)).map(|(key, _)| key.as_str()).collect()
+}
+
+/// Interfaces, each with its functions.
+fn interfaces(interfaces: Vec<SteppedRow>, functions: Vec<SteppedRow>, grid: Grid, strings: &mut Strings) -> Table {
+    let mut table = Table::new("interface", "Interfaces", Some("interface"), Vec::new(), grid, strings);
+    // `interface#function (import)` to `interface (import)`, and `function`.
+    let names: HashMap<String, usize> =
+        interfaces.iter().enumerate().map(|(index, each)| (each.row.name.clone(), index)).collect();
+    let split = |name: &str| {
+        let (name, direction) = name.rsplit_once(' ')?;
+        name.match_indices('#')
+            .find_map(|(at, _)| Some((*names.get(&format!("{} {direction}", &name[..at]))?, name[at + 1..].to_owned())))
+    };
+    let functions: Vec<(i64, SteppedRow)> = functions
+        .into_iter()
+        .filter_map(|mut each| {
+            let (interface, function) = split(&each.row.name)?;
+            each.row.name = function;
+            Some((i64::try_from(interface).ok()?, each))
+        })
+        .collect();
+    let rows = interfaces.into_iter().map(|each| (-1, each)).chain(functions).collect();
+    table.fill(rows, grid, strings);
+    table
+}
+
+impl Table {
+    fn new(
+        id: &str,
+        heading: &str,
+        view: Option<&'static str>,
+        rows: Vec<SteppedRow>,
+        grid: Grid,
+        strings: &mut Strings,
+    ) -> Self {
+        let mut table = Self {
+            id: id.to_owned(),
+            heading: heading.to_owned(),
+            view,
+            name: Vec::new(),
+            detail: Vec::new(),
+            parent: Vec::new(),
+            times: std::array::from_fn(|_| Vec::new()),
+            by_step: Series::default(),
+            calls: Vec::new(),
+            calls_at_least: Vec::new(),
+            left_out: LeftOut::default(),
+        };
+        table.fill(rows.into_iter().map(|row| (-1, row)).collect(), grid, strings);
+        table
+    }
+
+    /// Takes over the rows, each with that which it is a part of. A part comes after its whole.
+    fn fill(&mut self, mut rows: Vec<(i64, SteppedRow)>, grid: Grid, strings: &mut Strings) {
+        if rows.len() > MAX_ROWS {
+            let left_out = leave_out(&mut rows);
+            let spent = left_out.iter().filter(|(parent, _)| *parent < 0).map(|(_, each)| each.row.attributed());
+            self.left_out = LeftOut { rows: left_out.len(), spent_ms: milliseconds(spent.sum()) };
+        }
+        let mut times = Vec::new();
+        for (index, (parent, SteppedRow { row, steps })) in rows.into_iter().enumerate() {
+            self.name.push(strings.add(&row.name));
+            let detail = row.detail.as_deref().filter(|_| !self.id.starts_with("label:"));
+            self.detail.push(detail.map_or(-1, |detail| i64::try_from(strings.add(detail)).unwrap_or(-1)));
+            self.parent.push(parent);
+            for (column, time) in self.times.iter_mut().zip(row.times()) {
+                column.push(microseconds(time));
+            }
+            self.calls.push(row.calls);
+            self.calls_at_least.push(row.calls_at_least);
+            for (step, of_step) in steps {
+                let cells = (index * COLUMNS..).zip::<RowTimes>(of_step);
+                times.extend(cells.map(|(cell, time)| ((cell, step), time)));
+            }
+        }
+        self.by_step = Series::new(grid, times);
+    }
+}
+
+/// Removes the rows that tell least, in own as in total time, until the rest may stay. Rows with parts stay first of all.
+fn leave_out(rows: &mut Vec<(i64, SteppedRow)>) -> Vec<(i64, SteppedRow)> {
+    let wholes: HashSet<i64> = rows.iter().map(|(parent, _)| *parent).collect();
+    // The hottest functions have less time of their own than those that call them have in total.
+    let weight = |row: &SteppedRow| (row.row.attributed() * 4).max(row.row.total);
+    let mut order: Vec<(bool, Reverse<Duration>, i64)> = (0..)
+        .zip(rows.iter())
+        .map(|(index, (_, row))| (!wholes.contains(&index), Reverse(weight(row)), index))
+        .collect();
+    order.sort_unstable();
+    let mut kept: Vec<i64> = order.into_iter().take(MAX_ROWS).map(|(.., index)| index).collect();
+    kept.sort_unstable();
+    let mut left_out = Vec::new();
+    for (index, (parent, row)) in (0..).zip(std::mem::take(rows)) {
+        if kept.binary_search(&index).is_ok() {
+            // What it is a part of has stayed, and is where it is among those that have.
+            let parent = kept.binary_search(&parent).ok().and_then(|parent| i64::try_from(parent).ok());
+            rows.push((parent.unwrap_or(-1), row));
+        } else {
+            left_out.push((parent, row));
+        }
+    }
+    left_out
+}
+
+/// Calls with their quantiles. Times are in milliseconds; null where they are not known.
+#[derive(Serialize)]
+pub(super) struct Calls {
+    rows: Vec<CallsRow>,
+    rows_left_out: usize,
+    unnamed: u64,
+}
+
+#[derive(Serialize)]
+struct CallsRow {
+    name: String,
+    count: u64,
+    times: Option<CallTimes>,
+}
+
+#[derive(Serialize)]
+struct CallTimes {
+    wall_ms: f64,
+    suspended_ms: f64,
+    cpu_ms: Option<f64>,
+    p50_ms: f64,
+    p90_ms: f64,
+    p99_ms: f64,
+    max_ms: f64,
+}
+
+impl Calls {
+    pub(super) fn new(profile: &Profile) -> Option<Self> {
+        let trace = profile.calls()?;
+        let row = |called: &CalledFunction| CallsRow {
+            name: escape_name(&called.crossing.to_string()).into_owned(),
+            count: called.count,
+            times: called.times.as_ref().map(|times| CallTimes {
+                wall_ms: exact(times.wall),
+                suspended_ms: exact(times.suspended),
+                cpu_ms: times.cpu.map(exact),
+                p50_ms: exact(times.p50),
+                p90_ms: exact(times.p90),
+                p99_ms: exact(times.p99),
+                max_ms: exact(times.max),
+            }),
+        };
+        let functions = trace.functions();
+        Some(Self {
+            rows: functions.iter().take(MAX_ROWS).map(row).collect(),
+            rows_left_out: functions.len().saturating_sub(MAX_ROWS),
+            unnamed: trace.unnamed_entries(),
+        })
+    }
+}
+
+/// To the nanosecond: a call may take less than a microsecond.
+fn exact(time: Duration) -> f64 {
+    crate::export::milliseconds(time)
+}
+
+/// A linear memory. Sizes are in bytes.
+#[derive(Serialize)]
+pub(super) struct Memory {
+    name: String,
+    peak: u64,
+    last: u64,
+    growths: u64,
+}
+
+/// All memories, and how many of them are left out.
+pub(super) fn memories(profile: &Profile) -> (Vec<Memory>, usize) {
+    let memories = profile.memories();
+    let row = |memory: &MemoryTrack| Memory {
+        name: escape_name(&memory.name).into_owned(),
+        peak: memory.peak,
+        last: memory.points.last().map_or(0, |(_, size)| *size),
+        growths: memory.growths,
+    };
+    (memories.iter().take(MAX_ROWS).map(row).collect(), memories.len().saturating_sub(MAX_ROWS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::html::steps::by_step;
+    use crate::profile::{ReportRow, arbitrary};
+    use proptest::prelude::*;
+
+    /// A row with so many milliseconds of its own, and twice as many in total.
+    fn row(name: usize, own: usize) -> SteppedRow {
+        let own = Duration::from_millis(own as u64);
+        SteppedRow {
+            row: ReportRow { name: name.to_string(), own, total: own * 2, ..ReportRow::default() },
+            steps: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_has_least_time_is_left_out_and_parts_stay_with_their_wholes() {
+        let count = MAX_ROWS + 500;
+        let mut rows: Vec<(i64, SteppedRow)> = (0..count).map(|index| (-1, row(index, index))).collect();
+        // The first has no time, but a part that has much.
+        rows.push((0, row(count, count)));
+        let left_out = leave_out(&mut rows);
+        assert_eq!((rows.len(), left_out.len()), (MAX_ROWS, 501));
+        let shortest = rows.iter().skip(1).map(|(_, each)| each.row.own).min();
+        assert!(left_out.iter().all(|(_, each)| Some(each.row.own) < shortest));
+        assert_eq!((rows[0].1.row.name.as_str(), rows[MAX_ROWS - 1].0), ("0", 0));
+        assert_eq!(rows[MAX_ROWS - 1].1.row.name, count.to_string());
+    }
+
+    proptest! {
+        #[test]
+        fn tables_and_their_steps_have_all_of_the_time(profile in arbitrary::profile()) {
+            let mut strings = Strings::default();
+            let wall = profile.wall_time();
+            let parts = by_step(&profile, Grid::steps(&profile));
+            for table in tables(&profile, &parts, &mut strings) {
+                let whole = table.parent.iter().enumerate().filter(|(_, parent)| **parent < 0).map(|(row, _)| row);
+                let spent: u64 = whole.map(|row| table.times[..5].iter().map(|column| column[row]).sum::<u64>()).sum();
+                // Each time is rounded to a microsecond.
+                let slack = 5 * table.name.len() as u64 + 5;
+                prop_assert!(microseconds(wall).abs_diff(spent) <= slack, "{}: {} instead of {:?}", table.id, spent, wall);
+                for (row, parent) in table.parent.iter().enumerate() {
+                    prop_assert!(*parent < row as i64);
+                    for column in 0..COLUMNS {
+                        let by_step = table.by_step.of_cell(row * COLUMNS + column);
+                        prop_assert!(table.times[column][row].abs_diff(by_step) <= 60);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What each thread did when.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::milliseconds;
+use super::steps::{BINS, Grid};
+use super::views::layer_position;
+use crate::export::{escape_name, microseconds};
+use crate::profile::{Profile, Thread};
+
+/// Threads with a timeline of their own.
+const MAX_THREADS: usize = 16;
+
+#[derive(Serialize)]
+pub(super) struct Timeline {
+    bin_ms: f64,
+    threads: Vec<TimelineThread>,
+    threads_left_out: usize,
+}
+
+#[derive(Serialize)]
+struct TimelineThread {
+    name: String,
+    /// For each of guest, adapter, trampoline, host, blocked and preempted, the microseconds in each bin.
+    layers: [Vec<u64>; 6],
+}
+
+impl Timeline {
+    pub(super) fn new(profile: &Profile) -> Self {
+        let grid = Grid::bins(profile);
+        let mut threads: Vec<(usize, &Thread)> = profile.threads().iter().enumerate().collect();
+        let time = |thread: &Thread| thread.samples.iter().map(|sample| sample.wall).sum::<Duration>();
+        threads.sort_by_cached_key(|(_, thread)| std::cmp::Reverse(time(thread)));
+        let threads_left_out = threads.len().saturating_sub(MAX_THREADS);
+        threads.truncate(MAX_THREADS);
+        let threads = threads.into_iter().map(|(index, thread)| TimelineThread {
+            name: escape_name(&profile.distinct_thread_name(index)).into_owned(),
+            layers: bins(profile, thread, grid),
+        });
+        Self { bin_ms: milliseconds(grid.length), threads: threads.collect(), threads_left_out }
+    }
+}
+
+/// The time of each layer in each bin.
+fn bins(profile: &Profile, thread: &Thread, grid: Grid) -> [Vec<u64>; 6] {
+    let mut bins: [Vec<Duration>; 6] = std::array::from_fn(|_| vec![Duration::ZERO; BINS as usize]);
+    for sample in &thread.samples {
+        let function = &profile.functions()[profile.leaf(sample.stack).index()];
+        let layer = layer_position(profile.libraries()[function.library.index()].layer);
+        grid.cut(sample, &mut |bin, part| {
+            let bin = bin as usize;
+            bins[layer][bin] += part.cpu;
+            bins[4][bin] += part.wall.saturating_sub(part.cpu + part.preempted);
+            bins[5][bin] += part.preempted;
+        });
+    }
+    bins.map(|layer| layer.into_iter().map(microseconds).collect())
+}

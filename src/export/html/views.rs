@@ -1,0 +1,165 @@
+//! Call trees, of which the page draws flame graphs.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Strings;
+use super::steps::{Grid, Series};
+use crate::export::microseconds;
+use crate::profile::{Dimension, FunctionIndex, Label, Profile, Sample, Tree};
+use crate::symbols::{FunctionKind, Layer};
+
+/// Nodes of a tree that stand for less than this share of the time are summed up.
+const SMALLEST_SHARE: f64 = 1.0 / 20_000.0;
+
+/// The most nodes of one tree.
+const MAX_NODES: usize = 30_000;
+
+/// What a node of a tree may be.
+pub(super) const KINDS: [&str; 9] =
+    ["guest", "adapter", "trampoline", "host", "boundary", "blocked", "interface", "other", "preempted"];
+
+const KIND_OTHER: usize = 7;
+
+#[derive(Serialize)]
+pub(super) struct Views {
+    pub(super) interface: View,
+    pub(super) library: View,
+    pub(super) function: View,
+    /// If there are lines of source code.
+    pub(super) line: Option<View>,
+}
+
+/// A call tree by columns. Node 0 is the root; a parent comes before its children.
+#[derive(Serialize, Default)]
+pub(super) struct View {
+    parent: Vec<i64>,
+    /// Positions in `strings`.
+    name: Vec<usize>,
+    /// Positions in `strings`, or -1.
+    library: Vec<i64>,
+    /// Positions in `kinds`.
+    kind: Vec<usize>,
+    /// Own time in microseconds.
+    #[serde(rename = "self")]
+    own: Vec<u64>,
+    /// Own time by node and step.
+    pub(super) by_step: Series,
+}
+
+impl Views {
+    pub(super) fn new(profile: &Profile, parts: &[(u32, Sample)], strings: &mut Strings) -> Self {
+        let mut view = |dimension| view(profile, dimension, parts, strings);
+        Self {
+            interface: view(Dimension::Interface),
+            library: view(Dimension::Library),
+            function: view(Dimension::Function),
+            line: has_lines(profile).then(|| view(Dimension::Line)),
+        }
+    }
+
+    pub(super) fn series(&mut self) -> impl Iterator<Item = &mut Series> {
+        let views = [&mut self.interface, &mut self.library, &mut self.function].into_iter().chain(&mut self.line);
+        views.map(|view| &mut view.by_step)
+    }
+}
+
+pub(super) fn has_lines(profile: &Profile) -> bool {
+    profile.frames().iter().any(|frame| frame.source.is_some())
+}
+
+fn view(profile: &Profile, dimension: Dimension, parts: &[(u32, Sample)], strings: &mut Strings) -> View {
+    let mut tree = Tree::new(profile, dimension);
+    let (mut out, new_index) = reduce(&tree, profile.wall_time(), strings);
+    let mut times = Vec::with_capacity(parts.len());
+    for (step, part) in parts {
+        for (node, time) in tree.parts_of(part) {
+            // Part of a sample goes where the sample goes, so no node is new.
+            times.extend(new_index.get(node as usize).map(|node| ((*node, *step), time)));
+        }
+    }
+    out.by_step = Series::new(Grid::steps(profile), times);
+    out
+}
+
+/// The tree with small nodes summed up, and where each of its nodes went.
+fn reduce(tree: &Tree<'_>, wall: Duration, strings: &mut Strings) -> (View, Vec<usize>) {
+    let nodes: Vec<(u32, Label, Duration)> = tree.nodes().collect();
+    let mut totals: Vec<Duration> = nodes.iter().map(|(_, _, own)| *own).collect();
+    for (index, (parent, _, _)) in nodes.iter().enumerate().skip(1).rev() {
+        let total = totals[index];
+        totals[*parent as usize] += total;
+    }
+    let mut smallest = wall.mul_f64(SMALLEST_SHARE);
+    if totals.len() > MAX_NODES {
+        let mut sorted = totals.clone();
+        sorted.sort_unstable_by(|a, b| b.cmp(a));
+        smallest = smallest.max(sorted[MAX_NODES] + Duration::from_nanos(1));
+    }
+    let mut out = View::default();
+    // Small nodes become one below their parent.
+    let mut new_index: Vec<usize> = Vec::with_capacity(nodes.len());
+    let mut others: Vec<Option<usize>> = vec![None; nodes.len()];
+    for (index, (parent, label, own)) in nodes.iter().enumerate() {
+        let parent_is_other = index > 0 && totals[*parent as usize] < smallest;
+        let at = if index == 0 {
+            out.push(-1, strings.add("all"), -1, KIND_OTHER)
+        } else if totals[index] >= smallest {
+            let (library, kind) = library_and_kind(tree, *label);
+            let library = library.map_or(-1, |name| i64::try_from(strings.add(name)).unwrap_or(-1));
+            let name = strings.add(&tree.name(*label));
+            out.push(new_index[*parent as usize].try_into().unwrap_or(-1), name, library, kind)
+        } else if parent_is_other {
+            new_index[*parent as usize]
+        } else {
+            let parent = *parent as usize;
+            let below = new_index[parent];
+            *others[parent].get_or_insert_with(|| {
+                let name = strings.add("(smaller)");
+                out.push(below.try_into().unwrap_or(-1), name, -1, KIND_OTHER)
+            })
+        };
+        new_index.push(at);
+        out.own[at] += microseconds(*own);
+    }
+    (out, new_index)
+}
+
+fn library_and_kind<'p>(tree: &Tree<'p>, label: Label) -> (Option<&'p str>, usize) {
+    let of_layer = |layer: Option<Layer>| layer.map_or(KIND_OTHER, layer_position);
+    let function = |function: FunctionIndex| &tree.profile.functions()[function.index()];
+    match label {
+        Label::Function(index) if function(index).kind == FunctionKind::Suspended => (None, 5),
+        Label::Function(index) | Label::Line(index, _) => {
+            let library = &tree.profile.libraries()[function(index).library.index()];
+            (Some(library.name.as_str()), layer_position(library.layer))
+        }
+        Label::Library(_) => (None, of_layer(tree.layer(label))),
+        Label::Crossing(_) => (None, 6),
+        Label::Boundary => (None, 4),
+        Label::Blocked => (None, 5),
+        Label::Preempted => (None, 8),
+        Label::All => (None, KIND_OTHER),
+    }
+}
+
+pub(super) fn layer_position(layer: Layer) -> usize {
+    match layer {
+        Layer::Guest => 0,
+        Layer::Adapter => 1,
+        Layer::Trampoline => 2,
+        Layer::Host => 3,
+    }
+}
+
+impl View {
+    fn push(&mut self, parent: i64, name: usize, library: i64, kind: usize) -> usize {
+        self.parent.push(parent);
+        self.name.push(name);
+        self.library.push(library);
+        self.kind.push(kind);
+        self.own.push(0);
+        self.own.len() - 1
+    }
+}
