@@ -5,7 +5,8 @@ use std::ffi::{OsStr, OsString};
 use super::shell::shell_argument;
 
 /// What this program was called with, for a reader: words of a shell. Values of environment and configuration variables
-/// are left out, because profiles are shared; what the guest's own arguments say is kept.
+/// are left out, because profiles are shared, and so are rules that tell where a guest was compiled; what the guest's own
+/// arguments say is kept.
 pub(crate) fn command_line() -> String {
     shown(std::env::args_os().skip(1))
 }
@@ -13,14 +14,24 @@ pub(crate) fn command_line() -> String {
 /// Options whose values are `NAME=VALUE`, where the value may be a secret.
 const VARIABLES: [&str; 1] = ["--env"];
 
-/// The same, among the options of a group such as `-S`.
+/// Options whose values are rules for paths, which say what the rules are to hide.
+const PATHS: [&str; 1] = ["--path-map"];
+
+/// The same as variables, among the options of a group such as `-S`.
 const GROUPED: [&str; 2] = ["config-var=", "keyvalue-in-memory-data="];
 
 fn shown(arguments: impl Iterator<Item = OsString>) -> String {
     let mut line = "witprof".to_owned();
     let mut is_variable = false;
+    let mut is_path = false;
     for argument in arguments {
         let text = argument.to_string_lossy();
+        let path = PATHS.iter().find(|option| text.strip_prefix(**option).is_some_and(|rest| rest.starts_with('=')));
+        if is_path || path.is_some() {
+            line.extend([" ", path.unwrap_or(&""), if path.is_some() { "=…" } else { "…" }]);
+            (is_path, is_variable) = (false, false);
+            continue;
+        }
         let option = VARIABLES.iter().find_map(|option| text.strip_prefix(option)?.strip_prefix('='));
         let grouped = GROUPED.iter().find_map(|name| Some(text.find(name)? + name.len()));
         let begin = match (option, grouped) {
@@ -34,6 +45,7 @@ fn shown(arguments: impl Iterator<Item = OsString>) -> String {
             None => line.push_str(&shell_argument(&argument)),
         }
         is_variable = VARIABLES.contains(&&*text);
+        is_path = PATHS.contains(&&*text);
     }
     line
 }
@@ -50,6 +62,8 @@ mod tests {
             (&["run", "--env=KEY=secret", "a.wasm"], "witprof run '--env=KEY=…' a.wasm"),
             (&["run", "--env", "KEY", "a.wasm", "x=y"], "witprof run --env KEY a.wasm 'x=y'"),
             (&["run", "-Sconfig-var=key=secret", "a.wasm"], "witprof run '-Sconfig-var=key=…' a.wasm"),
+            (&["run", "--path-map", "/home/me=/src", "a.wasm"], "witprof run --path-map … a.wasm"),
+            (&["run", "--path-map=/home/me=/src", "a.wasm"], "witprof run --path-map=… a.wasm"),
             (&["run", "-S", "http,config-var=key=secret"], "witprof run -S 'http,config-var=key=…'"),
             (&["run", "a\u{1b}[2J.wasm"], r"witprof run $'a\033[2J.wasm'"),
         ] {
