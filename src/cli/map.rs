@@ -11,36 +11,45 @@ use wasmtime::{Engine, Module};
 use witprof::SymbolMap;
 use witprof::export::{MapDetail, TableStyle, write_map_json, write_map_table};
 
+use super::arguments::{OUTPUT, WASMTIMES};
 use super::output::Destination;
 use super::terminal::{Stream, print, table_style};
 use crate::host::{WasmFile, WasmKind, configured, failed};
 
 /// Print every function that Wasmtime compiles a component or module to, with its library, size and WIT name
 #[derive(Parser)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct MapArguments {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = WASMTIMES)]
     wasmtime: wasmtime_cli_flags::CommonOptions,
 
     /// Print each function with its offset, size, WIT name and signature
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     functions: bool,
 
     /// Give names as compilers and linkers wrote them
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     raw_names: bool,
 
     /// Print JSON
-    #[arg(long, conflicts_with = "functions")]
+    #[arg(long, conflicts_with = "functions", help_heading = OUTPUT)]
     json: bool,
 
     /// Write to this file instead of stdout, which is `-`
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
     output: Option<PathBuf>,
 
     /// A component or core module: .wasm, .wat or .cwasm; `-` is stdin
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  # libraries, with their sizes
+  witprof map app.wasm
+  # all functions as well
+  witprof map --functions app.wasm";
 
 pub(super) fn map(mut arguments: MapArguments) -> Result<ExitCode> {
     let file = WasmFile::read(&arguments.file)?;
