@@ -622,3 +622,169 @@ fn the_map_of_the_bundled_component_is_printed() {
     let json: Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert_eq!(json["unattributed_bytes"], 0);
 }
+
+#[test]
+fn whoever_forgets_the_command_is_told_it() {
+    let folder = folder();
+    for (arguments, advice) in [
+        (&["x.wasm"][..], "`witprof run x.wasm`"),
+        (&["record", "x.wasm"], "`witprof run x.wasm`"),
+        (&["record", "--dir=.", "x.wasm", "a b", "$HOME"], "`witprof run --dir=. x.wasm 'a b' '$HOME'`"),
+        (&["--dir", ".", "x.wasm"], "`witprof run --dir . x.wasm`"),
+        (&["record"], "`witprof run app.wasm`"),
+        (&["p.json.gz"], "`witprof report p.json.gz`"),
+        (&["a\u{1b}[2J.wasm"], r"`witprof run $'a\033[2J.wasm'`"),
+    ] {
+        assert_refused(folder.path(), arguments, &[advice]);
+    }
+    assert_refused(folder.path(), &["frobnicate"], &["frobnicate", "--help"]);
+}
+
+#[test]
+fn a_file_of_another_kind_is_told_its_command() {
+    let folder = folder();
+    write(folder.path(), "tiny.wat", program(""));
+    let outputs = ["p.json.gz", "p.json", "p.pb.gz", "p.pb", "p.html", "p.svg", "p.folded"];
+    let options: Vec<&str> = outputs.iter().flat_map(|output| ["-o", output]).collect();
+    let output = run(folder.path(), &[&["run"], &options[..], &["tiny.wat"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    write(folder.path(), "perf.data", "PERFILE2 and more");
+    write(folder.path(), "k.wasm", "\0asm\u{1}\0\0\0");
+    write(folder.path(), "text", "hello");
+    for (file, as_profile, as_program) in [
+        ("k.wasm", "`witprof run k.wasm`", None),
+        ("tiny.wat", "`witprof run tiny.wat`", None),
+        ("p.json.gz", "", Some("`witprof report p.json.gz`")),
+        ("p.json", "", Some("`witprof view p.json`")),
+        ("p.pb.gz", "`go tool pprof p.pb.gz`", Some("`go tool pprof p.pb.gz`")),
+        ("p.pb", "`go tool pprof p.pb`", Some("pprof")),
+        ("p.html", "browser", Some("browser")),
+        ("p.svg", "browser", Some("browser")),
+        ("p.folded", "stacks", Some("stacks")),
+        ("perf.data", "`perf report -i perf.data`", Some("perf")),
+        ("text", "it is no profile", Some("neither WebAssembly")),
+        (".", "directory", Some("folder")),
+    ] {
+        if !as_profile.is_empty() {
+            for command in [&["report", file][..], &["view", "--no-open", file], &["diff", file, "p.json"]] {
+                assert_refused(folder.path(), command, &[file, as_profile]);
+            }
+        }
+        for command in as_program.iter().flat_map(|advice| [("run", advice), ("map", advice)]) {
+            assert_refused(folder.path(), &[command.0, file], &[file, command.1]);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let folder = folder();
+    write(folder.path(), "tiny.wat", program(""));
+    write(folder.path(), "file", "");
+    assert_refused(
+        folder.path(),
+        &["run", "--dir", ".", "--dir", "nodir::/", "tiny.wat"],
+        &["`--dir nodir`", "no such"],
+    );
+    assert_refused(folder.path(), &["run", "--dir", "file", "tiny.wat"], &["`--dir file`: it is not a folder"]);
+    run(folder.path(), &["run", "-o", "p.json", "tiny.wat"]);
+    assert_refused(folder.path(), &["report", "--by", "label:foo", "p.json"], &["no sample has a label"]);
+}
+
+/// A pipe that nobody reads.
+#[cfg(unix)]
+fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_that_nobody_reads_change_no_exit_code() {
+    let folder = folder();
+    write(folder.path(), "returns.wat", program(""));
+    write(folder.path(), "exits.wat", program("(call $exit (i32.const 42))"));
+    write(folder.path(), "traps.wat", program("unreachable"));
+    // Prints a result.
+    write(folder.path(), "results.wat", "(module (func (export \"f\") (result i32) i32.const 7))");
+    let cases: [(&[&str], i32, bool); 7] = [
+        (&["run", "-o", "p.json", "returns.wat"], 0, true),
+        (&["run", "-o", "p.json", "exits.wat"], 42, true),
+        (&["run", "-o", "p.json", "traps.wat"], 134, true),
+        (&["run", "-o", "p.json", "--invoke", "f", "results.wat"], 0, true),
+        (&["run", "-W", "help", "returns.wat"], 0, false),
+        (&["run", "nothing.wat"], 2, false),
+        (&["--help"], 0, false),
+    ];
+    for (arguments, code, has_profile) in cases {
+        let pipes: [(Stdio, Stdio); 2] = [(closed_pipe(), Stdio::piped()), (Stdio::piped(), closed_pipe())];
+        for (is_stderr, (stdout, stderr)) in pipes.into_iter().enumerate() {
+            if is_stderr == 1 && arguments.contains(&"results.wat") {
+                // Wasmtime prints a warning to stderr before it prints the result, and does not get further.
+                continue;
+            }
+            let mut command = witprof(folder.path());
+            let output = command.args(arguments).stdout(stdout).stderr(stderr).output().expect("running witprof");
+            let shown = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{arguments:?} {is_stderr}: {shown}");
+            assert!(!shown.contains("panicked"), "{arguments:?}: {shown}");
+            if has_profile {
+                profile(&folder.path().join("p.json"));
+                std::fs::remove_file(folder.path().join("p.json")).expect("removing the profile");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_command_has_help_with_examples() {
+    let folder = folder();
+    let help = |command: &str| text(&run(folder.path(), &[command, "--help"]).stdout);
+    for command in ["run", "serve", "report", "annotate", "convert", "view", "diff", "map", "completions", "man"] {
+        let help = help(command);
+        let (_, examples) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{command}: {help}"));
+        let count = examples.lines().filter(|line| line.starts_with(&format!("  witprof {command}"))).count();
+        assert_eq!(count, 2, "{command}: {examples}");
+    }
+    for command in ["run", "serve"] {
+        let help = help(command);
+        let at = |heading: &str| help.find(&format!("\n{heading}:\n")).unwrap_or_else(|| panic!("{heading}: {help}"));
+        let (recording, output, wasmtimes) = (at("Recording"), at("Output"), at("Wasmtime's own"));
+        let option = |name: &str| help.find(&format!(" --{name} ")).unwrap_or_else(|| panic!("{name}: {help}"));
+        assert!(recording.max(output) < wasmtimes);
+        assert!(option("interval") > recording && option("output") > output && option("dir") > wasmtimes);
+        assert!(!help.contains("--profile") && !help.contains("-R,"), "{help}");
+    }
+}
+
+#[test]
+fn a_compiler_flag_is_advised_for_code_of_the_author_only() {
+    let folder = folder();
+    let said = |module: &str| {
+        write(folder.path(), "guest.wat", program("").replace("$program", module));
+        text(&run(folder.path(), &["run", "-o", "p.json", "guest.wat"]).stderr)
+    };
+    assert!(said("$sorting").contains("it has no debug info; compile it with `-g`"));
+    for module in ["$libpython3.14.so", "$starling-raw.wasm", "$libc.so"] {
+        let said = said(module);
+        assert!(said.contains("it has no debug info\n") && !said.contains("-g"), "{module}: {said}");
+    }
+}
+
+#[test]
+fn shells_and_man_know_the_options() {
+    let folder = folder();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = text(&run(folder.path(), &["completions", shell]).stdout);
+        assert!(script.contains("trace-calls") && script.contains("annotate"), "{shell}: {script}");
+    }
+    let output = run(folder.path(), &["man", "pages/man1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let pages = folder.path().join("pages/man1");
+    assert_eq!(files(&pages).len(), 11, "{:?}", files(&pages));
+    let page = text(&support::read(&pages.join("witprof-run.1")));
+    assert!(page.contains(".TH witprof-run 1") && page.contains("trace\\-calls"), "{page}");
+    write(folder.path(), "file", "");
+    assert_refused(folder.path(), &["man", "file"], &["making the folder `file`"]);
+}

@@ -13,7 +13,7 @@ use proptest::strategy::ValueTree as _;
 use serde_json::Value;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
-use witprof::export::{MapDetail, write_map_json, write_map_table};
+use witprof::export::{MapDetail, TableStyle, write_map_json, write_map_table};
 use witprof::{Error, SymbolMap, TextOffset};
 
 fn cases() -> Vec<PathBuf> {
@@ -297,7 +297,7 @@ fn hostile_names_do_not_reach_a_terminal() {
     let engine = support::engine();
     let map = SymbolMap::builder("\u{1b}[2J").component(&support::component(&engine, wat.as_bytes())).expect("a map");
     let mut table = Vec::new();
-    write_map_table(&map, MapDetail::Functions, &mut table).expect("writing to memory");
+    write_map_table(&map, MapDetail::Functions, TableStyle::default(), &mut table).expect("writing to memory");
     let table = String::from_utf8(table).expect("text");
     assert!(table.contains("\\u{1b}[31mred\\u{202e}"), "{table}");
     assert!(table.lines().all(|line| !line.chars().any(|char| char.is_control())), "{table:?}");

@@ -174,3 +174,78 @@ fn a_lower_bound_of_calls_is_shown_where_calls_are() {
         row.clone().find(|row| row["name"].as_str().is_some_and(|name| name.contains("increment"))).expect("a row");
     assert!(row["calls"].is_null() && row["calls_at_least"].as_u64().is_some_and(|calls| calls > 0), "{row:#}");
 }
+
+#[test]
+fn bash_completes_commands_and_options() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("completions"), printed(folder.path(), &["completions", "bash"]))
+        .expect("writing");
+    let complete = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let script = format!(
+            "source ./completions; COMP_WORDS=({line}); COMP_CWORD={}; \
+             \"$(complete -p witprof | sed 's/.*-F \\([^ ]*\\) .*/\\1/')\" witprof '{}' '{}'; echo \"${{COMPREPLY[*]}}\"",
+            words.len() - 1,
+            words[words.len() - 1],
+            words[words.len() - 2],
+        );
+        let output = Command::new("bash").current_dir(folder.path()).args(["-c", &script]).output().expect("bash");
+        text(&output.stdout).trim().to_owned()
+    };
+    assert_eq!(complete("witprof re"), "report");
+    assert_eq!(complete("witprof run --tr"), "--trace-calls");
+    assert_eq!(complete("witprof run --sampler e"), "epoch");
+    // It is refused.
+    assert_eq!(complete("witprof run --pro"), "");
+}
+
+/// What a command prints to a terminal of so many columns, without colour.
+fn on_terminal(folder: &Path, columns: usize, arguments: &str) -> String {
+    let program = env!("CARGO_BIN_EXE_witprof");
+    let command = format!("stty cols {columns} && '{program}' {arguments}");
+    let mut script = Command::new("script");
+    script.current_dir(folder).env("NO_COLOR", "1").stdin(Stdio::null());
+    let output = script.args(["-qec", &command, "/dev/null"]).output().expect("script");
+    text(&output.stdout).replace('\r', "")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn tables_fit_a_terminal_and_no_two_rows_look_the_same() {
+    if !support::programs::can_run(&["script"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let kitchen = support::kitchen();
+    let kitchen = kitchen.to_str().expect("UTF-8");
+    printed(folder.path(), &["run", "--quiet", "--trace-calls", "-o", "p.json", kitchen, "40"]);
+    let commands = witprof::Dimension::ALL.map(|by| format!("report --top 40 --by {} p.json", by.name()));
+    let others = ["report --calls p.json".to_owned(), "diff --by function --top 40 p.json p.json".to_owned()];
+    for command in commands.iter().chain(&others) {
+        for columns in [60, 80, 120] {
+            let shown = on_terminal(folder.path(), columns, command);
+            let is_heading =
+                |line: &&str| line.contains(" total") || line.contains(" chance") || line.contains(" change");
+            let table = shown.lines().skip_while(|line| !is_heading(line));
+            // Sentences below a table are broken by the terminal.
+            let is_sentence = |line: &&str| line.starts_with("profiler: ") || line.contains("could not be told");
+            let rows: Vec<&str> = table.take_while(|line| !line.is_empty() && !is_sentence(line)).collect();
+            assert!(rows.len() > 1, "{command}: {shown}");
+            assert!(rows.iter().all(|row| row.chars().count() <= columns), "{command} at {columns}: {shown}");
+            let heading = rows[0].rfind("  ").expect("a gap") + 2;
+            let mut names: Vec<String> = rows[1..].iter().map(|row| row.chars().skip(heading).collect()).collect();
+            names.retain(|name: &String| !name.is_empty());
+            let count = names.len();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), count, "{command} at {columns}: {shown}");
+        }
+    }
+    // What tells most is there, and where there is room, all is.
+    let interfaces = |columns| on_terminal(folder.path(), columns, "report --by interface p.json");
+    assert!(interfaces(60).contains("math/ops (internal)") || interfaces(60).contains("  ops (internal)"));
+    assert!(interfaces(80).contains("demo:math/ops"), "{}", interfaces(80));
+    assert!(interfaces(120).contains("demo:math/ops@0.1.0 (internal)"), "{}", interfaces(120));
+    let functions = on_terminal(folder.path(), 80, "report --by function p.json");
+    assert!(functions.contains("app::count_primes  [app"), "{functions}");
+}

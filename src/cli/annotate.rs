@@ -20,6 +20,7 @@ use crate::host::{WasmFile, failed};
 /// the folders that --source names, in the current one, and around the component. Where there are none, or no lines are
 /// known, the function's WebAssembly text is printed, for which --component is needed.
 #[derive(Parser)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct AnnotateArguments {
     /// A folder with sources (repeatable). A path of the profile is looked for below it, and so is each of its ends that has a
     /// folder
@@ -38,6 +39,13 @@ pub(super) struct AnnotateArguments {
     #[arg(value_name = "FUNCTION")]
     function: String,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  # the lines of a function that have time
+  witprof annotate p.json.gz count_primes
+  # its WebAssembly text, where lines are not known
+  witprof annotate --component app.wasm p.json.gz count_primes";
 
 /// How many functions of a name are printed.
 const MAX_FUNCTIONS: usize = 8;

@@ -15,6 +15,7 @@ use super::input::read_profile;
 
 /// Write a profile in other formats
 #[derive(Parser)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ConvertArguments {
     /// The file to write (repeatable). Its name tells the format: .html for a report, .svg for a flame graph, .folded
     /// for stacks, .pb.gz or .pb for pprof, .speedscope.json for speedscope, .json.gz or .json for the Firefox Profiler.
@@ -39,6 +40,13 @@ pub(super) struct ConvertArguments {
     #[arg(value_name = "PROFILE")]
     profile: PathBuf,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  # a report that a browser shows
+  witprof convert p.json.gz -o report.html
+  # for `go tool pprof`
+  witprof convert p.json.gz -o p.pb.gz";
 
 pub(super) fn convert(arguments: &ConvertArguments) -> Result<ExitCode> {
     let outputs = OutputFile::open_all(&arguments.output, arguments.format, &arguments.profile)?;

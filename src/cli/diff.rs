@@ -26,6 +26,7 @@ const EXIT_ABOVE: u8 = 1;
 /// such a percentage. `chance` is how far the samples alone may move a share if nothing has changed: four standard
 /// deviations, because many rows are compared at once. A change that is larger is marked with `*`.
 #[derive(Parser)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct DiffArguments {
     /// What rows are
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
@@ -60,6 +61,13 @@ pub(super) struct DiffArguments {
     #[arg(value_name = "AFTER")]
     after: PathBuf,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  # which functions have become slower
+  witprof diff --by function before.json.gz after.json.gz
+  # the same in CI: exit code 1 if one has
+  witprof diff --fail-above 5% before.json.gz after.json.gz";
 
 /// What a comparison is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

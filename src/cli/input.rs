@@ -10,6 +10,8 @@ use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use witprof::{Profile, read_firefox};
 
+use super::told::{GZIP, Told};
+
 /// The most bytes of a profile, uncompressed: a few kilobytes of gzip can stand for any number.
 const MAX_BYTES: u64 = 4 << 30;
 
@@ -17,14 +19,25 @@ const MAX_BYTES: u64 = 4 << 30;
 pub(super) fn read_profile(path: &Path) -> Result<Profile> {
     let reading = || reading(path);
     let file = BufReader::with_capacity(1 << 16, open(path)?);
-    let input = decompressed(file).with_context(reading)?;
+    let input = decompressed(file, path).with_context(reading)?;
     read_firefox(&mut Limited { input, left: MAX_BYTES }).with_context(reading)
 }
 
-/// What is in a file, compressed or not.
-fn decompressed<'r>(mut file: impl BufRead + 'r) -> io::Result<Box<dyn Read + 'r>> {
-    let is_compressed = file.fill_buf()?.starts_with(&GZIP);
-    Ok(if is_compressed {
+/// What is in a file, compressed or not, unless that is known to be no profile.
+fn decompressed<'r>(mut file: impl BufRead + 'r, path: &Path) -> Result<Box<dyn Read + 'r>> {
+    let start = file.fill_buf()?;
+    if start.is_empty() {
+        bail!("it is empty");
+    }
+    if let Some((told, compression)) = Told::inside(start)
+        && let Some(message) = told.instead_of_profile(path, compression)
+    {
+        bail!("{message}");
+    }
+    if start.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(u8::is_ascii_alphanumeric) {
+        bail!("it is no profile: that is JSON, such as `witprof run` writes to witprof-NAME.json.gz");
+    }
+    Ok(if start.starts_with(&GZIP) {
         // Buffered, because JSON is read by the byte.
         Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
     } else {
@@ -48,7 +61,7 @@ impl Input {
         let reading = || reading(&self.path);
         let mut bytes = Vec::new();
         Limited { input: self.file, left: MAX_BYTES }.read_to_end(&mut bytes).with_context(reading)?;
-        let input = decompressed(&bytes[..]).with_context(reading)?;
+        let input = decompressed(&bytes[..], &self.path).with_context(reading)?;
         let profile = read_firefox(&mut Limited { input, left: MAX_BYTES }).with_context(reading)?;
         if bytes.starts_with(&GZIP) {
             return Ok((bytes, profile));
@@ -58,9 +71,6 @@ impl Input {
         Ok((compressed.finish()?, profile))
     }
 }
-
-/// What files that gzip made begin with.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// What an input is called in messages.
 pub(super) fn shown(path: &Path) -> String {

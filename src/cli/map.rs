@@ -9,32 +9,34 @@ use clap::Parser;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 use witprof::SymbolMap;
-use witprof::export::{MapDetail, write_map_json, write_map_table};
+use witprof::export::{MapDetail, TableStyle, write_map_json, write_map_table};
 
+use super::arguments::{OUTPUT, WASMTIMES};
 use super::output::Destination;
-use super::terminal::print;
+use super::terminal::{Stream, print, table_style};
 use crate::host::{WasmFile, WasmKind, configured, failed};
 
 /// Print every function that Wasmtime compiles a component or module to, with its library, size and WIT name
 #[derive(Parser)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct MapArguments {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = WASMTIMES)]
     wasmtime: wasmtime_cli_flags::CommonOptions,
 
     /// Print each function with its offset, size, WIT name and signature
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     functions: bool,
 
     /// Give names as compilers and linkers wrote them
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     raw_names: bool,
 
     /// Print JSON
-    #[arg(long, conflicts_with = "functions")]
+    #[arg(long, conflicts_with = "functions", help_heading = OUTPUT)]
     json: bool,
 
     /// Write to this file instead of stdout, which is `-`
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
     output: Option<PathBuf>,
 
     /// A component or core module: .wasm, .wat or .cwasm; `-` is stdin
@@ -42,11 +44,19 @@ pub(super) struct MapArguments {
     file: PathBuf,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  # libraries, with their sizes
+  witprof map app.wasm
+  # all functions as well
+  witprof map --functions app.wasm";
+
 pub(super) fn map(mut arguments: MapArguments) -> Result<ExitCode> {
     let file = WasmFile::read(&arguments.file)?;
     let output = arguments.output.as_ref().map(|path| Destination::open(path, file.path())).transpose()?;
     let map = build(&mut arguments, &file)?;
-    let text = render(&arguments, &map)?;
+    let style = if output.is_some() { TableStyle::default() } else { table_style(Stream::Out, 0) };
+    let text = render(&arguments, &map, style)?;
     match output {
         Some(output) => output.write(|file| Ok(file.write_all(&text)?))?,
         None => print(&text)?,
@@ -54,13 +64,13 @@ pub(super) fn map(mut arguments: MapArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn render(arguments: &MapArguments, map: &SymbolMap) -> Result<Vec<u8>> {
+fn render(arguments: &MapArguments, map: &SymbolMap, style: TableStyle) -> Result<Vec<u8>> {
     let mut text = BufWriter::new(Vec::new());
     let detail = if arguments.functions { MapDetail::Functions } else { MapDetail::Libraries };
     if arguments.json {
         write_map_json(map, &mut text)?;
     } else {
-        write_map_table(map, detail, &mut text)?;
+        write_map_table(map, detail, style, &mut text)?;
     }
     Ok(text.into_inner()?)
 }

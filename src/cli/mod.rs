@@ -4,7 +4,9 @@
 //! `run` ends with the guest's own.
 
 mod annotate;
+mod arguments;
 mod command_line;
+mod completions;
 mod convert;
 mod descriptor;
 mod diff;
@@ -12,6 +14,7 @@ mod dimension;
 mod format;
 mod host_frames;
 mod input;
+mod man;
 mod map;
 mod output;
 mod profiling;
@@ -21,26 +24,29 @@ mod serve;
 mod shell;
 mod sources;
 mod terminal;
+mod told;
 mod view;
 mod wasm_text;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use witprof::export::escape_control;
 
+use crate::host;
 pub(crate) use command_line::command_line;
 pub(crate) use host_frames::ShownProfile;
 pub(crate) use output::OutputFile;
 pub(crate) use terminal::{Stream, table_style};
+pub(crate) use told::Told;
 
 /// The exit code of usage and input errors.
 pub(crate) const EXIT_USAGE: u8 = 2;
 
 /// The profiler for WebAssembly components.
 #[derive(Parser)]
-#[command(name = "witprof", version, about, max_term_width = 100)]
+#[command(name = "witprof", version, about, max_term_width = 100, after_help = EXAMPLES)]
 enum Command {
     Run(Box<run::RunArguments>),
     Serve(Box<serve::ServeArguments>),
@@ -50,11 +56,45 @@ enum Command {
     View(Box<view::ViewArguments>),
     Diff(diff::DiffArguments),
     Map(Box<map::MapArguments>),
+    Completions(completions::CompletionsArguments),
+    Man(man::ManArguments),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  # profile a command, and print where its time went
+  witprof run app.wasm
+  # look at the profile in the Firefox Profiler
+  witprof view witprof-app.json.gz";
+
+/// The command line as it is described to people: options that do not work are not listed.
+fn described() -> clap::Command {
+    let mut command = Command::command();
+    for name in ["run", "serve", "map", "view"] {
+        command = command.mut_subcommand(name, arguments::describe_wasmtimes);
+    }
+    command
 }
 
 /// Parses the arguments and carries the command out.
 pub(crate) fn main() -> ExitCode {
-    let result = match Command::parse() {
+    // Wasmtime's own part may print to a pipe that nobody reads.
+    host::survive_closed_pipes(carry_out)
+}
+
+fn carry_out() -> ExitCode {
+    let parsed = described().try_get_matches().and_then(|matches| Command::from_arg_matches(&matches));
+    let command = match parsed {
+        Ok(command) => command,
+        Err(error) => {
+            if let Some(advice) = arguments::advice(std::env::args_os().skip(1).collect(), &error) {
+                message(&advice);
+                return ExitCode::from(EXIT_USAGE);
+            }
+            error.exit()
+        }
+    };
+    let result = match command {
         Command::Run(arguments) => run::run(*arguments),
         Command::Serve(arguments) => serve::serve(*arguments),
         Command::Report(arguments) => report::report(&arguments),
@@ -63,6 +103,8 @@ pub(crate) fn main() -> ExitCode {
         Command::View(arguments) => view::view(*arguments),
         Command::Diff(arguments) => diff::diff(&arguments),
         Command::Map(arguments) => map::map(*arguments),
+        Command::Completions(arguments) => completions::completions(&arguments),
+        Command::Man(arguments) => man::man(&arguments),
     };
     result.unwrap_or_else(|error| {
         report(&error);

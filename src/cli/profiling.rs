@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use witprof::{Recorder, SamplerChoice, SamplingClock};
 
 use super::OutputFile;
+use super::arguments::{OUTPUT, RECORDING};
 use super::format::Format;
 use super::host_frames::HostFramesChoice;
 use crate::host::{CallTracing, ExternalProfilers, Sampling, Verbosity, WasmFile};
@@ -64,16 +65,17 @@ enum CallClock {
 
 /// How a guest is profiled, and where the profile goes.
 #[derive(Args)]
+#[command(next_help_heading = RECORDING)]
 pub(super) struct ProfilingArguments {
     /// Write the profile to this file (repeatable). Its name tells the format: .json.gz or .json for the Firefox Profiler,
     /// which the other commands read, .html for a report, .svg for a flame graph, .folded for stacks,
     /// .pb.gz or .pb for pprof, .speedscope.json for speedscope. Pipes and names such as /dev/fd/3 are written in place
     /// [default: witprof-<WASM>.json.gz]
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
     output: Vec<PathBuf>,
 
     /// The format of an output file whose name does not tell it
-    #[arg(long, value_name = "FORMAT", value_enum)]
+    #[arg(long, value_name = "FORMAT", value_enum, help_heading = OUTPUT)]
     format: Option<Format>,
 
     /// Time between two samples
@@ -128,7 +130,7 @@ pub(super) struct ProfilingArguments {
     vtune: bool,
 
     /// Print nothing but errors
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     quiet: bool,
 }
 

@@ -20,6 +20,7 @@ use super::terminal::{Stream, print, table_style};
 /// `self` is own work in guest or host, `boundary` what crossing the boundary costs, `blocked` the part of `self` that
 /// waited for something, `preempted` the part that was ready to run and had no CPU, and `total` includes everything called.
 #[derive(Parser)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ReportArguments {
     /// What rows are: interface, interface-function, component, library, function, line, layer, thread, or label:KEY
     #[arg(long, value_name = "WHAT", default_value = "interface", value_parser = RowsBy::parse)]
@@ -52,6 +53,13 @@ pub(super) struct ReportArguments {
     profile: PathBuf,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  # the hottest functions
+  witprof report --by function p.json.gz
+  # who calls an interface, and what it costs them
+  witprof report --callers wasi:io/streams p.json.gz";
+
 pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
     let profile = read_profile(&arguments.profile)?.with_host_frames(arguments.host_frames.into());
     if arguments.calls {
@@ -59,7 +67,10 @@ pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
     }
     let report = match (&arguments.callers, &arguments.by) {
         (None, RowsBy::Dimension(by)) => profile.report(*by),
-        (None, RowsBy::Label(key)) => profile.report_by_label(key),
+        (None, RowsBy::Label(key)) => {
+            refuse_unknown_label(&profile, key)?;
+            profile.report_by_label(key)
+        }
         (Some(_), RowsBy::Label(_)) => bail!("--callers and --by label do not go together"),
         (Some(name), RowsBy::Dimension(by)) => match profile.callers(name, *by) {
             Some(report) => report,
@@ -83,6 +94,19 @@ pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
     }
     print(&out)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn refuse_unknown_label(profile: &Profile, key: &str) -> Result<()> {
+    match &profile.label_keys()[..] {
+        [] => {
+            bail!("no sample has a label: `witprof serve` labels requests, other programs do with `Recorder::labels`")
+        }
+        keys if keys.contains(&key) => Ok(()),
+        keys => {
+            let keys: Vec<String> = keys.iter().map(|key| format!("`label:{key}`")).collect();
+            bail!("no sample has a label `{key}`; there is {}", keys.join(", "))
+        }
+    }
 }
 
 fn calls(arguments: &ReportArguments, profile: &Profile) -> Result<ExitCode> {

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use wasmtime_cli::commands::RunCommand;
 
+use super::arguments::WASMTIMES;
 use super::profiling::ProfilingArguments;
 use crate::host::{self, GuestRun, WasmFile};
 
@@ -14,13 +15,21 @@ use crate::host::{self, GuestRun, WasmFile};
 ///
 /// Takes the options of `wasmtime run`. The guest's stdin, stdout, stderr and exit code are its own.
 #[derive(Parser)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct RunArguments {
     #[command(flatten)]
     profiling: ProfilingArguments,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = WASMTIMES)]
     wasmtime: RunCommand,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  # options of Wasmtime, then arguments of the guest
+  witprof run --dir . app.wasm input.txt
+  # every call across an interface, as a web page
+  witprof run --trace-calls -o calls.html app.wasm";
 
 pub(super) fn run(arguments: RunArguments) -> Result<ExitCode> {
     let RunArguments { profiling, wasmtime } = arguments;

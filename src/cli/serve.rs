@@ -9,6 +9,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::{ArgMatches, Args, FromArgMatches, Parser};
 use wasmtime_cli::commands::{RunCommand, ServeCommand};
 
+use super::arguments::{OUTPUT, RECORDING, WASMTIMES};
 use super::profiling::ProfilingArguments;
 use crate::host::{self, GuestServer, RoutePattern, ServerOptions, WasmFile};
 
@@ -17,32 +18,40 @@ use crate::host::{self, GuestServer, RoutePattern, ServerOptions, WasmFile};
 /// Takes the options of `wasmtime serve`. Ctrl-C ends it: requests that have begun are finished, then the profile is
 /// written. A second Ctrl-C ends it at once.
 #[derive(Parser)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ServeArguments {
     #[command(flatten)]
     profiling: ProfilingArguments,
 
     /// End after this time. Requests that have begun are answered, however long their clients take
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = RECORDING)]
     duration: Option<Duration>,
 
     /// End after so many requests, which are answered
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = RECORDING)]
     requests: Option<u64>,
 
     /// Group requests whose path is like this into one route: `/user/{id}/orders`, where `{id}` is any part between
     /// `/`, and `{rest...}` at the end all that follow (repeatable; the first that matches counts). Without it, numbers,
     /// UUIDs, hashes and the like become `{}`
-    #[arg(long, value_name = "PATTERN", value_parser = RoutePattern::parse)]
+    #[arg(long, value_name = "PATTERN", value_parser = RoutePattern::parse, help_heading = RECORDING)]
     route: Vec<RoutePattern>,
 
     /// Serve profiles of the running server at http://ADDR/debug/pprof/, as Go services do. A port alone is one of this
     /// machine's own interface
-    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
+    #[arg(long, value_name = "ADDR", value_parser = parse_address, help_heading = OUTPUT)]
     pprof_addr: Option<SocketAddr>,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = WASMTIMES)]
     wasmtime: WasmtimeServe,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  # until Ctrl-C, with a row for each route
+  witprof serve --addr 127.0.0.1:8080 shop.wasm
+  # the first thousand requests, as a web page
+  witprof serve --requests 1000 -o shop.html shop.wasm";
 
 /// The options of `wasmtime serve`. Its own type keeps them private, but knows how to describe and to parse them.
 struct WasmtimeServe {

@@ -18,6 +18,9 @@ pub(crate) fn shell_argument(text: &OsStr) -> String {
 
 fn word(before: &str, text: &OsStr) -> String {
     let text = text.as_encoded_bytes();
+    // `--name=value`. At the beginning of a word, `=` means something to zsh.
+    let is_option = before.is_empty() && text.starts_with(b"-");
+    let is_plain = |char: char| is_plain(char) || (is_option && char == '=');
     match std::str::from_utf8(text) {
         Ok(plain) if !plain.is_empty() && plain.chars().all(is_plain) => format!("{before}{plain}"),
         Ok(visible) if escape_control(visible) == visible => format!("'{before}{}'", visible.replace('\'', r"'\''")),
@@ -75,6 +78,13 @@ mod tests {
             ("\u{202e}x", r"$'\342\200\256x'"),
         ] {
             assert_eq!(shell_word(OsStr::new(text)), word, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn arguments_may_be_options() {
+        for (text, word) in [("--dir=a", "--dir=a"), ("-o", "-o"), ("a=b", "'a=b'"), ("--env=a b", "'--env=a b'")] {
+            assert_eq!(shell_argument(OsStr::new(text)), word);
         }
     }
 

@@ -14,11 +14,17 @@ pub(crate) fn table_style(stream: Stream, rows: usize) -> TableStyle {
         Stream::Error => (io::stderr().is_terminal(), width(io::stderr())),
     };
     if is_terminal {
-        style.width = width.unwrap_or(style.width).max(style.width);
+        style.width = Some(width.filter(|width| *width > 0).unwrap_or(USUAL).max(LEAST));
         style.color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     }
     style
 }
+
+/// Columns of a terminal that does not say how many it has.
+const USUAL: usize = 80;
+
+/// Rows of a narrower one are broken by the terminal.
+const LEAST: usize = 40;
 
 /// Where something is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

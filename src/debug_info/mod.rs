@@ -175,7 +175,7 @@ impl fmt::Display for NoLines {
                 "its WebAssembly binary is not known, and the compiled code has no debug info; compile it with debug \
                  info (`WASMTIME_BACKTRACE_DETAILS=1 wasmtime compile`), or profile the binary itself",
             ),
-            Self::None => f.write_str("it has no debug info; compile it with `-g` (Rust: `debug = true`)"),
+            Self::None => f.write_str("it has no debug info"),
             Self::Elsewhere(place) => write!(f, "its debug info is in another file, `{place}`, which is not read"),
             Self::OtherBinary => f.write_str("the WebAssembly binary is not the one that was compiled"),
             Self::NoAddressMap => {

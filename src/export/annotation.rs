@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::escape::escape_name;
+use super::names::Forms;
 use super::report_table::TableStyle;
 use crate::address::WasmOffset;
 use crate::error::{Error, Result};
@@ -68,8 +69,7 @@ impl Writer<'_> {
         let Annotation { function, library, time, .. } = self.annotation;
         let (bold, plain) = self.style.heading();
         let (own, total) = (self.share(time.own), self.share(time.total));
-        let name = format!("{function}  [{library}]");
-        let name = self.style.fit(&name, 34);
+        let name = self.style.fit(&Forms::of_function(function).with_detail(&Forms::of_library(library)), 34);
         writeln!(out, "{bold}{name}{plain}  {}% self, {}% total", own.trim(), total.trim())?;
         let mut files: BTreeMap<FileIndex, BTreeMap<u32, LineTime>> = BTreeMap::new();
         for ((file, line), time) in &self.annotation.lines {
@@ -92,7 +92,13 @@ impl Writer<'_> {
                 Some(found) if found.place != path => format!("{path}  ({})", found.place),
                 _ => path.to_owned(),
             };
-            writeln!(out, "\n{bold}{:>7} {:>7}  {}{plain}", "self", "total", self.style.fit(&heading, 17))?;
+            writeln!(
+                out,
+                "\n{bold}{:>7} {:>7}  {}{plain}",
+                "self",
+                "total",
+                self.style.fit(&Forms::whole(&heading), 17)
+            )?;
             self.lines(&source(found.map(|found| &found.text), &lines), out)?;
         }
         Ok(())
@@ -132,7 +138,7 @@ impl Writer<'_> {
             let (marks, own_mark, total_mark) = (self.marks(line), percent(&own), percent(&total));
             let text = escape_name(&line.text.replace('\t', "    ")).into_owned();
             let row = format!("{own:>6}{own_mark} {total:>6}{total_mark}  {:>width$}  {text}", line.label);
-            writeln!(out, "{}{}{}", marks.0, row.trim_end(), marks.1)?;
+            writeln!(out, "{}{}{}", marks.0, self.style.cut_off(row.trim_end()), marks.1)?;
         }
         Ok(())
     }

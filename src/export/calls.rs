@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::names::Forms;
 use super::report_table::TableStyle;
+use super::table::{Cell, Column, Table};
 use super::{milliseconds, write_pretty};
 use crate::error::{Error, Result};
-use crate::profile::{CallTrace, CalledTimes};
+use crate::profile::{CallTrace, CalledFunction, CalledTimes};
 use crate::symbols::BY_SIGNATURE;
 
 /// Writes `trace` as a table: for each interface function how often it was called, how long the calls took together, and
@@ -21,44 +23,38 @@ pub fn write_call_table(trace: &CallTrace, style: TableStyle, out: &mut dyn Writ
 }
 
 pub(super) fn call_table(trace: &CallTrace, style: TableStyle, out: &mut dyn Write) -> io::Result<()> {
-    let (bold, plain) = style.heading();
+    let functions = &trace.functions()[..trace.functions().len().min(style.rows)];
+    let count = |function: &CalledFunction| {
+        let bound = if function.times.is_some() { "" } else { "≥" };
+        Cell::new(format!("{bound}{}", function.count))
+    };
+    let times = |which: fn(&CalledTimes) -> Duration| {
+        let text =
+            |function: &CalledFunction| function.times.map_or_else(|| "?".to_owned(), |times| short(which(&times)));
+        functions.iter().map(|function| Cell::new(text(function))).collect::<Vec<_>>()
+    };
+    let time = |heading, width, leaves, which| Column { heading, width, leaves, cells: times(which) };
+    let mut columns = vec![
+        Column { heading: "calls", width: 9, leaves: None, cells: functions.iter().map(count).collect() },
+        time("total", 8, None, |times| times.wall),
+        time("suspended", 9, Some(2), |times| times.suspended),
+        time("p50", 7, Some(3), |times| times.p50),
+        time("p90", 7, Some(0), |times| times.p90),
+        time("p99", 7, Some(1), |times| times.p99),
+        time("max", 7, None, |times| times.max),
+    ];
     // Sync guests are never suspended.
-    let is_async =
-        trace.functions().iter().any(|function| function.times.is_some_and(|times| !times.suspended.is_zero()));
-    let suspended = |text: &str| if is_async { format!(" {text:>9}") } else { String::new() };
-    let used = 46 + suspended("").len();
-    writeln!(
-        out,
-        "{bold}{:>9} {:>8}{} {:>7} {:>7} {:>7} {:>7}  function{plain}",
-        "calls",
-        "total",
-        suspended("suspended"),
-        "p50",
-        "p90",
-        "p99",
-        "max"
-    )?;
-    for function in trace.functions().iter().take(style.rows) {
-        let time = |which: fn(&CalledTimes) -> Duration| {
-            function.times.map_or_else(|| "?".to_owned(), |times| short(which(&times)))
-        };
-        writeln!(
-            out,
-            "{:>9} {:>8}{} {:>7} {:>7} {:>7} {:>7}  {}",
-            if function.times.is_some() { function.count.to_string() } else { format!("≥{}", function.count) },
-            time(|times| times.wall),
-            suspended(&time(|times| times.suspended)),
-            time(|times| times.p50),
-            time(|times| times.p90),
-            time(|times| times.p99),
-            time(|times| times.max),
-            // A name that is cut too short says nothing.
-            TableStyle { width: style.width.max(used + NAME), ..style }.fit(&function.crossing.to_string(), used + 6),
-        )?;
+    if !trace.functions().iter().any(|function| function.times.is_some_and(|times| !times.suspended.is_zero())) {
+        columns.retain(|column| column.heading != "suspended");
     }
-    if trace.functions().len() > style.rows {
-        writeln!(out, "{:>used$}      ({} more)", "", trace.functions().len() - style.rows)?;
+    Table {
+        columns,
+        title: "function".to_owned(),
+        names: functions.iter().map(|function| Forms::of_wit(&function.crossing.to_string())).collect(),
+        more: trace.functions().len() - functions.len(),
+        room: ROOM,
     }
+    .write(style, out)?;
     if trace.functions().is_empty() && trace.unnamed_entries() == 0 {
         writeln!(out, "{:>9} no call across an interface has returned", "")?;
     }
@@ -76,8 +72,8 @@ pub(super) fn call_table(trace: &CallTrace, style: TableStyle, out: &mut dyn Wri
     Ok(())
 }
 
-/// Columns that a name has, even if the terminal is narrower than that.
-const NAME: usize = 56;
+/// Columns of times are left out until names have so much room.
+const ROOM: usize = 44;
 
 /// A time in at most seven characters: three digits and a unit.
 fn short(time: Duration) -> String {

@@ -30,6 +30,7 @@ mod folded;
 mod html;
 mod map_json;
 mod map_table;
+mod names;
 mod perf_map;
 #[cfg(feature = "pprof")]
 mod pprof;
@@ -39,6 +40,7 @@ mod speedscope;
 mod summary;
 #[cfg(feature = "svg")]
 mod svg;
+mod table;
 
 use std::io::Write;
 use std::time::Duration;

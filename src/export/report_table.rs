@@ -1,10 +1,10 @@
 //! A report as a table for a person.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::escape::escape_name;
+use super::names::Forms;
+use super::table::{Cell, Column, Table, beginning, fit};
 use crate::error::{Error, Result};
 use crate::profile::{Change, Comparison, Dimension, Report, ReportRow};
 use crate::samples::ProfilerTime;
@@ -13,8 +13,9 @@ use crate::samples::ProfilerTime;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableStyle {
-    /// Columns of the terminal. Names that do not fit are cut in the middle.
-    pub width: usize,
+    /// Columns of the terminal: names and columns of numbers that do not fit are left out in part. `None` where the table is
+    /// for no terminal; then nothing is left out.
+    pub width: Option<usize>,
     /// Whether to use colour.
     pub color: bool,
     /// Rows to show.
@@ -23,7 +24,7 @@ pub struct TableStyle {
 
 impl Default for TableStyle {
     fn default() -> Self {
-        Self { width: 80, color: false, rows: 20 }
+        Self { width: None, color: false, rows: 20 }
     }
 }
 
@@ -31,7 +32,7 @@ const BOLD: &str = "\u{1b}[1m";
 const YELLOW: &str = "\u{1b}[33m";
 const RED: &str = "\u{1b}[31m";
 const GREEN: &str = "\u{1b}[32m";
-const PLAIN: &str = "\u{1b}[0m";
+pub(super) const PLAIN: &str = "\u{1b}[0m";
 
 /// Boundary time from here on stands out.
 const REMARKABLE: f64 = 0.05;
@@ -46,18 +47,21 @@ impl TableStyle {
         if self.color { (code, PLAIN) } else { ("", "") }
     }
 
-    /// What fits behind `used` columns of `name`, escaped; of a long one its beginning and its end.
-    pub(super) fn fit(self, name: &str, used: usize) -> Cow<'_, str> {
-        let name = escape_name(name).into_owned();
-        let room = self.width.saturating_sub(used).max(16);
-        let chars: Vec<char> = name.chars().collect();
-        if chars.len() <= room {
-            return Cow::Owned(name);
-        }
-        let tail = (room - 1) / 2;
-        let head = room - 1 - tail;
-        let cut = chars[..head].iter().chain(&['…']).chain(&chars[chars.len() - tail..]);
-        Cow::Owned(cut.collect())
+    /// What fits of a name behind `used` columns, escaped.
+    pub(super) fn fit(self, name: &Forms, used: usize) -> String {
+        fit(name, self.room(used), 0)
+    }
+
+    /// What fits of a line of text: its beginning.
+    pub(super) fn cut_off(self, line: &str) -> String {
+        self.width.map_or_else(|| line.to_owned(), |width| beginning(line, width))
+    }
+
+    /// Columns behind `used` ones; nothing if there is no end.
+    pub(super) fn room(self, used: usize) -> Option<usize> {
+        /// Columns that a name has in any case.
+        const LEAST: usize = 16;
+        self.width.map(|width| width.saturating_sub(used).max(LEAST))
     }
 }
 
@@ -72,57 +76,82 @@ pub fn write_report_table(report: &Report, style: TableStyle, out: &mut dyn Writ
         .map_err(|source| Error::Write { format: "report", source })
 }
 
-/// Says what the profiler itself took, beside `wall` of the guests, if it took anything.
+/// Says what the profiler itself took, beside `wall` of the guests, if it took anything to speak of.
 pub(super) fn profiler_line(profiler: ProfilerTime, wall: Duration, out: &mut dyn Write) -> io::Result<()> {
-    if profiler.is_zero() {
+    /// What would be `0.0%`.
+    const NOTHING: f64 = 0.0005;
+    let part = share(profiler.wall, wall.saturating_add(profiler.wall));
+    if part < NOTHING {
         return Ok(());
     }
-    let (seconds, part) = (profiler.wall.as_secs_f64(), share(profiler.wall, wall.saturating_add(profiler.wall)));
+    let seconds = profiler.wall.as_secs_f64();
     writeln!(out, "profiler: {seconds:.3} s more, {:.1}% of all, were its own work; no row has them", part * 100.0)
 }
 
 pub(super) fn report_table(report: &Report, style: TableStyle, out: &mut dyn Write) -> io::Result<()> {
-    let (bold, plain) = style.paint(BOLD);
-    let title = report.dimension.name().replace('-', " ");
-    // Only if calls were traced.
-    let has_calls = report.rows.iter().any(|row| row.calls.or(row.calls_at_least).is_some());
+    let rows = &report.rows[..report.rows.len().min(style.rows)];
+    let percent = |time: Duration| Cell::new(format!("{:.1}%", share(time, report.wall) * 100.0));
+    let times = |time: fn(&ReportRow) -> Duration| rows.iter().map(|row| percent(time(row))).collect::<Vec<_>>();
+    let boundary = rows.iter().map(|row| Cell {
+        paint: (share(row.boundary, report.wall) >= REMARKABLE).then_some(YELLOW),
+        ..percent(row.boundary)
+    });
+    let preempted = rows.iter().map(|row| row.preempted.map_or_else(|| Cell::new("-"), percent));
     let calls = |row: &ReportRow| match (row.calls, row.calls_at_least) {
-        _ if !has_calls => String::new(),
-        (Some(calls), _) => format!(" {calls:>9}"),
-        (None, Some(calls)) => format!(" {:>9}", format!("≥{calls}")),
-        (None, None) => format!(" {:>9}", "-"),
+        (Some(calls), _) => Cell::new(calls.to_string()),
+        (None, Some(calls)) => Cell::new(format!("≥{calls}")),
+        (None, None) => Cell::new("-"),
     };
-    let heading = if has_calls { format!(" {:>9}", "calls") } else { String::new() };
-    let columns =
-        format!("{:>7} {:>8} {:>7} {:>9} {:>7}{heading}", "self", "boundary", "blocked", "preempted", "total");
-    writeln!(out, "{bold}{columns}  {title}{plain}")?;
-    for row in report.rows.iter().take(style.rows) {
-        let share = |time| share(time, report.wall);
-        let (on, off) = if share(row.boundary) >= REMARKABLE { style.paint(YELLOW) } else { ("", "") };
-        writeln!(
-            out,
-            "{:>6.1}% {on}{:>7.1}%{off} {:>6.1}% {:>9} {:>6.1}%{}  {}",
-            share(row.own) * 100.0,
-            share(row.boundary) * 100.0,
-            share(row.blocked) * 100.0,
-            row.preempted.map_or("-".to_owned(), |time| format!("{:.1}%", share(time) * 100.0)),
-            share(row.total) * 100.0,
-            calls(row),
-            style.fit(&row_name(row, report.dimension), 44 + heading.len()),
-        )?;
+    let mut columns = vec![
+        Column { heading: "self", width: 7, leaves: None, cells: times(|row| row.own) },
+        Column { heading: "boundary", width: 8, leaves: None, cells: boundary.collect() },
+        Column { heading: "blocked", width: 7, leaves: Some(1), cells: times(|row| row.blocked) },
+        Column { heading: "preempted", width: 9, leaves: Some(0), cells: preempted.collect() },
+        Column { heading: "total", width: 7, leaves: None, cells: times(|row| row.total) },
+    ];
+    // Only if calls were traced.
+    if report.rows.iter().any(|row| row.calls.or(row.calls_at_least).is_some()) {
+        columns.push(Column { heading: "calls", width: 9, leaves: Some(2), cells: rows.iter().map(calls).collect() });
     }
-    if report.rows.len() > style.rows {
-        writeln!(out, "{:>44}({} more)", "", report.rows.len() - style.rows)?;
+    Table {
+        columns,
+        title: title(report.dimension),
+        names: rows.iter().map(|row| row_name(&row.name, row.detail.as_deref(), report.dimension)).collect(),
+        more: report.rows.len() - rows.len(),
+        room: ROOM,
     }
-    Ok(())
+    .write(style, out)
+}
+
+/// Columns of numbers are left out until names have so much room.
+const ROOM: usize = 36;
+
+fn title(dimension: Dimension) -> String {
+    dimension.name().replace('-', " ")
 }
 
 /// The name of a row with what tells it from others of that name.
-fn row_name(row: &ReportRow, dimension: Dimension) -> Cow<'_, str> {
-    match (&row.detail, dimension) {
-        (Some(detail), Dimension::Function) => Cow::Owned(format!("{}  [{detail}]", row.name)),
-        _ => Cow::Borrowed(&row.name),
+fn row_name(name: &str, detail: Option<&str>, dimension: Dimension) -> Forms {
+    match (detail, dimension) {
+        // What has no line goes by its function.
+        (Some(detail), Dimension::Line) if is_line(name) => {
+            Forms::of_line(name).with_detail(&Forms::of_function(detail))
+        }
+        (Some(detail), Dimension::Function | Dimension::Line) => {
+            Forms::of_function(name).with_detail(&Forms::of_library(detail))
+        }
+        (_, Dimension::Function) => Forms::of_function(name),
+        (_, Dimension::Line) => Forms::of_line(name),
+        (_, Dimension::Interface | Dimension::InterfaceFunction) => Forms::of_wit(name),
+        (_, Dimension::Component | Dimension::Library) => Forms::of_library(name),
+        (_, Dimension::Layer | Dimension::Thread | Dimension::Label) => Forms::whole(name),
     }
+}
+
+/// Whether a name is that of a line: `src/main.rs:12`.
+fn is_line(name: &str) -> bool {
+    let is_number = |number: &str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    name.rsplit_once(':').is_some_and(|(file, number)| !file.ends_with(':') && is_number(number))
 }
 
 /// Writes `comparison` as a table: for each row its share before and after, the change in points, and how far chance alone
@@ -135,34 +164,39 @@ pub fn write_comparison_table(comparison: &Comparison, style: TableStyle, out: &
 }
 
 fn comparison_table(comparison: &Comparison, style: TableStyle, out: &mut dyn Write) -> io::Result<()> {
-    let (bold, plain) = style.paint(BOLD);
-    let title = comparison.dimension.name().replace('-', " ");
-    writeln!(out, "{bold}{:>7} {:>7} {:>8} {:>7}    {title}{plain}", "before", "after", "change", "chance")?;
-    for change in comparison.changes.iter().take(style.rows) {
-        let Change { before, after, .. } = *change;
-        let mark = if change.is_certain() { '*' } else { ' ' };
-        let (on, off) = match change.is_certain() {
-            true if change.difference() > 0.0 => style.paint(RED),
-            true => style.paint(GREEN),
-            false => ("", ""),
-        };
-        let name = match &change.detail {
-            Some(detail) => Cow::Owned(format!("{}  [{detail}]", change.name)),
-            None => Cow::Borrowed(change.name.as_str()),
-        };
-        writeln!(
-            out,
-            "{:>6.1}% {:>6.1}% {on}{:>+8.2}{off} {:>7} {mark}  {}",
-            before * 100.0,
-            after * 100.0,
-            change.difference() * 100.0,
-            format!("±{:.2}", change.chance() * 100.0),
-            style.fit(&name, 36),
-        )?;
+    let changes = &comparison.changes[..comparison.changes.len().min(style.rows)];
+    let cells = |cell: fn(&Change) -> String| changes.iter().map(|change| Cell::new(cell(change))).collect::<Vec<_>>();
+    let difference = changes.iter().map(|change| Cell {
+        text: format!("{:+.2}", change.difference() * 100.0),
+        paint: match change.is_certain() {
+            true if change.difference() > 0.0 => Some(RED),
+            true => Some(GREEN),
+            false => None,
+        },
+    });
+    let mark = |change: &Change| if change.is_certain() { "*".to_owned() } else { String::new() };
+    Table {
+        columns: vec![
+            Column { heading: "before", width: 7, leaves: None, cells: cells(|change| percent(change.before)) },
+            Column { heading: "after", width: 7, leaves: None, cells: cells(|change| percent(change.after)) },
+            Column { heading: "change", width: 8, leaves: None, cells: difference.collect() },
+            Column {
+                heading: "chance",
+                width: 7,
+                leaves: Some(0),
+                cells: cells(|change| format!("±{:.2}", change.chance() * 100.0)),
+            },
+            Column { heading: "", width: 1, leaves: None, cells: cells(mark) },
+        ],
+        title: title(comparison.dimension),
+        names: changes
+            .iter()
+            .map(|change| row_name(&change.name, change.detail.as_deref(), comparison.dimension))
+            .collect(),
+        more: comparison.changes.len() - changes.len(),
+        room: ROOM,
     }
-    if comparison.changes.len() > style.rows {
-        writeln!(out, "{:>36}({} more)", "", comparison.changes.len() - style.rows)?;
-    }
+    .write(style, out)?;
     // How busy a machine is, is no change of the program.
     let of = |share: Option<f64>| share.map_or("unknown".to_owned(), |share| format!("{:.1}%", share * 100.0));
     if comparison.preempted.iter().flatten().any(|share| *share >= REMARKABLE) {
@@ -181,6 +215,10 @@ fn comparison_table(comparison: &Comparison, style: TableStyle, out: &mut dyn Wr
     )
 }
 
+fn percent(share: f64) -> String {
+    format!("{:.1}%", share * 100.0)
+}
+
 fn share(part: Duration, whole: Duration) -> f64 {
     if whole.is_zero() { 0.0 } else { part.as_secs_f64() / whole.as_secs_f64() }
 }
@@ -189,22 +227,51 @@ fn share(part: Duration, whole: Duration) -> f64 {
 mod tests {
     use super::*;
 
+    fn table(dimension: Dimension, rows: Vec<ReportRow>, width: Option<usize>) -> String {
+        let second = Duration::from_secs(1);
+        let (preempted, profiler) = (None, ProfilerTime::default());
+        let report = Report { dimension, rows, wall: second, cpu: second, preempted, profiler };
+        let mut out = Vec::new();
+        write_report_table(&report, TableStyle { width, ..TableStyle::default() }, &mut out)
+            .expect("writing to memory");
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    fn row(name: &str, detail: Option<&str>, blocked: u64) -> ReportRow {
+        ReportRow {
+            name: name.to_owned(),
+            detail: detail.map(str::to_owned),
+            own: Duration::from_millis(500),
+            blocked: Duration::from_millis(blocked),
+            ..ReportRow::default()
+        }
+    }
+
     #[test]
-    fn long_names_are_cut_in_the_middle() {
-        let style = TableStyle { width: 50, ..TableStyle::default() };
-        assert_eq!(style.fit("wasi:io/streams@0.2.12 (import)", 34), "wasi:io/…import)");
-        assert_eq!(style.fit("short", 34), "short");
-        assert_eq!(style.fit("\u{1b}[2J", 34), "\\u{1b}[2J");
-        let table = |name: &str| {
-            let rows = vec![ReportRow { name: name.to_owned(), ..ReportRow::default() }];
-            let second = Duration::from_secs(1);
-            let (preempted, profiler) = (None, ProfilerTime::default());
-            let report =
-                Report { dimension: Dimension::Interface, rows, wall: second, cpu: second, preempted, profiler };
-            let mut out = Vec::new();
-            write_report_table(&report, TableStyle::default(), &mut out).expect("writing to memory");
-            String::from_utf8(out).expect("UTF-8")
+    fn a_terminal_is_shown_what_fits() {
+        let name = "x".repeat(1 << 20);
+        let cut = table(Dimension::Interface, vec![row(&name, None, 1)], Some(80));
+        assert!(cut.lines().all(|line| line.chars().count() <= 80), "{cut}");
+        assert!(table(Dimension::Interface, vec![row(&name, None, 1)], None).contains(&name));
+
+        let library = "app/app-74192236fb917229.wasm";
+        let rows = |blocked| {
+            let name = "wasmtime::runtime::component::func::may_block";
+            vec![row(name, Some(library), blocked), row("f", Some("a/one.wasm"), 0), row("f", Some("a/two.wasm"), 0)]
         };
-        assert!(table(&"x".repeat(1 << 20)).lines().all(|line| line.chars().count() <= 80));
+        let whole = table(Dimension::Function, rows(0), None);
+        assert!(whole.contains("wasmtime::runtime::component::func::may_block  [app/app-74192236fb917229.wasm]"));
+        assert!(whole.lines().next().is_some_and(|line| line.contains("blocked preempted")), "{whole}");
+        let narrow = table(Dimension::Function, rows(0), Some(50));
+        assert_eq!(
+            narrow,
+            "   self boundary   total  function\n  \
+               50.0%     0.0%    0.0%  func::may_block  [app]\n  \
+               50.0%     0.0%    0.0%  f  [a/one]\n  \
+               50.0%     0.0%    0.0%  f  [a/two]\n"
+        );
+        // What is worth a word stays, if there is room for names.
+        let blocked = table(Dimension::Function, rows(100), Some(60));
+        assert!(blocked.contains("blocked") && !blocked.contains("preempted"), "{blocked}");
     }
 }

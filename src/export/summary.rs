@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use super::calls::call_table;
 use super::report_table::{TableStyle, profiler_line, report_table};
 use crate::error::{Error, Result};
@@ -31,19 +33,20 @@ fn summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) -> io::Res
     }
     let wall = profile.wall_time();
     writeln!(out)?;
-    write!(
-        out,
-        "{} sampled of {} elapsed, {} of it on the CPU; {} sampler, every {:?}",
+    let mut times = format!(
+        "{} sampled of {} elapsed, {} of it on the CPU; ",
         seconds(wall),
         seconds(profile.elapsed()),
         seconds(profile.cpu_time()),
-        profile.sampler().name(),
-        profile.interval(),
-    )?;
-    match profile.handler_cost() {
-        Some(cost) => writeln!(out, ", at {:.2} µs a sample", cost.median().as_secs_f64() * 1e6)?,
-        None => writeln!(out)?,
+    );
+    let mut sampler = format!("{} sampler, every {:?}", profile.sampler().name(), profile.interval());
+    if let Some(cost) = profile.handler_cost() {
+        sampler.push_str(&format!(", at {:.2} µs a sample", cost.median().as_secs_f64() * 1e6));
     }
+    if style.width.is_some_and(|width| width < times.width() + sampler.width()) {
+        times = format!("{}\n", times.trim_end_matches("; "));
+    }
+    writeln!(out, "{times}{sampler}")?;
     // Not worth a word on a machine that has nothing else to do.
     if let Some(time) = profile.preempted_time().filter(|time| *time * 100 >= wall && !time.is_zero()) {
         writeln!(out, "{} of it preempted: ready to run, and without a CPU", seconds(time))?;

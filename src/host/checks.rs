@@ -1,5 +1,7 @@
 //! What would go wrong in a run, said before it starts.
 
+use std::io;
+
 use anyhow::{Result, bail};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker, ResourceType};
@@ -21,6 +23,20 @@ pub(super) fn options(command: &RunCommand) -> Result<()> {
             "guest debugging (`-D guest-debug`, `-D debugger`) runs a private copy of the code that cannot be \
              profiled: leave it out"
         );
+    }
+    Ok(())
+}
+
+/// Refuses folders for the guest that are none, of which Wasmtime does not say which.
+pub(super) fn folders(command: &RunCommand) -> Result<()> {
+    for (host, _) in &command.run.dirs {
+        let problem = match std::fs::read_dir(host) {
+            Ok(_) => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "there is no such folder".to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => "it is not a folder".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        bail!("`--dir {host}`: {problem}");
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 //! recorder reaches them.
 
 mod checks;
+mod closed_pipes;
 mod ending;
 mod external;
 mod providers;
@@ -18,6 +19,7 @@ mod wasm_file;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) use checks::configured;
+pub(crate) use closed_pipes::survive_closed_pipes;
 pub(crate) use external::ExternalProfilers;
 pub(crate) use recording::{CallTracing, Sampling, Verbosity};
 pub(crate) use run::{GuestRun, run};

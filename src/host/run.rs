@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use tokio::runtime::Runtime;
 use wasmtime::{Engine, ResourceLimiter, Store, StoreLimits, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_cli::commands::{CliLinker, RunCommand};
 use witprof::{Layer, MemoryTracer, Profile, Recorder, SamplerKind};
@@ -27,10 +28,21 @@ pub(crate) struct GuestRun {
 /// Runs a guest and writes its profile. Returns only if the guest did not end the process itself.
 pub(crate) fn run(guest: GuestRun) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
-    let result = runtime.block_on(run_in_runtime(guest, runtime.handle()));
-    // A guest that was left waiting for input must not keep the process.
-    runtime.shutdown_background();
-    result
+    let runtime = InBackground(Some(runtime));
+    let Some(running) = &runtime.0 else { bail!("no runtime") };
+    running.block_on(run_in_runtime(guest, running.handle()))
+}
+
+/// A runtime that does not wait for what it has left to do: a guest that was left waiting for input must not keep the
+/// process, however the run ends.
+struct InBackground(Option<Runtime>);
+
+impl Drop for InBackground {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Result<ExitCode> {
@@ -41,6 +53,7 @@ async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Re
     // Also reads the groups of options such as `-W`, which are not parsed before.
     command.run.common.init_logging().map_err(failed)?;
     checks::options(&command)?;
+    checks::folders(&command)?;
     checks::stdout_is_free(&command, &outputs)?;
     let mut listeners = sampling.external.find()?;
     let (engine, target) = recording::load(

@@ -10,8 +10,13 @@ use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use wasmtime::{Engine, Precompiled};
 
+use crate::cli::Told;
+
 /// Larger files take noticeable time to compile.
 const LARGE: usize = 256 * 1024;
+
+/// Bytes that tell what else a file is.
+const START: usize = 4096;
 
 /// The two kinds of WebAssembly binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +40,26 @@ impl WasmFile {
         if path.as_os_str() == "-" {
             std::io::stdin().read_to_end(&mut bytes).with_context(reading)?;
         } else {
+            if path.is_dir() {
+                bail!("reading `{}`: it is a folder: name a .wasm file", path.display());
+            }
             bytes = std::fs::read(path).with_context(reading)?;
         }
         if bytes.is_empty() {
             bail!("reading `{}`: it is empty", path.display());
+        }
+        if Engine::detect_precompiled(&bytes).is_none() && !bytes.starts_with(b"\0asm") {
+            let told = Told::inside(&bytes[..bytes.len().min(START)]);
+            if let Some(message) = told.and_then(|(told, compression)| told.instead_of_wasm(path, compression)) {
+                bail!("reading `{}`: {message}", path.display());
+            }
+            let is_text = |text: &str| text.trim_start_matches('\u{feff}').trim_start().starts_with(['(', ';']);
+            if !std::str::from_utf8(&bytes).is_ok_and(is_text) {
+                bail!(
+                    "reading `{}`: it is neither WebAssembly, nor its text, nor precompiled by Wasmtime",
+                    path.display()
+                );
+            }
         }
         Ok(Self { path: path.to_owned(), bytes: bytes.into() })
     }
@@ -82,9 +103,6 @@ impl WasmFile {
 
     /// The WebAssembly binary, translated from text where it is text.
     pub(crate) fn wasm(&self) -> wasmtime::Result<Cow<'_, [u8]>> {
-        if !self.bytes.starts_with(b"\0asm") && std::str::from_utf8(&self.bytes).is_err() {
-            return Err(wasmtime::Error::msg("it is neither WebAssembly, nor its text, nor precompiled by Wasmtime"));
-        }
         wat::Parser::new().parse_bytes(Some(&self.path), &self.bytes).map_err(wasmtime::Error::new)
     }
 

@@ -1,7 +1,7 @@
 //! What has changed between two profiles.
 
 use indexmap::IndexMap;
-use rustc_hash::FxBuildHasher;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::report::{Dimension, Report, ReportRow};
 use super::tables::Profile;
@@ -80,7 +80,7 @@ impl Comparison {
     /// Compares `before` to `after` by `dimension`. Rows are the same if their names and details are.
     #[must_use]
     pub fn new(before: &Profile, after: &Profile, dimension: Dimension) -> Self {
-        let (before, after) = (before.report(dimension), after.report(dimension));
+        let (before, after) = (report(before, dimension), report(after, dimension));
         let mut rows: IndexMap<(&str, Option<&str>), [Share; 2], FxBuildHasher> = IndexMap::default();
         for (side, report) in [&before, &after].into_iter().enumerate() {
             let all = Total::new(report);
@@ -107,6 +107,22 @@ impl Comparison {
         });
         Self { dimension, changes, preempted }
     }
+}
+
+/// A report whose rows can be found in another: the numbers of threads with the same name are those of one recording.
+fn report(profile: &Profile, dimension: Dimension) -> Report {
+    let mut report = profile.report(dimension);
+    if dimension == Dimension::Thread {
+        let threads = profile.threads().iter().enumerate();
+        let names: FxHashMap<_, _> =
+            threads.map(|(index, thread)| (profile.distinct_thread_name(index), thread.name.as_str())).collect();
+        for row in &mut report.rows {
+            if let Some(name) = names.get(row.name.as_str()) {
+                row.name = (*name).to_owned();
+            }
+        }
+    }
+    report
 }
 
 /// A share of a recording, and its variance.

@@ -16,6 +16,7 @@ use super::symbolize::{NamedProfile, Target, handle};
 use super::tables::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LibraryIndex, Profile, ProfileFunction, SourceLine, Stack, StackIndex,
 };
+use super::toolchain::is_authors;
 use crate::debug_info::{Lines, NoLines, SourceFrame, SourceLocation};
 use crate::symbols::{FunctionKind, Layer};
 
@@ -33,7 +34,8 @@ impl NamedProfile {
                 adding.frames(*frame, function, target)
             })
             .collect();
-        profile.missing_lines = adding.missing_lines();
+        let authors = authors_share(&profile, &of_functions);
+        profile.missing_lines = adding.missing_lines(&authors);
         profile.missing_lines.extend(adding.hot_without_lines(&profile, &frames, &of_functions));
         if adding.files.is_empty() && adding.functions.is_empty() {
             return profile;
@@ -173,8 +175,9 @@ impl<'t> Adding<'t> {
         lines.as_ref()
     }
 
-    /// Why targets that were seen have no lines, or not all of them.
-    fn missing_lines(&self) -> Vec<String> {
+    /// Why targets that were seen have no lines, or not all of them. `authors` is the part of their time that goes to what their
+    /// author compiles.
+    fn missing_lines(&self, authors: &FxHashMap<u32, f64>) -> Vec<String> {
         let targets = self.targets.iter().zip(0_u32..);
         let reasons = targets.filter_map(|(target, index)| {
             let damage = || target.map.debug_info()?.ok()?.damage();
@@ -183,7 +186,13 @@ impl<'t> Adding<'t> {
             let asked = self.lines.contains_key(&index);
             let reason = self.missing.get(&index).cloned().or_else(damage).or_else(other_code).filter(|_| asked)?;
             let lacks = if has_lines == Some(&true) { "lacks some" } else { "has no" };
-            Some(format!("`{}` {lacks} lines of source code: {reason}", target.map.component()))
+            let advice = match reason {
+                NoLines::None if authors.get(&index).is_some_and(|share| *share >= 0.5) => {
+                    "; compile it with `-g` (Rust: `debug = true`)"
+                }
+                _ => "",
+            };
+            Some(format!("`{}` {lacks} lines of source code: {reason}{advice}", target.map.component()))
         });
         reasons.collect()
     }
@@ -208,7 +217,9 @@ impl<'t> Adding<'t> {
             let has_line = |index: &FrameIndex| self.frames[index.index()].frame.source.is_some();
             let hot = targets.entry(target).or_default();
             hot.all += sample.wall;
-            if !frames[frame.index()].iter().any(has_line) {
+            let of = &profile.functions[function.index()];
+            let is_authors = is_authors(&profile.libraries[of.library.index()].name, &of.name);
+            if is_authors && !frames[frame.index()].iter().any(has_line) {
                 *hot.without.entry(function).or_default() += sample.wall;
             }
         }
@@ -228,6 +239,27 @@ impl<'t> Adding<'t> {
         }
         found
     }
+}
+
+/// By target: the part of its time, from 0 to 1, that goes to what its author compiles.
+fn authors_share(profile: &Profile, of_functions: &[Option<u32>]) -> FxHashMap<u32, f64> {
+    let mut times: FxHashMap<u32, [Duration; 2]> = FxHashMap::default();
+    for sample in profile.samples() {
+        // Whose code is at work: what the host does for it is its own.
+        let guest = profile.outwards(sample.stack).map(|stack| profile.leaf(stack)).find(|function| {
+            of_functions[function.index()].is_some() && profile.functions[function.index()].kind.layer() == Layer::Guest
+        });
+        let Some(function) = guest else { continue };
+        let of = &profile.functions[function.index()];
+        let is_authors = is_authors(&profile.libraries[of.library.index()].name, &of.name);
+        if let Some(target) = of_functions[function.index()] {
+            times.entry(target).or_default()[usize::from(is_authors)] += sample.wall;
+        }
+    }
+    let share = |[others, authors]: [Duration; 2]| {
+        authors.as_secs_f64() / (others + authors).as_secs_f64().max(f64::MIN_POSITIVE)
+    };
+    times.into_iter().map(|(target, times)| (target, share(times))).collect()
 }
 
 /// Where the time of a target goes.

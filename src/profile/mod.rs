@@ -19,6 +19,7 @@ mod origin;
 mod report;
 mod symbolize;
 mod tables;
+mod toolchain;
 mod tree;
 
 pub use annotation::{Annotation, LineTime};

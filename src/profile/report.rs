@@ -499,7 +499,7 @@ impl<'p> View<'p> {
                 let line = self.profile.line_name(SourceLine { file, line, column: None });
                 (line, Some(self.profile.functions[function as usize].name.clone()))
             }
-            Key::Thread(thread) => (self.profile.threads[thread].name.clone(), None),
+            Key::Thread(thread) => (self.profile.distinct_thread_name(thread).into_owned(), None),
             Key::Labels(0) => (NO_LABEL.to_owned(), None),
             Key::Labels(set) => {
                 let labels = self.profile.labels[set as usize].iter().map(|(key, value)| format!("{key}={value}"));
@@ -629,6 +629,14 @@ mod tests {
         assert_eq!(of(&[bound.clone(), bound.clone()]), (None, Some(8)));
         assert_eq!(of(&[exact.clone(), bound.clone(), exact.clone()]), (None, Some(10)));
         assert_eq!(of(&[bound, exact]), (None, Some(7)));
+    }
+
+    #[test]
+    fn labels_that_may_be_asked_for_are_known() {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let profile = arbitrary::profile().new_tree(&mut runner).expect("a profile").current();
+        assert_eq!(profile.label_keys(), ["request"]);
+        assert!(!profile.report_by_label("request").rows.is_empty());
     }
 
     fn crossing() -> Crossing {

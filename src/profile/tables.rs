@@ -1,6 +1,7 @@
 //! A profile as tables that refer to each other by index.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use super::calls::CallTrace;
@@ -360,6 +361,13 @@ impl Profile {
         &self.threads
     }
 
+    /// The keys of all labels, in alphabetical order: what [`Profile::report_by_label`] may be asked for.
+    #[must_use]
+    pub fn label_keys(&self) -> Vec<&str> {
+        let keys: BTreeSet<&str> = self.labels.iter().flatten().map(|(key, _)| key.as_str()).collect();
+        keys.into_iter().collect()
+    }
+
     /// A set of labels: keys and values, in order of the keys. Chosen by the host, perhaps from what its clients sent: escape
     /// them.
     #[must_use]
@@ -469,7 +477,6 @@ impl Profile {
     }
 
     /// What tells a thread from the others: its name, with its number behind it where others are called the same.
-    #[cfg(any(feature = "html", feature = "pprof"))]
     pub(crate) fn distinct_thread_name(&self, thread: usize) -> Cow<'_, str> {
         let name = self.threads[thread].name.as_str();
         match self.threads.iter().filter(|other| other.name == name).count() {

@@ -42,6 +42,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// click on a frame there shows its source, which is looked for in the folders that --source names, in the current one, and
 /// around the component; and its machine code. PROFILER_URL names a self-hosted front-end.
 #[derive(Parser)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct ViewArguments {
     /// The port to serve the profile on [default: any]
     #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
@@ -76,6 +77,13 @@ pub(super) struct ViewArguments {
     #[command(flatten, next_help_heading = "Wasmtime's own, for --component")]
     wasmtime: CommonOptions,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  # in the browser
+  witprof view p.json.gz
+  # for a browser on another machine, through a tunnel to this port
+  witprof view --no-open --port 8080 p.json.gz";
 
 /// A time after which the server ends, if at all.
 #[derive(Clone, Copy, Debug)]

@@ -124,6 +124,7 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
     tokio::spawn(end_by_signal(EndingSignals::listen(), shutdown.clone()));
     command.run.common.init_logging().map_err(failed)?;
     checks::options(&command)?;
+    checks::folders(&command)?;
     checks::server_options(&mut command)?;
     let mut listeners = sampling.external.find()?;
     guest::require_component(&file)?;
