@@ -28,6 +28,7 @@ pub use attribution::{Crossing, Part};
 pub use calls::{CallTrace, CalledFunction, CalledIndex, CalledTimes, TracedCall};
 pub use comparison::{Change, Comparison};
 pub use host_frames::HostFrames;
+pub(crate) use host_frames::OtherStacks;
 pub(crate) use host_symbols::HostPlace;
 pub use memories::{MemoryGrowth, MemoryTrack};
 pub use origin::Origin;

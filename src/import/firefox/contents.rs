@@ -20,7 +20,6 @@ pub(super) struct Contents {
 pub(super) struct ThreadContents {
     pub(super) name: String,
     pub(super) process_name: String,
-    pub(super) pid: serde_json::Value,
     pub(super) tid: serde_json::Value,
     pub(super) samples: SamplesJson,
     /// Which of [`Contents::tables`] its stacks are in.

@@ -141,7 +141,7 @@ impl<'d> Reader<'d> {
                 None => SamplerKind::Other,
             },
             interval,
-            origin: Origin::default(),
+            origin: meta.map_or_else(Origin::default, |meta| meta.origin.clone()),
             started_at: UNIX_EPOCH.checked_add(started).unwrap_or(UNIX_EPOCH),
             elapsed: match (meta, self.part) {
                 (Some(_), Some((begin, end))) => end.saturating_sub(begin),
@@ -187,15 +187,11 @@ impl<'d> Reader<'d> {
 
     /// The threads that have samples, in the order that they had, each with its position in that.
     fn threads(&mut self, interval: Duration) -> Result<Vec<(Option<usize>, Thread)>, String> {
-        let contents = self.contents;
-        // The threads of the other process repeat these.
-        let repeats =
-            |thread: &ThreadContents| self.meta.is_some_and(|meta| thread.pid.as_str() == Some(&meta.interfaces_pid));
-        let threads: Vec<_> = contents.threads.iter().enumerate().filter(|(_, thread)| !repeats(thread)).collect();
+        let threads = self.tracks_to_read();
         let stacks = self.all_stacks(&threads)?;
         let mut read = Vec::with_capacity(threads.len());
         for (index, thread) in threads {
-            let own = thread.tid.as_str().and_then(|tid| tid.parse::<usize>().ok()?.checked_sub(1));
+            let own = self.track_of(thread).map(|(own, _)| own);
             let problem = |problem| format!("in thread {index} (`{}`), {problem}", thread.name);
             let mut made = self.thread(thread, index, &stacks[thread.tables], interval).map_err(problem)?;
             if let Some(meta) = self.meta {
@@ -206,12 +202,34 @@ impl<'d> Reader<'d> {
                 let known = own.filter(|_| self.part.is_none());
                 made.samples = joined_rows(made.samples, meta, known, interval);
             }
-            read.push((own.filter(|_| self.meta.is_some()), made));
+            read.push((own, made));
         }
-        // In the file, threads are sorted by name.
+        // Older files have their threads sorted by name.
         read.sort_by_key(|(own, _)| *own);
         // An empty profile has a thread without a name or samples, because the front-end wants one.
         read.retain(|(_, thread)| !thread.samples.is_empty());
         Ok(read)
+    }
+
+    /// Which thread one of our tracks is of, and how often that is there already.
+    fn track_of(&self, track: &ThreadContents) -> Option<(usize, usize)> {
+        let number = track.tid.as_str().and_then(|tid| tid.parse::<usize>().ok()?.checked_sub(1))?;
+        let threads = self.meta?.threads.len().max(1);
+        Some((number % threads, number / threads))
+    }
+
+    /// All threads of other programs; of ours the tracks with functions, those with complete stacks where there are such.
+    fn tracks_to_read(&self) -> Vec<(usize, &'d ThreadContents)> {
+        const BY_INTERFACE: usize = 1;
+        const COMPLETE: usize = 2;
+        let tracks =
+            || self.contents.threads.iter().enumerate().map(|(index, track)| (index, track, self.track_of(track)));
+        let is_complete = |thread| tracks().any(|(_, _, track)| track == Some((thread, COMPLETE)));
+        let is_read = |track| match track {
+            None | Some((_, COMPLETE)) => true,
+            Some((_, BY_INTERFACE)) => false,
+            Some((thread, _)) => !is_complete(thread),
+        };
+        tracks().filter(|(_, _, track)| is_read(*track)).map(|(index, track, _)| (index, track)).collect()
     }
 }
