@@ -30,6 +30,7 @@ pub use comparison::{Change, Comparison};
 pub use host_frames::HostFrames;
 pub(crate) use host_frames::OtherStacks;
 pub(crate) use host_symbols::HostPlace;
+pub(crate) use memories::OTHER_MEMORIES;
 pub use memories::{MemoryGrowth, MemoryTrack};
 pub use origin::Origin;
 pub use report::{Dimension, NO_INTERFACE, Report, ReportRow};

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Document;
 use super::categories::Categories;
+use super::columns::Milliseconds;
 use super::markers::{HOST_CALL_SCHEMAS, SCHEMAS, Schema, milliseconds};
 use super::meta::Meta;
 use crate::profile::{Origin, Profile};
@@ -24,8 +25,8 @@ pub(super) struct Info<'d> {
     interval: f64,
     start_time: f64,
     /// Without a beginning and an end, the front-end shows the time from the first sample to the last.
-    profiling_start_time: f64,
-    profiling_end_time: f64,
+    profiling_start_time: Milliseconds,
+    profiling_end_time: Milliseconds,
     process_type: u32,
     stackwalk: u32,
     product: String,
@@ -102,8 +103,8 @@ impl<'d> Info<'d> {
             version: 24,
             interval: profile.interval().as_secs_f64() * 1e3,
             start_time: started.as_secs_f64() * 1e3,
-            profiling_start_time: 0.0,
-            profiling_end_time: profile.elapsed().as_secs_f64() * 1e3,
+            profiling_start_time: Milliseconds(0),
+            profiling_end_time: milliseconds(profile.elapsed()),
             process_type: 0,
             stackwalk: 1,
             product: format!("{} (witprof)", profile.name()),

@@ -190,7 +190,6 @@ pub(super) const SCHEMAS: &[Schema] = &[
         table_label: Some("{marker.data.labels}"),
         description: Some("What the host labelled an activation with"),
         fields: &[field("labels", "Labels", TEXT)],
-        ..PLAIN
     },
 ];
 

@@ -11,7 +11,7 @@ use super::columns::{Milliseconds, Table};
 use super::markers::{Cause, Data, Marker, milliseconds};
 use super::shared::StackRow;
 use super::{Document, PID};
-use crate::profile::{MemoryTrack, StackIndex};
+use crate::profile::{MemoryTrack, OTHER_MEMORIES, StackIndex};
 use crate::symbols::Layer;
 
 impl Document<'_> {
@@ -43,6 +43,7 @@ impl Document<'_> {
     pub(super) fn counters(&self) -> Vec<Counter> {
         let memories = self.profile.memories();
         let short = |memory: &MemoryTrack| memory.name.rsplit('/').next().unwrap_or_default().to_owned();
+        let label = |name: &str| if name == OTHER_MEMORIES { name.to_owned() } else { format!("{name} memory") };
         let counters = memories.iter().map(|memory| {
             // Of a label only the beginning is seen, and all modules of a component begin with its name.
             let short_name = short(memory);
@@ -51,11 +52,11 @@ impl Document<'_> {
             Counter {
                 name: format!("memory of {}", memory.name),
                 category: "Memory",
-                description: format!("size of the linear memory of {}", memory.name),
+                description: format!("Size of the linear memory of {}", memory.name),
                 pid: PID,
                 main_thread_index: 0,
                 samples: Samples(drawn(&memory.points, self.profile.elapsed())),
-                display: Display { label: format!("{name} memory"), ..DISPLAY },
+                display: Display { label: label(name), ..DISPLAY },
             }
         });
         counters.collect()

@@ -206,7 +206,7 @@ struct FrameMaker<'s, 'p> {
     functions: FxHashMap<(FunctionIndex, Option<FileIndex>), u32>,
 }
 
-impl FrameMaker<'_, '_> {
+impl<'p> FrameMaker<'_, 'p> {
     /// The row of a frame that is inlined so deep, into this function.
     fn frame(&mut self, frame: Frame, (inline_depth, compiled): (u32, Option<FunctionIndex>)) -> FrameRow {
         let function = &self.table[frame.function.index()];
@@ -245,7 +245,7 @@ impl FrameMaker<'_, '_> {
         let name = self.shared.string(self.profile.file(file));
         let entry = self.shared.sources.entry(name);
         let row = entry.index();
-        entry.or_insert(None);
+        entry.or_insert(self.profile.source_text(file));
         row_number(row)
     }
 

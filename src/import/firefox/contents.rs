@@ -11,6 +11,8 @@ pub(super) struct Contents {
     pub(super) libraries: Vec<LibraryJson>,
     /// Those of tables that have none of their own.
     pub(super) strings: Vec<String>,
+    /// What is in files: their names, as strings, and their text.
+    pub(super) sources: Vec<(u32, String)>,
     /// The tables of each thread, or one set for all.
     pub(super) tables: Vec<Tables>,
     pub(super) threads: Vec<ThreadContents>,

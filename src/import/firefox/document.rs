@@ -206,6 +206,8 @@ pub(super) struct FunctionsJson {
 pub(super) struct SourcesJson {
     #[serde(default)]
     pub(super) filename: Column<Option<u32>>,
+    #[serde(default)]
+    pub(super) content: Column<Option<String>>,
 }
 
 #[derive(Deserialize, Default)]

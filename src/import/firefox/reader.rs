@@ -12,13 +12,13 @@ use super::own_data::{OwnData, calls_of, counts_of, growths_of, memory_of, saved
 use super::samples::{joined_rows, time};
 use crate::export::firefox::Meta;
 use crate::profile::{
-    Frame, LibraryIndex, Origin, Profile, ProfileFunction, ProfileLibrary, SamplerKind, Stack, Thread,
+    FileIndex, Frame, LibraryIndex, Origin, Profile, ProfileFunction, ProfileLibrary, SamplerKind, Stack, Thread,
 };
 use crate::samples::{HandlerCost, LabelSet, ProfilerTime, SampleCounts, Span};
 use crate::symbols::Layer;
 
-/// Nor all samples together for more than this: written again, a sample takes a row for every two seconds.
-const MAX_TOTAL: Duration = Duration::from_secs(100 * 86_400);
+/// Nor all samples together for more than this: as far as milliseconds are written to the nanosecond.
+const MAX_TOTAL: Duration = Duration::from_secs(99 * 86_400);
 
 pub(super) struct Reader<'d> {
     pub(super) contents: &'d Contents,
@@ -122,7 +122,7 @@ impl<'d> Reader<'d> {
         }
         let walls = threads.iter().flat_map(|thread| &thread.samples).map(|sample| sample.wall);
         if walls.fold(Duration::ZERO, Duration::saturating_add) > MAX_TOTAL {
-            return Err("its samples stand for more than a hundred days".to_owned());
+            return Err("its samples stand for more than 99 days".to_owned());
         }
         let last = threads.iter().filter_map(|thread| thread.samples.last()).map(|sample| sample.time).max();
         let rows = threads.iter().flat_map(|thread| &thread.samples).map(|sample| sample.count);
@@ -132,6 +132,11 @@ impl<'d> Reader<'d> {
         let is_there = |span: &Span| {
             self.part.is_none_or(|(begin, end)| span.begin <= end && span.begin.saturating_add(span.wall) >= begin)
         };
+        let sources = contents.sources.iter().filter_map(|(name, text)| {
+            let file = self.files.get_index_of(contents.strings.get(*name as usize)?)?;
+            Some((FileIndex(u32::try_from(file).ok()?), text.clone()))
+        });
+        let sources = sources.collect();
         let product = &contents.meta.product;
         Ok(Profile {
             name: product.strip_suffix(" (witprof)").unwrap_or(product).to_owned(),
@@ -167,6 +172,7 @@ impl<'d> Reader<'d> {
             frames: self.frames.into_iter().collect(),
             stacks: self.stacks.into_iter().collect(),
             files: self.files.into_iter().collect(),
+            sources,
             missing_lines: meta.map_or(Vec::new(), |meta| meta.missing_lines.clone()),
             threads,
             labels: match meta {

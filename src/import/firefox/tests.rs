@@ -55,6 +55,14 @@ proptest! {
         };
         prop_assert_eq!(by_label(&read), by_label(&profile));
         prop_assert_eq!(read.missing_lines(), profile.missing_lines());
+        let texts = |profile: &Profile| -> BTreeSet<(String, String)> {
+            let texts = profile.files().filter_map(|(file, path)| Some((path, profile.source_text(file)?)));
+            texts.map(|(path, text)| (path.to_owned(), text.to_owned())).collect()
+        };
+        // As far as something was seen in the file.
+        prop_assert!(texts(&read).is_subset(&texts(&profile)));
+        let is_seen = |(path, _): &(String, String)| read.files().any(|(_, other)| other == path);
+        prop_assert!(texts(&profile).iter().filter(|text| is_seen(text)).all(|text| texts(&read).contains(text)));
         prop_assert_eq!(places(&read), places(&profile));
         prop_assert_eq!((read.name(), read.origin()), (profile.name(), profile.origin()));
         prop_assert_eq!(read.counts(), profile.counts());
@@ -63,6 +71,24 @@ proptest! {
         // And is the same again when it is written again.
         let again = read_firefox(&mut &written(&read)[..]).expect("it is one of ours");
         prop_assert_eq!(again.report(Dimension::Function), read.report(Dimension::Function));
+    }
+
+    /// As the front-end saves it where hidden tracks are not asked for.
+    #[test]
+    fn without_hidden_tracks_there_is_what_was_shown(profile in arbitrary::profile()) {
+        let mut file: Value = serde_json::from_slice(&written(&profile)).expect("JSON");
+        let visible = file["meta"]["initialVisibleThreads"].as_array().expect("a list").clone();
+        let threads = file["threads"].as_array_mut().expect("threads");
+        threads.truncate(visible.len());
+        let shown = profile.with_host_frames(crate::profile::HostFrames::Inner);
+        let read = read_firefox(&mut &serde_json::to_vec(&file).expect("JSON")[..]).expect("it is one of ours");
+        for dimension in Dimension::ALL {
+            let sums = |profile: &Profile| {
+                let rows = profile.report(dimension).rows.into_iter().filter(|row| !row.total.is_zero());
+                rows.map(|row| (row.name, row.detail, row.own, row.total)).collect::<BTreeSet<_>>()
+            };
+            prop_assert_eq!(sums(&read), sums(&shown));
+        }
     }
 
     #[test]

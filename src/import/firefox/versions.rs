@@ -21,7 +21,7 @@
 //! | 59 | | `usedInnerWindowIDs` |
 //! | 60 | `stackTable`, `frameTable`, `funcTable`, `resourceTable` and `nativeSymbols` are under `shared`, for all threads | |
 //! | 61 to 63 | | `id` for `uuid` and more columns of `sources`, how counters are shown |
-//! | 64 | | places in files before a source map was applied |
+//! | 64 | `sources.content` | places in files before a source map was applied |
 //! | 65 | | typed arrays in JsonSlabs files, which JSON writes as arrays |
 //! | 66 | `stackTable.prefixOffset`, how many rows before it the caller is or 0, for `stackTable.prefix` | |
 //! | 67 | `frameTable.address` is -1 rather than null where there is none (it could be both before) | typed arrays |
@@ -106,7 +106,10 @@ pub(super) fn contents(document: Document, Version(version): Version) -> Result<
         let ThreadJson { name, process_name, tid, samples, .. } = thread;
         contents.push(ThreadContents { name, process_name, tid, samples, tables: tables.len() - 1 });
     }
-    Ok(Contents { meta, libraries: libs, strings: shared.string_array.unwrap_or_default(), tables, threads: contents })
+    let texts = sources.filename.into_iter().zip(sources.content);
+    let texts = texts.filter_map(|(name, text)| Some((name?, text?))).collect();
+    let strings = shared.string_array.unwrap_or_default();
+    Ok(Contents { meta, libraries: libs, strings, sources: texts, tables, threads: contents })
 }
 
 /// The tables that were a thread's own before they were shared.
