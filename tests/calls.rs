@@ -328,6 +328,61 @@ fn memories_are_followed() {
     assert_eq!(json["counters"][0]["name"], "memory of demo:log/main");
 }
 
+/// Whoever makes it grow, and however large another one is.
+#[test]
+fn a_memory_belongs_to_one_module_for_good() {
+    const PAGE: u64 = 65_536;
+    const SAME: &str = r#"(component
+      (core module $main (memory (export "memory") 2)
+        (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))
+      (core module $helper (import "main" "memory" (memory 0))
+        (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))
+      (core module $other (memory 2)
+        (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))
+      (core instance $m (instantiate $main))
+      (core instance $h (instantiate $helper (with "main" (instance $m))))
+      (core instance $o (instantiate $other))
+      (func (export "own") (param "pages" s32) (result s32) (canon lift (core func $m "grow")))
+      (func (export "borrowed") (param "pages" s32) (result s32) (canon lift (core func $h "grow")))
+      (func (export "other") (param "pages" s32) (result s32) (canon lift (core func $o "grow"))))"#;
+    let engine = support::engine();
+    let component = Component::new(&engine, SAME).expect("a component");
+    let map = SymbolMap::builder("same").component(&component).expect("a map");
+    let recorder = Recorder::builder(Duration::from_millis(1)).sampler(SamplerChoice::Epoch);
+    let recorder = recorder.component(Arc::new(map), &component).start().expect("a recorder");
+    let mut store = Store::new(&engine, Limited { memory: recorder.trace_memory(wasmtime::StoreLimits::default()) });
+    store.limiter(|host| &mut host.memory);
+    recorder.attach(&mut store);
+    for _ in 0..2 {
+        let instance = Linker::<Limited>::new(&engine).instantiate(&mut store, &component).expect("an instance");
+        let mut grow = |name: &str, pages| {
+            let function = instance.get_typed_func::<(i32,), (i32,)>(&mut store, name).expect("a function");
+            function.call(&mut store, (pages,)).expect("grow").0
+        };
+        assert_eq!([grow("borrowed", 1), grow("own", 1), grow("other", 3)], [2, 3, 2]);
+    }
+    let profile = recorder.snapshot();
+    let found: Vec<_> = profile
+        .memories()
+        .iter()
+        .map(|memory| (memory.name.as_str(), memory.points.last().map(|(_, size)| *size), memory.growths))
+        .collect();
+    // Both instances together.
+    assert_eq!(found, [("same/main", Some(2 * 4 * PAGE), 4), ("same/other", Some(2 * 5 * PAGE), 2)]);
+    for memory in profile.memories() {
+        assert!(memory.points.is_sorted_by_key(|(_, size)| *size), "it never became smaller: {memory:?}");
+    }
+    let of_growths: Vec<_> = profile.memory_growths().iter().map(|growth| growth.memory).collect();
+    assert_eq!(of_growths, [0, 0, 1, 0, 0, 1]);
+    let mut file = Vec::new();
+    write_firefox(&profile, &mut file).expect("writing to memory");
+    let json: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
+    support::firefox::validate(&json);
+    let labels: Vec<&str> =
+        [0, 1].iter().filter_map(|counter| json["counters"][counter]["display"]["label"].as_str()).collect();
+    assert_eq!(labels, ["main memory", "other memory"]);
+}
+
 #[test]
 fn a_recorder_may_be_dropped_at_any_moment() {
     let guest = Guest::new(false);

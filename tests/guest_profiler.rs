@@ -152,14 +152,16 @@ macro_rules! host {
 host!(theirs, wasmtime::GuestProfiler);
 host!(ours, witprof::GuestProfiler);
 
-/// Markers of a name, of the whole file.
+/// Markers of a name, of the first track, as all tracks of a thread have the same.
 fn markers(json: &Value, name: &str) -> Vec<(Option<f64>, Option<f64>, Value)> {
     let mut found = Vec::new();
-    for thread in json["threads"].as_array().expect("threads") {
+    for thread in json["threads"].as_array().expect("threads").iter().take(1) {
+        // Wasmtime's own has an older version of the format.
+        let strings = json["shared"].get("stringArray").unwrap_or(&thread["stringArray"]);
         let markers = &thread["markers"];
         for row in 0..usize::try_from(markers["length"].as_u64().expect("a length")).expect("small") {
             let string = usize::try_from(markers["name"][row].as_u64().expect("a string")).expect("small");
-            if thread["stringArray"][string] == name {
+            if strings[string] == name {
                 let time = |column: &str| markers[column][row].as_f64();
                 found.push((time("startTime"), time("endTime"), markers["data"][row].clone()));
             }

@@ -220,29 +220,31 @@ fn the_firefox_file_has_files_lines_and_depths() {
         let folder = hot.folder();
         hot.run(folder.path(), &["-o", "p.json"]);
         let json = firefox(folder.path(), "p.json");
-        let thread = &json["threads"][0];
+        let shared = &json["shared"];
         let string =
-            |index: &Value| thread["stringArray"][index.as_u64().map_or(usize::MAX, |at| at as usize)].as_str();
+            |index: &Value| shared["stringArray"][index.as_u64().map_or(usize::MAX, |at| at as usize)].as_str();
         let at = |table: &str, column: &str, row: &Value| {
-            row.as_u64().map_or(Value::Null, |row| thread[table][column][row as usize].clone())
+            row.as_u64().map_or(Value::Null, |row| shared[table][column][row as usize].clone())
         };
         let frame = |column: &str, row: &Value| at("frameTable", column, row);
         let name = |row: &Value| string(&at("funcTable", "name", &frame("func", row))).map(str::to_owned);
-        let file = |row: &Value| string(&at("funcTable", "fileName", &frame("func", row))).map(str::to_owned);
+        let source = |row: &Value| at("funcTable", "source", &frame("func", row));
+        let file = |row: &Value| string(&at("sources", "filename", &source(row))).map(str::to_owned);
         let symbol = |row: &Value| string(&at("nativeSymbols", "name", &frame("nativeSymbol", row))).map(str::to_owned);
         let [churn, mix] = hot.functions.map(|name| Some(name.to_owned()));
         let [calling, inlined] = hot.files.map(|name| Some(name.to_owned()));
         let mut hot_frames = 0;
-        let stacks = thread["stackTable"]["frame"].as_array().expect("stacks");
-        let prefixes = thread["stackTable"]["prefix"].as_array().expect("prefixes");
-        for (row, prefix) in stacks.iter().zip(prefixes).filter(|(row, _)| name(row) == mix) {
+        let stacks = shared["stackTable"]["frame"].as_array().expect("stacks");
+        let offsets = shared["stackTable"]["prefixOffset"].as_array().expect("offsets");
+        for (stack, (row, offset)) in (0..).zip(stacks.iter().zip(offsets)).filter(|(_, (row, _))| name(row) == mix) {
+            let prefix: Value = (stack - offset.as_u64().expect("an offset")).into();
             assert_eq!((frame("inlineDepth", row), file(row), symbol(row)), (1.into(), inlined.clone(), churn.clone()));
             assert!(frame("line", row).is_u64() && frame("column", row).is_u64());
-            let caller = at("stackTable", "frame", prefix);
+            let caller = at("stackTable", "frame", &prefix);
             assert_eq!((name(&caller), file(&caller)), (churn.clone(), calling.clone()));
             assert_eq!((frame("inlineDepth", &caller), frame("line", &caller)), (0.into(), hot.call_line().into()));
-            for shared in ["address", "nativeSymbol"] {
-                assert_eq!(frame(shared, &caller), frame(shared, row));
+            for same in ["address", "nativeSymbol"] {
+                assert_eq!(frame(same, &caller), frame(same, row));
             }
             hot_frames += usize::from(frame("line", row) == hot.hot_line());
         }
@@ -387,13 +389,11 @@ fn without_lines_there_are_names() {
         let rows = report(folder.path(), "p.json");
         assert!(rows[0]["name"] == churn && !rows.iter().any(is_line), "{rows:#?}");
         let json = firefox(folder.path(), "p.json");
-        for thread in json["threads"].as_array().expect("threads") {
-            let all = |table: &str, column: &str, what: fn(&Value) -> bool| {
-                thread[table][column].as_array().is_none_or(|rows| rows.iter().all(what))
-            };
-            assert!(all("frameTable", "line", Value::is_null) && all("funcTable", "fileName", Value::is_null));
-            assert!(all("frameTable", "inlineDepth", |depth| *depth == 0));
-        }
+        let all = |table: &str, column: &str, what: fn(&Value) -> bool| {
+            json["shared"][table][column].as_array().expect("a column").iter().all(what)
+        };
+        assert!(all("frameTable", "line", Value::is_null) && all("funcTable", "source", Value::is_null));
+        assert!(all("frameTable", "inlineDepth", |depth| *depth == 0));
         assert!(!read(folder.path(), "p.html").contains(hot.files[1]));
     }
 }

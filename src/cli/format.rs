@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use witprof::Dimension;
-use witprof::export::{write_firefox, write_folded, write_html, write_pprof, write_speedscope, write_svg};
+use witprof::export::{write_firefox_with, write_folded, write_html, write_pprof, write_speedscope, write_svg};
 
 use super::host_frames::ShownProfile;
 
@@ -94,13 +94,13 @@ impl Format {
     /// Writes `profile`; `by` is what pictures and stacks are made of, if that was said.
     pub(super) fn write(self, profile: &ShownProfile<'_>, by: Option<Dimension>, file: &mut File) -> Result<()> {
         let mut file = BufWriter::with_capacity(1 << 16, file);
-        let ShownProfile { whole, shown: profile, .. } = profile;
+        let ShownProfile { whole, shown: profile, host_frames } = profile;
         // A picture is for whoever asks what is slow; stacks are for other tools, which want them whole.
         let picture = || by.unwrap_or_else(|| profile.first_dimension());
         let stacks = by.unwrap_or(Dimension::Function);
         match self {
-            Self::Firefox => write_firefox(whole, &mut file)?,
-            Self::FirefoxGzip => gzip(&mut file, |out| write_firefox(whole, out))?,
+            Self::Firefox => write_firefox_with(whole, *host_frames, &mut file)?,
+            Self::FirefoxGzip => gzip(&mut file, |out| write_firefox_with(whole, *host_frames, out))?,
             Self::Html => write_html(profile, &mut file)?,
             Self::Svg => write_svg(profile, picture(), &mut file)?,
             Self::Folded => write_folded(profile, stacks, &mut file)?,

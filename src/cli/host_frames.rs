@@ -33,6 +33,8 @@ pub(crate) struct ShownProfile<'p> {
     pub(crate) whole: &'p Profile,
     /// What is shown.
     pub(crate) shown: Cow<'p, Profile>,
+    /// What that was made with.
+    pub(crate) host_frames: HostFrames,
 }
 
 impl<'p> ShownProfile<'p> {
@@ -41,6 +43,6 @@ impl<'p> ShownProfile<'p> {
             HostFrames::All => Cow::Borrowed(whole),
             _ => Cow::Owned(whole.with_host_frames(host_frames)),
         };
-        Self { whole, shown }
+        Self { whole, shown, host_frames }
     }
 }

@@ -272,6 +272,16 @@ impl<'a> ModuleArtifact<'a> {
         defined.map(|memory| memory.limits.min.checked_shl(memory.page_size_log2.into()).unwrap_or(u64::MAX))
     }
 
+    /// How many memories the module imports; indices of its own start here.
+    pub(crate) fn imported_memories(&self) -> usize {
+        self.info.module.num_imported_memories
+    }
+
+    /// How many memories the module imports and defines.
+    pub(crate) fn all_memories(&self) -> usize {
+        self.info.module.memories.len()
+    }
+
     /// Exported functions in order.
     pub(crate) fn exported_functions(&self) -> impl Iterator<Item = (&str, FuncIndex)> {
         self.exports().filter_map(|(name, index)| match index {

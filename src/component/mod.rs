@@ -15,6 +15,7 @@
 mod artifacts;
 mod function_table;
 mod image;
+mod memories;
 mod source;
 mod symbol_name;
 mod wiring;
@@ -22,6 +23,7 @@ mod wiring;
 pub(crate) use artifacts::{Artifacts, ModuleArtifact, ResourceOrigin};
 pub(crate) use function_table::CompiledFunction;
 pub(crate) use image::{CompiledCode, Image, WASMTIME};
+pub(crate) use memories::Memories;
 pub(crate) use source::Source;
 pub(crate) use symbol_name::{ResourceOperation, TrampolinePurpose};
 pub(crate) use wiring::{Definition, EntryRole, ModuleRole, Use, Wiring};

@@ -50,7 +50,7 @@ use crate::error::{Error, Result};
 pub use annotation::{AnnotatedText, SourceText, write_annotation};
 pub use calls::{write_call_json, write_call_table};
 pub use escape::{escape_control, escape_name};
-pub use firefox::write_firefox;
+pub use firefox::{write_firefox, write_firefox_with};
 pub use folded::write_folded;
 #[cfg(feature = "html")]
 pub use html::write_html;

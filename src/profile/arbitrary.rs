@@ -136,6 +136,7 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
         functions,
         frames,
         files: vec!["src/<a>.rs".to_owned(), "b;\u{1b}[1m.c".to_owned()],
+        sources: [(FileIndex(1), "int <main>;\n".to_owned())].into(),
         missing_lines: vec!["`x` has no lines".to_owned()],
         stacks: stacks.into_iter().collect(),
         threads,

@@ -39,6 +39,9 @@ pub struct MemoryGrowth {
     pub stack: Option<StackIndex>,
 }
 
+/// Stands for the memories of which nothing tells whose they are.
+pub(crate) const OTHER_MEMORIES: &str = "other memories";
+
 /// The points in a period, in its own time. The first is what the size was when it began.
 fn points(all: &[(Duration, u64)], period: &Range<Duration>) -> Vec<(Duration, u64)> {
     let before = all.iter().take_while(|(time, _)| *time < period.start).last();
@@ -54,7 +57,7 @@ pub(super) fn name_memories(log: &MemoryLog, targets: &[Target], period: &Range<
         Some(map.libraries().get(library as usize)?.name.clone())
     };
     let tracks = log.memories.iter().map(|(key, sizes)| MemoryTrack {
-        name: name(key).unwrap_or_else(|| "other memories".to_owned()),
+        name: name(key).unwrap_or_else(|| OTHER_MEMORIES.to_owned()),
         points: points(&sizes.points, period),
         peak: sizes.peak,
         growths: sizes.growths,

@@ -161,6 +161,7 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProf
         functions: tables.functions.into_values().collect(),
         frames: tables.frames.into_iter().collect(),
         files: Vec::new(),
+        sources: std::collections::BTreeMap::new(),
         missing_lines: Vec::new(),
         stacks: tables.stacks.into_iter().collect(),
     };

@@ -1,7 +1,7 @@
 //! A profile as tables that refer to each other by index.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use super::calls::CallTrace;
@@ -243,6 +243,8 @@ pub struct Profile {
     pub(crate) frames: Vec<Frame>,
     /// Paths of files of source code.
     pub(crate) files: Vec<String>,
+    /// What is in some of them.
+    pub(crate) sources: BTreeMap<FileIndex, String>,
     /// Why there are no lines of source code.
     pub(crate) missing_lines: Vec<String>,
     pub(crate) stacks: Vec<Stack>,
@@ -341,6 +343,37 @@ impl Profile {
     #[must_use]
     pub fn file(&self, file: FileIndex) -> &str {
         &self.files[file.index()]
+    }
+
+    /// All files of source code, with their paths. Chosen by the guest: escape them, and do not trust them.
+    pub fn files(&self) -> impl Iterator<Item = (FileIndex, &str)> {
+        (0..).map(FileIndex).zip(self.files.iter().map(String::as_str))
+    }
+
+    /// What is in a file of source code, if the profile has it. Escape it.
+    #[must_use]
+    pub fn source_text(&self, file: FileIndex) -> Option<&str> {
+        self.sources.get(&file).map(String::as_str)
+    }
+
+    /// Puts what is in a file of source code into the profile, so that whoever is given the profile sees it where the
+    /// [Firefox Profiler](crate::export::write_firefox) shows sources.
+    ///
+    /// ```
+    /// # use witprof::Profile;
+    /// # fn example(profile: &mut Profile) {
+    /// let files: Vec<_> = profile.files().map(|(file, path)| (file, path.to_owned())).collect();
+    /// for (file, path) in files {
+    ///     if path == "src/main.rs" {
+    ///         profile.set_source_text(file, "fn main() {}");
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn set_source_text(&mut self, file: FileIndex, text: impl Into<String>) {
+        if file.index() < self.files.len() {
+            self.sources.insert(file, text.into());
+        }
     }
 
     /// Why components or modules that were sampled have no lines of source code, or not all of them; a sentence for each.

@@ -1,8 +1,9 @@
 //! How large the linear memories of a store are.
 //!
 //! Wasmtime asks a store's limiter whenever a memory is made or grows, and tells it the sizes, but not which memory it
-//! is. A memory that grows in a guest is that of the core module whose function asks for it, which is on the stack.
-//! One that is made is known if only one module of the component has a memory of that size.
+//! is. Whose a memory is, is settled when it is made, and stays: an instance makes its memories in an order that is known. One
+//! that grows in a guest is one of those that the core module uses whose function asks for it, which is on the stack: its own,
+//! or that of another module, which it imports.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use super::signal::{Beginning, CallerFinder};
 use crate::address::TextOffset;
 use crate::lock::lock;
 use crate::samples::{CallSite, Growth, MemoryKey, RawFrame};
-use crate::symbols::Layer;
+use crate::symbols::{Layer, LibraryId};
 
 /// A store's limiter that also records how large its memories are. Made by
 /// [`Recorder::trace_memory`](crate::Recorder::trace_memory).
@@ -30,7 +31,8 @@ impl<L> MemoryTracer<L> {
     pub(super) fn new(shared: &Arc<Shared>, limits: L) -> Self {
         // Where stacks cannot be read, sizes are recorded all the same.
         let finder = shared.trace_calls_scene().map(|scene| CallerFinder::new(scene, Beginning::Limiter));
-        let memories = StoreMemories { shared: Arc::clone(shared), finder, memories: Vec::new(), last: None };
+        let made = vec![0; shared.targets().len()];
+        let memories = StoreMemories { shared: Arc::clone(shared), finder, memories: Vec::new(), made, last: None };
         Self { limits, memories }
     }
 
@@ -43,7 +45,11 @@ impl<L> MemoryTracer<L> {
 impl<L: ResourceLimiter> ResourceLimiter for MemoryTracer<L> {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         self.memories.last = None;
-        let is_allowed = self.limits.memory_growing(current, desired, maximum)?;
+        let is_allowed = self.limits.memory_growing(current, desired, maximum);
+        if !matches!(is_allowed, Ok(true)) {
+            self.memories.begin_anew();
+        }
+        let is_allowed = is_allowed?;
         // Beyond its maximum a memory does not grow, whatever is allowed.
         if is_allowed && maximum.is_none_or(|maximum| desired <= maximum) {
             self.memories.grow(current as u64, desired as u64);
@@ -83,6 +89,8 @@ struct StoreMemories {
     shared: Arc<Shared>,
     finder: Option<CallerFinder>,
     memories: Vec<Memory>,
+    /// By target: how many memories of the instance that is being made there are already.
+    made: Vec<usize>,
     /// The last change, should it have to be taken back: which memory, its size before, and the number of the growth.
     last: Option<(usize, u64, Option<u64>)>,
 }
@@ -104,20 +112,20 @@ impl StoreMemories {
         }
         let stack = self.finder.as_mut().map_or_else(Vec::new, |finder| finder.stack(here));
         let time = self.shared.elapsed();
-        let Some(key) = self.grown_by(&stack) else {
-            let key = self.made(to);
+        let Some((target, library)) = self.grown_by(&stack) else {
+            let key = self.owner_of_new(to);
             self.last = Some((self.memories.len(), 0, None));
             self.memories.push(Memory { key, size: to });
             lock(&self.shared.memories).change(key, time, 0, to);
             return;
         };
-        let at = self.find(key, from);
-        let before = std::mem::replace(&mut self.memories[at], Memory { key, size: to });
+        let at = self.find(target, library, from);
+        let Memory { key, size } = self.memories[at];
+        self.memories[at].size = to;
         let mut log = lock(&self.shared.memories);
-        if before.key != key || before.size != from {
-            // It was taken for another one's until now.
-            log.change(before.key, time, before.size, 0);
-            log.change(key, time, 0, from);
+        if size != from {
+            // Made before the store was traced.
+            log.change(key, time, size, from);
         }
         let frames = stack.iter().map(|site| {
             let offset = TextOffset::new(site.offset.saturating_add(1));
@@ -130,41 +138,71 @@ impl StoreMemories {
     /// The last growth was allowed, but it failed.
     fn take_back(&mut self) {
         let Some((at, size, growth)) = self.last.take() else { return };
+        if growth.is_none() {
+            self.begin_anew();
+        }
         if let Some(memory) = self.memories.get_mut(at) {
             let failed = std::mem::replace(&mut memory.size, size);
             lock(&self.shared.memories).take_back(memory.key, failed, size, growth);
         }
     }
 
-    /// Whose memory grows, if a guest is what makes it grow.
-    fn grown_by(&self, stack: &[CallSite]) -> Option<MemoryKey> {
+    /// The library whose function makes a memory grow, if that is one of a guest, and its target.
+    fn grown_by(&self, stack: &[CallSite]) -> Option<(u32, LibraryId)> {
         let functions = stack.iter().filter_map(|site| {
             let map = &self.shared.targets().get(site.target as usize)?.map;
             Some((site.target, map.lookup(TextOffset::new(site.offset))?))
         });
         let mut guests = functions.filter(|(_, function)| function.layer() == Layer::Guest);
-        guests.next().map(|(target, function)| Some((target, function.library_index())))
+        guests.next().map(|(target, function)| (target, LibraryId(function.library_index())))
     }
 
-    /// Whose memory it is that is made with so many bytes.
-    fn made(&self, bytes: u64) -> MemoryKey {
-        let mut known = (0..)
-            .zip(self.shared.targets())
-            .filter_map(|(target, found)| found.map.memory_of_size(bytes).map(|library| (target, library.0)));
-        known.next().filter(|_| known.next().is_none())
+    /// Whose memory it is that is made with so many bytes: the next one of an instance. If more than one may have been begun,
+    /// nobody can tell.
+    fn owner_of_new(&mut self, bytes: u64) -> MemoryKey {
+        let shared = Arc::clone(&self.shared);
+        let targets = shared.targets();
+        let next = |target: usize, made: usize| {
+            let (size, library) = *targets.get(target)?.map.memories().get(made)?;
+            (size == bytes).then_some(library)
+        };
+        let begun = (0..targets.len()).filter(|target| self.made[*target] > 0);
+        let mut found: Vec<(usize, _)> =
+            begun.filter_map(|target| Some((target, next(target, self.made[target])?))).collect();
+        if found.is_empty() {
+            // What was begun has failed, or is another host's.
+            self.begin_anew();
+            found = (0..targets.len()).filter_map(|target| Some((target, next(target, 0)?))).collect();
+        }
+        let [(target, library)] = found[..] else { return None };
+        self.made[target] += 1;
+        if self.made[target] == targets[target].map.memories().len() {
+            self.made[target] = 0;
+        }
+        Some((u32::try_from(target).ok()?, library?.0))
     }
 
-    /// The memory of `key` that has this size: one that is known to be its, else one of which nothing is known.
-    fn find(&mut self, key: MemoryKey, size: u64) -> usize {
-        let position = |wanted: &dyn Fn(&Memory) -> bool| self.memories.iter().position(wanted);
-        let found = position(&|memory| memory.key == key && memory.size == size)
-            .or_else(|| position(&|memory| memory.key.is_none() && memory.size == size))
-            .or_else(|| position(&|memory| memory.size == size));
-        found.unwrap_or_else(|| {
-            // Made before the store was traced.
-            self.memories.push(Memory { key, size: 0 });
-            self.memories.len() - 1
-        })
+    /// No instance is being made.
+    fn begin_anew(&mut self) {
+        self.made.fill(0);
+    }
+
+    /// The memory of this size that the module of a library uses.
+    fn find(&mut self, target: u32, library: LibraryId, size: u64) -> usize {
+        let map = self.shared.targets().get(target as usize).map(|found| &found.map);
+        let owners = map.map_or(&[][..], |map| map.memory_owners(library));
+        let keys = owners.iter().map(|owner| Some((target, owner.0)));
+        // One whose owner is not known is the last resort, and is never given to anybody.
+        let mut found = keys
+            .chain([None])
+            .filter_map(|key| self.memories.iter().position(|memory| memory.key == key && memory.size == size));
+        if let Some(found) = found.next() {
+            return found;
+        }
+        // Made before the store was traced.
+        let owner = owners.first().unwrap_or(&library);
+        self.memories.push(Memory { key: Some((target, owner.0)), size: 0 });
+        self.memories.len() - 1
     }
 }
 

@@ -14,7 +14,7 @@ use super::name_table::{NameHandle, NameTable};
 use super::namer;
 use super::wit_signatures::WitSignatures;
 use crate::address::TextOffset;
-use crate::component::{Artifacts, CompiledCode, Image, Source};
+use crate::component::{Artifacts, CompiledCode, Image, Memories, Source};
 use crate::debug_info::{DebugInfo, NoLines, WasmBytes};
 use crate::error::{Error, ImageProblem, Result};
 
@@ -93,8 +93,11 @@ pub struct SymbolMap {
     lines: Option<Result<DebugInfo, NoLines>>,
     /// What a core module that stands alone imports from the host.
     host_imports: HostImports,
-    /// Size of each linear memory at first, in bytes, and the library of the core module that defines it.
-    memories: Vec<(u64, LibraryId)>,
+    /// In the order in which they are made: size of each linear memory at first, in bytes, and the library of the core module
+    /// that defines it, if that has one.
+    memories: Vec<(u64, Option<LibraryId>)>,
+    /// By library of a core module: those of the modules whose memories it uses.
+    memory_owners: FxHashMap<LibraryId, Vec<LibraryId>>,
     index: OffsetIndex,
 }
 
@@ -182,10 +185,15 @@ impl SymbolMap {
         *module.defined.get(function.checked_sub(module.imported)? as usize)?
     }
 
-    /// The library of the one core module that defines a memory of so many bytes; `None` if there are more, or none.
-    pub(crate) fn memory_of_size(&self, bytes: u64) -> Option<LibraryId> {
-        let mut memories = self.memories.iter().filter(|(size, _)| *size == bytes).map(|(_, library)| *library);
-        memories.next().filter(|_| memories.next().is_none())
+    /// The memories that an instance makes, in order: how many bytes each has at first, and the library of the core module that
+    /// defines it.
+    pub(crate) fn memories(&self) -> &[(u64, Option<LibraryId>)] {
+        &self.memories
+    }
+
+    /// The libraries of the core modules whose memories the module of a library uses; usually one.
+    pub(crate) fn memory_owners(&self, library: LibraryId) -> &[LibraryId] {
+        self.memory_owners.get(&library).map_or(&[], Vec::as_slice)
     }
 
     /// The functions that a core module imports from the host; none of a component.
@@ -375,12 +383,17 @@ impl SymbolMap {
     /// Puts a map together from named functions in text order.
     pub(super) fn assemble(parts: namer::Parts, artifacts: &Artifacts<'_>, component: String) -> Self {
         let starts = parts.functions.iter().map(|function| function.start).collect();
-        let memories = artifacts.modules.iter().zip(&parts.modules).flat_map(|(module, functions)| {
-            let library = functions.defined.iter().flatten().next().map(|id| parts.functions[id.0 as usize].library);
-            module.memories().filter_map(move |bytes| Some((bytes, library?)))
+        let library = |module: u32| {
+            let functions = parts.modules.get(module as usize)?;
+            functions.defined.iter().flatten().next().map(|id| parts.functions[id.0 as usize].library)
+        };
+        let memories = Memories::read(artifacts);
+        let owners = (0..).zip(&memories.used_by).filter_map(|(module, owners)| {
+            Some((library(module)?, owners.iter().filter_map(|owner| library(*owner)).collect()))
         });
         Self {
-            memories: memories.collect(),
+            memory_owners: owners.collect(),
+            memories: memories.in_order.iter().map(|(bytes, module)| (*bytes, library(*module))).collect(),
             component,
             text_bytes: artifacts.text_bytes,
             unattributed_bytes: artifacts.unattributed_bytes,

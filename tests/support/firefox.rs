@@ -1,4 +1,4 @@
-//! What the Firefox Profiler's front-end needs of a file of format version 55, checked index by index.
+//! What the Firefox Profiler's front-end needs of a file of format version 70, checked index by index.
 //!
 //! The front-end itself opens many broken files without a word and shows wrong data, so opening one proves nothing.
 //! The rules are those of its `processed-profile-versioning` and `types/profile`, and of what was seen to break it.
@@ -7,11 +7,11 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-/// Checks a whole document, and returns the milliseconds that its samples stand for. They are there twice, the second
-/// time by interface.
+/// Checks a whole document, and returns the milliseconds that its samples stand for. They are there more than once: with
+/// functions, by interface, and perhaps with complete stacks.
 pub fn validate(document: &Value) -> f64 {
     let meta = &document["meta"];
-    assert_eq!(meta["preprocessedProfileVersion"], 55);
+    assert_eq!(meta["preprocessedProfileVersion"], 70);
     assert_eq!(meta["symbolicated"], true, "else the front-end looks for a symbol server");
     assert_eq!(meta["symbolicationNotSupported"], true);
     assert!(meta["markerSchema"].is_array());
@@ -40,40 +40,60 @@ pub fn validate(document: &Value) -> f64 {
     ];
     assert!(colors.iter().all(|color| known.contains(color)), "{colors:?}");
     let libraries = array(&document["libs"]).len();
+    let shared = &document["shared"];
+    let stacks = self::shared(shared, categories, libraries);
+    let strings = array(&shared["stringArray"]).len();
     let threads = array(&document["threads"]);
     assert!(!threads.is_empty(), "a file without threads does not open");
-    let mut sums = [0.0, 0.0];
+    let recorded = array(&meta["witprof"]["threads"]).len().max(1);
+    let mut sums = vec![0.0; threads.len() / recorded];
+    let mut numbers = HashSet::new();
     for thread in threads {
-        let is_by_interface = text(&thread["pid"]) == text(&meta["witprof"]["interfaces_pid"]);
-        sums[usize::from(is_by_interface)] += self::thread(thread, categories, libraries);
+        // Any other is shown.
+        assert_eq!(thread["pid"], "0");
+        assert!(numbers.insert(text(&thread["tid"])), "a number twice");
+        let number: usize = text(&thread["tid"]).parse().expect("a number");
+        sums[(number - 1) / recorded] += self::thread(thread, stacks, categories.len());
+        markers(&thread["markers"], meta, strings, stacks);
     }
-    assert!((sums[0] - sums[1]).abs() < 1e-6 * sums[0] + 1e-6, "{sums:?}");
+    assert!(sums.len() == 2 || sums.len() == 3, "{sums:?}");
+    assert!(sums.iter().all(|sum| (sums[0] - sum).abs() < 1e-6 * sums[0] + 1e-6), "{sums:?}");
+    assert_eq!(threads.iter().filter(|thread| thread["isMainThread"] == true).count(), 1, "one for each process");
+    for list in ["initialVisibleThreads", "initialSelectedThreads"] {
+        assert!(!array(&meta[list]).is_empty(), "{list}");
+        indices(&meta[list], threads.len());
+    }
+    array(&document["counters"]).iter().for_each(|counter| self::counter(counter, meta));
     sums[0]
 }
 
-fn thread(thread: &Value, categories: &[Value], libraries: usize) -> f64 {
-    let strings = array(&thread["stringArray"]).len();
-    assert!(array(&thread["stringArray"]).iter().all(Value::is_string));
+/// Checks the tables that threads share, and returns how many stacks there are.
+fn shared(shared: &Value, categories: &[Value], libraries: usize) -> usize {
+    let strings = array(&shared["stringArray"]).len();
+    assert!(array(&shared["stringArray"]).iter().all(Value::is_string));
 
-    let resources = table(&thread["resourceTable"], &["lib", "name", "host", "type"]);
-    indices(&thread["resourceTable"]["lib"], libraries);
-    indices(&thread["resourceTable"]["name"], strings);
+    let resources = table(&shared["resourceTable"], &["name", "host", "type"]);
+    indices(&shared["resourceTable"]["name"], strings);
 
-    let functions =
-        table(&thread["funcTable"], &["name", "isJS", "relevantForJS", "resource", "fileName", "lineNumber"]);
-    indices(&thread["funcTable"]["name"], strings);
-    indices(&thread["funcTable"]["fileName"], strings);
-    for resource in array(&thread["funcTable"]["resource"]) {
-        let resource = resource.as_i64().expect("a resource index");
-        assert!(resource == -1 || usize::try_from(resource).is_ok_and(|resource| resource < resources));
-    }
+    let columns = ["id", "filename", "startLine", "startColumn", "sourceMapURL", "content"];
+    let sources = table(&shared["sources"], &columns);
+    indices(&shared["sources"]["filename"], strings);
+    table(&shared["sourceLocationTable"], &["source", "line", "column"]);
 
-    let symbols = table(&thread["nativeSymbols"], &["libIndex", "address", "name", "functionSize"]);
-    indices(&thread["nativeSymbols"]["libIndex"], libraries);
-    indices(&thread["nativeSymbols"]["name"], strings);
+    let columns =
+        ["name", "isJS", "relevantForJS", "resource", "source", "lineNumber", "columnNumber", "originalLocation"];
+    let functions = table(&shared["funcTable"], &columns);
+    indices(&shared["funcTable"]["name"], strings);
+    indices(&shared["funcTable"]["source"], sources);
+    indices(&shared["funcTable"]["resource"], resources);
+
+    let symbols = table(&shared["nativeSymbols"], &["libIndex", "address", "name", "functionSize"]);
+    indices(&shared["nativeSymbols"]["libIndex"], libraries);
+    indices(&shared["nativeSymbols"]["name"], strings);
 
     let columns = [
         "address",
+        "lib",
         "inlineDepth",
         "category",
         "subcategory",
@@ -82,14 +102,18 @@ fn thread(thread: &Value, categories: &[Value], libraries: usize) -> f64 {
         "line",
         "column",
         "innerWindowID",
+        "originalLocation",
     ];
-    let frames = table(&thread["frameTable"], &columns);
-    indices(&thread["frameTable"]["func"], functions);
-    indices(&thread["frameTable"]["nativeSymbol"], symbols);
-    indices(&thread["frameTable"]["category"], categories.len());
-    lines(thread);
+    let frames = table(&shared["frameTable"], &columns);
+    indices(&shared["frameTable"]["func"], functions);
+    indices(&shared["frameTable"]["lib"], libraries);
+    indices(&shared["frameTable"]["nativeSymbol"], symbols);
+    indices(&shared["frameTable"]["category"], categories.len());
+    for missing in ["address", "lib"] {
+        assert!(array(&shared["frameTable"][missing]).iter().all(Value::is_i64), "`{missing}` is -1 rather than null");
+    }
     let category_and_subcategory =
-        array(&thread["frameTable"]["category"]).iter().zip(array(&thread["frameTable"]["subcategory"]));
+        array(&shared["frameTable"]["category"]).iter().zip(array(&shared["frameTable"]["subcategory"]));
     for (category, subcategory) in category_and_subcategory {
         let (Some(category), Some(subcategory)) = (category.as_u64(), subcategory.as_u64()) else {
             panic!("a frame has a category but no subcategory");
@@ -98,28 +122,26 @@ fn thread(thread: &Value, categories: &[Value], libraries: usize) -> f64 {
         assert!(usize::try_from(subcategory).is_ok_and(|subcategory| subcategory < known));
     }
 
-    let stacks = table(&thread["stackTable"], &["prefix", "frame"]);
-    indices(&thread["stackTable"]["frame"], frames);
-    for (index, prefix) in array(&thread["stackTable"]["prefix"]).iter().enumerate() {
-        let before = prefix.as_u64().is_none_or(|prefix| usize::try_from(prefix).is_ok_and(|prefix| prefix < index));
-        assert!(before, "stack {index} comes before its caller {prefix}");
+    let stacks = table(&shared["stackTable"], &["prefixOffset", "frame"]);
+    indices(&shared["stackTable"]["frame"], frames);
+    for (index, offset) in array(&shared["stackTable"]["prefixOffset"]).iter().enumerate() {
+        let is_before =
+            offset.as_u64().is_some_and(|offset| usize::try_from(offset).is_ok_and(|offset| offset <= index));
+        assert!(is_before, "stack {index} has a caller {offset} rows before it");
     }
+    lines(shared);
+    stacks
+}
 
-    let samples = table(&thread["samples"], &["stack", "weight", "threadCPUDelta"]);
+fn thread(thread: &Value, stacks: usize, categories: usize) -> f64 {
+    let samples = table(&thread["samples"], &["stack", "timeDeltas", "weight", "threadCPUDelta"]);
     indices(&thread["samples"]["stack"], stacks);
-    assert!(
-        array(&thread["samples"]["threadCPUDelta"])
-            .iter()
-            .all(|delta| delta.as_f64().is_some_and(|delta| delta >= 0.0))
-    );
-    let times = array(thread["samples"].get("timeDeltas").or(thread["samples"].get("time")).expect("sample times"));
-    assert_eq!(times.len(), samples);
-    if thread["samples"].get("timeDeltas").is_some() {
-        assert!(times.iter().all(|delta| delta.as_f64().is_some_and(|delta| delta >= 0.0)), "time goes backwards");
-    } else {
-        assert!(times.iter().map(|time| time.as_f64().expect("a time")).is_sorted(), "time goes backwards");
+    for column in ["threadCPUDelta", "timeDeltas"] {
+        let values = array(&thread["samples"][column]);
+        assert_eq!(values.len(), samples);
+        assert!(values.iter().all(|delta| delta.as_f64().is_some_and(|delta| delta >= 0.0)), "{column} is negative");
     }
-    table(&thread["markers"], &["name", "startTime", "endTime", "phase", "category", "data"]);
+    indices(&thread["markers"]["category"], categories);
     assert_eq!(thread["samples"]["weightType"], "tracing-ms", "samples are not evenly spaced");
     array(&thread["samples"]["weight"])
         .iter()
@@ -127,9 +149,59 @@ fn thread(thread: &Value, categories: &[Value], libraries: usize) -> f64 {
         .sum()
 }
 
+/// Markers have the fields that their types say.
+fn markers(markers: &Value, meta: &Value, strings: usize, stacks: usize) {
+    table(markers, &["name", "startTime", "endTime", "phase", "category", "data"]);
+    indices(&markers["name"], strings);
+    let mut begun = HashSet::new();
+    for data in array(&markers["data"]) {
+        let kind = text(&data["type"]);
+        if kind == "Network" {
+            // The front-end knows these itself. One without a beginning would be drawn from the beginning of time on.
+            let is_new = begun.insert(data["id"].as_u64().expect("a number"));
+            assert_eq!(is_new, data["status"] == "STATUS_START", "{data}");
+            continue;
+        }
+        let schema = array(&meta["markerSchema"]).iter().find(|schema| schema["name"] == kind);
+        let fields = array(&schema.unwrap_or_else(|| panic!("no marker schema for {kind}"))["fields"]);
+        for (key, value) in data.as_object().expect("an object") {
+            if key == "cause" {
+                assert!(value["stack"].as_u64().is_some_and(|stack| stack < stacks as u64), "{value}");
+                continue;
+            }
+            let field = fields.iter().find(|field| field["key"] == *key);
+            let Some(format) = field.map(|field| text(&field["format"])) else {
+                assert_eq!(key, "type", "a field that is not in the schema of {kind}");
+                continue;
+            };
+            let is_string = ["unique-string", "flow-id", "terminating-flow-id"].contains(&format);
+            let is_valid = match value.as_u64() {
+                Some(index) if is_string => index < strings as u64,
+                _ => value.is_number() && !is_string,
+            };
+            assert!(is_valid, "{key} of {kind}: {value}");
+        }
+    }
+}
+
+/// Counters begin with nothing and last until the end.
+fn counter(counter: &Value, meta: &Value) {
+    let samples = &counter["samples"];
+    table(samples, &["time", "count"]);
+    let times: Vec<f64> = array(&samples["time"]).iter().map(|time| time.as_f64().expect("a time")).collect();
+    assert!(times.is_sorted() && times[0] == 0.0, "{times:?}");
+    assert_eq!(times.last().copied(), meta["profilingEndTime"].as_f64(), "nothing is drawn after the last");
+    assert_eq!(samples["count"][0], 0, "the front-end takes the first for nothing");
+    // What changes is steep: there is a sample right before it.
+    for (row, change) in array(&samples["count"]).iter().enumerate().filter(|(_, change)| **change != 0) {
+        assert!(times[row] == times[row - 1], "a slope of {change}");
+    }
+    assert!(!text(&counter["display"]["label"]).is_empty() && array(&counter["display"]["tooltipRows"]).len() > 1);
+}
+
 /// Lines are those of files, and what is inlined has the address and the symbol of what is around it.
-fn lines(thread: &Value) {
-    let column = |table: &'static str, name: &'static str| array(&thread[table][name]);
+fn lines(shared: &Value) {
+    let column = |table: &'static str, name: &'static str| array(&shared[table][name]);
     let at =
         |table, name, row: &Value| &column(table, name)[usize::try_from(row.as_u64().expect("a row")).expect("small")];
     for (row, line) in column("frameTable", "line").iter().enumerate() {
@@ -137,15 +209,16 @@ fn lines(thread: &Value) {
         let column_of_line = &column("frameTable", "column")[row];
         assert!(column_of_line.is_null() || !line.is_null(), "a column without a line");
         if !line.is_null() {
-            let file = at("funcTable", "fileName", &column("frameTable", "func")[row]);
-            assert!(file.is_u64(), "line {line} of no file");
+            let source = at("funcTable", "source", &column("frameTable", "func")[row]);
+            assert!(source.is_u64(), "line {line} of no file");
         }
     }
-    for (frame, caller) in column("stackTable", "frame").iter().zip(column("stackTable", "prefix")) {
+    for (row, frame) in column("stackTable", "frame").iter().enumerate() {
         let of = |name, frame| at("frameTable", name, frame);
         let depth = of("inlineDepth", frame).as_u64().expect("a depth");
-        if depth > 0 && !caller.is_null() {
-            let caller = at("stackTable", "frame", caller);
+        let offset = column("stackTable", "prefixOffset")[row].as_u64().expect("an offset");
+        if depth > 0 && offset > 0 {
+            let caller = &column("stackTable", "frame")[row - usize::try_from(offset).expect("small")];
             for name in ["address", "nativeSymbol"] {
                 assert_eq!(of(name, frame), of(name, caller), "{name} of what is inlined");
             }

@@ -2,173 +2,173 @@
 
 use std::time::Duration;
 
-use fxprof_processed_profile as fxprof;
-
 use super::Document;
 use super::categories::Category;
-use super::markers::name_and_category;
-use crate::profile::{CallTrace, CalledFunction, TracedCall};
-use crate::samples::Span;
+use super::markers::{Data, Marker, milliseconds};
+use super::shared::Str;
+use crate::profile::CallTrace;
+use crate::samples::{HostCalls, Span};
 use crate::symbols::Layer;
 
+const HOST: Category = Category::Layer(Layer::Host);
+
 impl Document<'_> {
-    /// Adds markers to `threads`, which are in the order of the profile's.
-    pub(super) fn calls_and_spans(&mut self, threads: &[fxprof::ThreadHandle]) {
-        let Some(first) = threads.first().copied() else { return };
+    /// Adds markers for calls and spans.
+    pub(super) fn call_and_span_markers(&mut self) {
+        let requests = Requests::new(self.profile.spans(), self.profile.spans_left_out());
+        let flows: Vec<Str> = (1..=requests.spans.len()).map(|number| self.flow(number)).collect();
         if let Some(trace) = self.profile.calls() {
-            for call in trace.kept() {
-                let thread = call.thread.and_then(|thread| threads.get(thread)).copied().unwrap_or(first);
-                self.call(thread, &trace.functions()[call.function.index()], call);
-            }
-            self.calls_left_out(first, trace);
+            self.call_markers(trace, &requests, &flows);
         }
         for span in self.profile.spans() {
-            self.span(first, span);
+            self.span_marker(span, requests.number(span).map(|number| (number, flows[number])));
         }
     }
 
-    fn call(&mut self, thread: fxprof::ThreadHandle, function: &CalledFunction, call: &TracedCall) {
-        let marker = CallMarker {
-            name: self.out.intern_string(&function.crossing.function),
-            interface: self.out.intern_string(&function.crossing.interface_name()),
-            category: self.categories.handle(Category::behind(function.crossing.direction)),
-            suspended: call.suspended,
-            cpu: call.cpu,
-        };
-        self.out.add_marker(thread, interval(call.begin, call.wall), marker);
+    /// What tells the markers of a request from others.
+    fn flow(&mut self, number: usize) -> Str {
+        self.shared.string(&format!("request {number}"))
     }
 
-    fn calls_left_out(&mut self, thread: fxprof::ThreadHandle, trace: &CallTrace) {
-        if trace.left_out() == 0 {
-            return;
+    fn call_markers(&mut self, trace: &CallTrace, requests: &Requests<'_>, flows: &[Str]) {
+        for call in trace.kept() {
+            let crossing = &trace.functions()[call.function.index()].crossing;
+            let end = call.begin.saturating_add(call.wall);
+            let marker = Marker {
+                name: self.shared.string(&crossing.function),
+                category: Category::behind(crossing.direction),
+                begin: call.begin,
+                end: Some(end),
+                data: Data::Call {
+                    interface: self.shared.string(&crossing.interface_name()),
+                    suspended: milliseconds(call.suspended),
+                    cpu: call.cpu.map(milliseconds),
+                    request: requests.around(call.begin, end).map(|number| flows[number]),
+                },
+            };
+            self.on_both_tracks(call.thread.unwrap_or(0), &marker);
         }
-        let name = self.out.intern_string("calls left out");
-        let category = self.categories.handle(Category::Layer(Layer::Host));
-        let marker = LeftOutMarker { name, category, calls: trace.left_out() };
-        let timing = fxprof::MarkerTiming::Instant(super::timestamp(self.profile.elapsed()));
-        self.out.add_marker(thread, timing, marker);
+        if trace.left_out() > 0 {
+            let (name, begin) = (self.shared.string("calls left out"), self.profile.elapsed());
+            let data = Data::CallsLeftOut { calls: trace.left_out() };
+            self.on_both_tracks(0, &Marker { name, category: HOST, begin, end: None, data });
+        }
     }
 
-    fn span(&mut self, thread: fxprof::ThreadHandle, span: &Span) {
-        let marker = SpanMarker {
-            name: self.out.intern_string(&span.name),
-            detail: self.out.intern_string(span.detail.as_deref().unwrap_or_default()),
-            path: self.out.intern_string(span.path.as_deref().unwrap_or_default()),
-            category: self.categories.handle(Category::Layer(Layer::Host)),
-            cpu: span.cpu,
+    fn span_marker(&mut self, span: &Span, request: Option<(usize, Str)>) {
+        let end = span.begin.saturating_add(span.wall);
+        let mut string = |text: &Option<String>| text.as_ref().map(|text| self.shared.string(text));
+        let data = Data::Span {
+            detail: string(&span.detail),
+            path: string(&span.path),
+            cpu: span.cpu.map(milliseconds),
+            request: request.map(|(_, flow)| flow),
         };
-        self.out.add_marker(thread, interval(span.begin, span.wall), marker);
+        let name = self.shared.string(&span.name);
+        self.on_both_tracks(0, &Marker { name, category: HOST, begin: span.begin, end: Some(end), data });
+        let Some((id, _)) = request else { return };
+        let network = |status, end: Duration, response_status| Marker {
+            name,
+            category: HOST,
+            begin: span.begin,
+            end: Some(end),
+            data: Data::Network {
+                uri: span.path.clone().unwrap_or_default(),
+                id,
+                pri: 0,
+                status,
+                start_time: milliseconds(span.begin),
+                end_time: milliseconds(end),
+                response_status,
+            },
+        };
+        let response_status = span.detail.as_ref().and_then(|detail| detail.parse().ok());
+        self.on_selected_track(network("STATUS_START", span.begin, None));
+        self.on_selected_track(network("STATUS_STOP", end, response_status));
+    }
+
+    /// Markers for calls of the host, which are one guest's.
+    pub(super) fn host_call_markers(&mut self, calls: &HostCalls) {
+        let name = self.shared.string("hostcall");
+        for call in calls.kept() {
+            let (begin, end) = (call.begin, Some(call.end));
+            self.on_both_tracks(0, &Marker { name, category: HOST, begin, end, data: Data::HostCall {} });
+        }
+        let (calls, time) = calls.left_out();
+        if calls > 0 {
+            let (name, begin) = (self.shared.string("hostcalls left out"), self.profile.elapsed());
+            let data = Data::HostCallsLeftOut { calls, time: milliseconds(time) };
+            self.on_both_tracks(0, &Marker { name, category: HOST, begin, end: None, data });
+        }
     }
 }
 
-fn interval(begin: Duration, wall: Duration) -> fxprof::MarkerTiming {
-    fxprof::MarkerTiming::Interval(super::timestamp(begin), super::timestamp(begin.saturating_add(wall)))
+/// The spans that are requests: those that say what exactly they were for.
+struct Requests<'p> {
+    spans: Vec<&'p Span>,
+    /// When they end, in order.
+    ends: Vec<Duration>,
+    are_all: bool,
 }
 
-/// A time in the unit of the front-end.
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
-}
-
-/// A field of a marker.
-pub(super) const fn field(
-    key: &'static str,
-    label: &'static str,
-    format: fxprof::MarkerFieldFormat,
-) -> fxprof::StaticSchemaMarkerField {
-    fxprof::StaticSchemaMarkerField { key, label, format, flags: fxprof::MarkerFieldFlags::SEARCHABLE }
-}
-
-/// From a call to its return.
-struct CallMarker {
-    name: fxprof::StringHandle,
-    interface: fxprof::StringHandle,
-    category: fxprof::CategoryHandle,
-    suspended: Duration,
-    cpu: Option<Duration>,
-}
-
-impl fxprof::StaticSchemaMarker for CallMarker {
-    const UNIQUE_MARKER_TYPE_NAME: &'static str = "Call";
-    const DESCRIPTION: Option<&'static str> = Some("A call across a WIT interface");
-    const LOCATIONS: fxprof::MarkerLocations = fxprof::MarkerLocations::MARKER_CHART
-        .union(fxprof::MarkerLocations::MARKER_TABLE.union(fxprof::MarkerLocations::TIMELINE_OVERVIEW));
-    const TOOLTIP_LABEL: Option<&'static str> = Some("{marker.name} of {marker.data.interface}");
-    const TABLE_LABEL: Option<&'static str> = Some("{marker.name} of {marker.data.interface}");
-    const FIELDS: &'static [fxprof::StaticSchemaMarkerField] = &[
-        field("interface", "Interface", fxprof::MarkerFieldFormat::String),
-        field("suspended", "Suspended", fxprof::MarkerFieldFormat::Duration),
-        field("cpu", "CPU time (0 if not measured)", fxprof::MarkerFieldFormat::Duration),
-    ];
-
-    name_and_category!();
-
-    fn string_field_value(&self, _: u32) -> fxprof::StringHandle {
-        self.interface
+impl<'p> Requests<'p> {
+    fn new(spans: &'p [Span], left_out: u64) -> Self {
+        let mut spans: Vec<&Span> = spans.iter().filter(|span| span.path.is_some()).collect();
+        spans.sort_by_key(|span| span.begin);
+        let mut ends: Vec<Duration> = spans.iter().map(|span| span.begin.saturating_add(span.wall)).collect();
+        ends.sort();
+        Self { spans, ends, are_all: left_out == 0 }
     }
 
-    fn number_field_value(&self, field: u32) -> f64 {
-        milliseconds(if field == 1 { self.suspended } else { self.cpu.unwrap_or_default() })
+    fn number(&self, span: &Span) -> Option<usize> {
+        let first = self.spans.partition_point(|other| other.begin < span.begin);
+        let same = self.spans[first..].iter().position(|other| std::ptr::eq(*other, span))?;
+        Some(first + same)
+    }
+
+    /// The request that something belongs to: the only one that there was in that time. Nothing else tells whose a call is.
+    fn around(&self, begin: Duration, end: Duration) -> Option<usize> {
+        let begun = self.spans.partition_point(|span| span.begin <= end);
+        let ended = self.ends.partition_point(|other| *other < begin);
+        if !self.are_all || begun - ended != 1 {
+            return None;
+        }
+        let end_of = |number: &usize| self.spans[*number].begin.saturating_add(self.spans[*number].wall);
+        let there = (0..begun).rev().find(|number| end_of(number) >= begin)?;
+        (self.spans[there].begin <= begin && end <= end_of(&there)).then_some(there)
     }
 }
 
-/// How many calls have no marker.
-struct LeftOutMarker {
-    name: fxprof::StringHandle,
-    category: fxprof::CategoryHandle,
-    calls: u64,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl fxprof::StaticSchemaMarker for LeftOutMarker {
-    const UNIQUE_MARKER_TYPE_NAME: &'static str = "CallsLeftOut";
-    const DESCRIPTION: Option<&'static str> = Some("Calls that have no marker, because there are too many");
-    const LOCATIONS: fxprof::MarkerLocations = fxprof::MarkerLocations::MARKER_TABLE;
-    const TABLE_LABEL: Option<&'static str> = Some("{marker.data.calls} calls");
-    const FIELDS: &'static [fxprof::StaticSchemaMarkerField] =
-        &[field("calls", "Calls", fxprof::MarkerFieldFormat::Integer)];
-
-    name_and_category!();
-
-    fn string_field_value(&self, _: u32) -> fxprof::StringHandle {
-        // Asked for fields that are strings, of which there is none.
-        self.name
-    }
-
-    #[allow(clippy::cast_precision_loss, reason = "a count for a reader")]
-    fn number_field_value(&self, _: u32) -> f64 {
-        self.calls as f64
-    }
-}
-
-/// What the host did.
-struct SpanMarker {
-    name: fxprof::StringHandle,
-    detail: fxprof::StringHandle,
-    path: fxprof::StringHandle,
-    category: fxprof::CategoryHandle,
-    cpu: Option<Duration>,
-}
-
-impl fxprof::StaticSchemaMarker for SpanMarker {
-    const UNIQUE_MARKER_TYPE_NAME: &'static str = "Span";
-    const DESCRIPTION: Option<&'static str> = Some("Something that the host did, such as answering a request");
-    const LOCATIONS: fxprof::MarkerLocations = fxprof::MarkerLocations::MARKER_CHART
-        .union(fxprof::MarkerLocations::MARKER_TABLE.union(fxprof::MarkerLocations::TIMELINE_OVERVIEW));
-    const TOOLTIP_LABEL: Option<&'static str> = Some("{marker.name} {marker.data.detail}");
-    const TABLE_LABEL: Option<&'static str> = Some("{marker.name} {marker.data.detail}");
-    const FIELDS: &'static [fxprof::StaticSchemaMarkerField] = &[
-        field("detail", "Result", fxprof::MarkerFieldFormat::String),
-        field("path", "Path", fxprof::MarkerFieldFormat::String),
-        field("cpu", "CPU time (0 if not measured)", fxprof::MarkerFieldFormat::Duration),
-    ];
-
-    name_and_category!();
-
-    fn string_field_value(&self, field: u32) -> fxprof::StringHandle {
-        if field == 0 { self.detail } else { self.path }
-    }
-
-    fn number_field_value(&self, _: u32) -> f64 {
-        milliseconds(self.cpu.unwrap_or_default())
+    #[test]
+    fn a_call_belongs_to_a_request_that_is_alone() {
+        let ms = Duration::from_millis;
+        let span = |begin, end| Span::new("GET", ms(begin), ms(end - begin)).path("/");
+        // The second and the third are at work together, and so are the last two.
+        let other = Span::new("start", ms(60), ms(5));
+        let spans = [span(0, 10), span(20, 40), span(30, 50), other, span(70, 80), span(90, 99), span(92, 93)];
+        let requests = Requests::new(&spans, 0);
+        for (begin, end, expected) in [
+            (1, 2, Some(0)),
+            (0, 10, Some(0)),
+            (9, 11, None),
+            (12, 13, None),
+            (21, 22, Some(1)),
+            (25, 31, None),
+            (32, 33, None),
+            (41, 42, Some(2)),
+            (61, 62, None),
+            (71, 72, Some(3)),
+            (91, 92, None),
+            (95, 96, Some(4)),
+        ] {
+            assert_eq!(requests.around(ms(begin), ms(end)), expected, "{begin} to {end}");
+        }
+        assert_eq!(Requests::new(&spans, 1).around(ms(1), ms(2)), None, "another request may have been there");
+        assert_eq!(requests.number(&spans[2]), Some(2));
+        assert_eq!(requests.number(&spans[3]), None);
     }
 }

@@ -1,99 +1,267 @@
-//! Markers: what activations were for.
+//! Markers: what happened, and when.
 
 use std::time::Duration;
 
 use fxprof_processed_profile as fxprof;
+use serde::Serialize;
+use serde::ser::Serializer;
 
-use crate::profile::{Profile, Sample, Thread};
+use super::Document;
+use super::categories::Category;
+use super::columns::{Milliseconds, Table};
+use super::shared::{StackRow, Str};
+use crate::nanos::nanos;
+use crate::profile::{Sample, Thread};
+use crate::symbols::Layer;
 
-/// What every marker has, and says in the same way: the trait has no defaults.
-macro_rules! name_and_category {
-    () => {
-        fn name(&self, _: &mut fxprof::Profile) -> fxprof::StringHandle {
-            self.name
-        }
-
-        fn category(&self, _: &mut fxprof::Profile) -> fxprof::CategoryHandle {
-            self.category
-        }
-    };
+/// A marker.
+#[derive(Clone)]
+pub(super) struct Marker {
+    pub(super) name: Str,
+    pub(super) category: Category,
+    pub(super) begin: Duration,
+    /// None of a moment.
+    pub(super) end: Option<Duration>,
+    pub(super) data: Data,
 }
 
-pub(super) use name_and_category;
-
-/// The most markers of a file: more than a person looks at, and few enough for the front-end.
-const MAX_MARKERS: usize = 20_000;
-
-/// A stretch of samples with the same labels.
-pub(super) struct Stretch {
-    begin: Duration,
-    end: Duration,
-    labels: String,
+/// What is known of a marker, by its type. [`SCHEMAS`] has the same names, of types and of fields.
+#[derive(Clone, Serialize)]
+#[serde(tag = "type")]
+pub(super) enum Data {
+    Call {
+        interface: Str,
+        suspended: Milliseconds,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cpu: Option<Milliseconds>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request: Option<Str>,
+    },
+    CallsLeftOut {
+        calls: u64,
+    },
+    /// Something that the host did.
+    Span {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        detail: Option<Str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path: Option<Str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cpu: Option<Milliseconds>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        request: Option<Str>,
+    },
+    /// A request for the network track: one of the front-end's own types, the only one that it draws there. It wants two markers
+    /// for each, with the same number: one where it begins and one from there to its end.
+    #[serde(rename_all = "camelCase")]
+    Network {
+        #[serde(rename = "URI")]
+        uri: String,
+        id: usize,
+        /// What browsers have.
+        pri: u8,
+        status: &'static str,
+        start_time: Milliseconds,
+        end_time: Milliseconds,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        response_status: Option<u16>,
+    },
+    MemoryGrowth {
+        memory: Str,
+        from: u64,
+        to: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<Cause>,
+    },
+    Labels {
+        labels: Str,
+    },
+    /// A call of the host, named as Wasmtime's guest profiler names it.
+    #[serde(rename = "hostcall")]
+    HostCall {},
+    #[serde(rename = "hostcalls left out")]
+    HostCallsLeftOut {
+        calls: u64,
+        time: Milliseconds,
+    },
 }
 
-/// The stretches of a thread, of all its threads at most [`MAX_MARKERS`].
-pub(super) fn stretches(profile: &Profile, thread: &Thread, left: &mut usize) -> Vec<Stretch> {
-    let labeled = |sample: &Sample| profile.labels(sample.labels).iter().map(|(key, value)| format!("{key}={value}"));
-    thread
-        .samples
-        .chunk_by(|a, b| a.labels == b.labels)
-        .filter(|samples| samples.first().is_some_and(|sample| labeled(sample).len() > 0))
-        .take_while(|_| left.checked_sub(1).is_some_and(|fewer| std::mem::replace(left, fewer) > 0))
-        .filter_map(|samples| {
-            let (first, last) = (samples.first()?, samples.last()?);
-            let labels = labeled(first).collect::<Vec<_>>().join(" ");
-            Some(Stretch { begin: first.time.saturating_sub(first.wall), end: last.time, labels })
-        })
-        .collect()
+/// What was running when something happened.
+#[derive(Clone, Serialize)]
+pub(super) struct Cause {
+    pub(super) time: Milliseconds,
+    pub(super) stack: StackRow,
 }
 
-/// So many markers are left at the beginning.
-pub(super) fn budget() -> usize {
-    MAX_MARKERS
+/// How the front-end shows markers of a type.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Schema {
+    name: &'static str,
+    display: &'static [&'static str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chart_label: Option<&'static str>,
+    /// Beside the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table_label: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'static str>,
+    fields: &'static [Field],
 }
 
-impl Stretch {
-    /// Adds the marker to a thread.
-    pub(super) fn add(
-        &self,
-        out: &mut fxprof::Profile,
-        thread: fxprof::ThreadHandle,
-        category: fxprof::CategoryHandle,
-    ) {
-        let (name, labels) = (out.intern_string("labels"), out.intern_string(&self.labels));
-        let timing = fxprof::MarkerTiming::Interval(super::timestamp(self.begin), super::timestamp(self.end));
-        out.add_marker(thread, timing, LabelMarker { name, labels, category });
+#[derive(Serialize)]
+struct Field {
+    key: &'static str,
+    label: &'static str,
+    format: Format,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Format {
+    Known(fxprof::MarkerFieldFormat),
+    /// `flow-id` and `terminating-flow-id`, which fxprof 0.8.1 does not know: markers with the same one belong together.
+    Flow(&'static str),
+}
+
+const TEXT: Format = Format::Known(fxprof::MarkerFieldFormat::String);
+const TIME: Format = Format::Known(fxprof::MarkerFieldFormat::Duration);
+const COUNT: Format = Format::Known(fxprof::MarkerFieldFormat::Integer);
+const BYTES: Format = Format::Known(fxprof::MarkerFieldFormat::Bytes);
+
+/// Shown wherever markers are.
+const EVERYWHERE: &[&str] = &["marker-chart", "marker-table", "timeline-overview"];
+
+const PLAIN: Schema =
+    Schema { name: "", display: EVERYWHERE, chart_label: None, table_label: None, description: None, fields: &[] };
+
+const fn field(key: &'static str, label: &'static str, format: Format) -> Field {
+    Field { key, label, format }
+}
+
+/// All types but `Network`, of which the front-end knows itself how to show them. Where a label would repeat the name or the
+/// fields, which are shown beside it, there is none.
+pub(super) const SCHEMAS: &[Schema] = &[
+    Schema {
+        name: "Call",
+        chart_label: Some("{marker.name}"),
+        table_label: Some("{marker.data.interface}"),
+        description: Some("A call across a WIT interface"),
+        fields: &[
+            field("interface", "Interface", TEXT),
+            field("suspended", "Suspended", TIME),
+            field("cpu", "CPU time", TIME),
+            field("request", "Request", Format::Flow("flow-id")),
+        ],
+        ..PLAIN
+    },
+    Schema {
+        name: "CallsLeftOut",
+        display: &["marker-table"],
+        table_label: Some("{marker.data.calls} calls"),
+        description: Some("Calls that have no marker, because there are too many"),
+        fields: &[field("calls", "Calls", COUNT)],
+        ..PLAIN
+    },
+    Schema {
+        name: "Span",
+        chart_label: Some("{marker.name}"),
+        table_label: Some("{marker.data.path} {marker.data.detail}"),
+        description: Some("Something that the host did, such as answering a request"),
+        fields: &[
+            field("path", "Path", TEXT),
+            field("detail", "Result", TEXT),
+            field("cpu", "CPU time", TIME),
+            field("request", "Request", Format::Flow("terminating-flow-id")),
+        ],
+        ..PLAIN
+    },
+    Schema {
+        name: "MemoryGrowth",
+        table_label: Some("{marker.data.memory} grows to {marker.data.to}"),
+        description: Some("A linear memory grows"),
+        fields: &[field("memory", "Memory", TEXT), field("from", "From", BYTES), field("to", "To", BYTES)],
+        ..PLAIN
+    },
+    Schema {
+        name: "Labels",
+        display: &["marker-chart", "marker-table"],
+        chart_label: Some("{marker.data.labels}"),
+        table_label: Some("{marker.data.labels}"),
+        description: Some("What the host labelled an activation with"),
+        fields: &[field("labels", "Labels", TEXT)],
+    },
+];
+
+/// The types of calls of the host, which only profiles of [`GuestProfiler`](crate::GuestProfiler) have.
+pub(super) const HOST_CALL_SCHEMAS: &[Schema] = &[
+    Schema { name: "hostcall", ..PLAIN },
+    Schema {
+        name: "hostcalls left out",
+        display: &["marker-table"],
+        table_label: Some("{marker.data.calls} calls, {marker.data.time}"),
+        description: Some("Calls of the host that have no marker, because there are too many"),
+        fields: &[field("calls", "Calls", COUNT), field("time", "Time", TIME)],
+        ..PLAIN
+    },
+];
+
+/// The markers of a thread.
+pub(super) struct Markers<'m>(pub(super) &'m [Marker]);
+
+impl Serialize for Markers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const INSTANT: u8 = 0;
+        const INTERVAL: u8 = 1;
+        let Self(markers) = *self;
+        Table::new(serializer, markers.len())?
+            .add("name", || markers.iter().map(|marker| marker.name))?
+            .add("startTime", || markers.iter().map(|marker| milliseconds(marker.begin)))?
+            .add("endTime", || markers.iter().map(|marker| marker.end.map(milliseconds)))?
+            .add("phase", || markers.iter().map(|marker| if marker.end.is_some() { INTERVAL } else { INSTANT }))?
+            .add("category", || markers.iter().map(|marker| marker.category.index()))?
+            .add("data", || markers.iter().map(|marker| &marker.data))?
+            .end()
     }
 }
 
-/// A marker that shows labels.
-struct LabelMarker {
-    name: fxprof::StringHandle,
-    labels: fxprof::StringHandle,
-    category: fxprof::CategoryHandle,
+pub(super) fn milliseconds(time: Duration) -> Milliseconds {
+    Milliseconds(nanos(time))
 }
 
-impl fxprof::StaticSchemaMarker for LabelMarker {
-    const UNIQUE_MARKER_TYPE_NAME: &'static str = "Labels";
-    const DESCRIPTION: Option<&'static str> = Some("What the host labelled an activation with");
-    const CHART_LABEL: Option<&'static str> = Some("{marker.data.labels}");
-    const TOOLTIP_LABEL: Option<&'static str> = Some("{marker.data.labels}");
-    const TABLE_LABEL: Option<&'static str> = Some("{marker.data.labels}");
-    const FIELDS: &'static [fxprof::StaticSchemaMarkerField] = &[fxprof::StaticSchemaMarkerField {
-        key: "labels",
-        label: "Labels",
-        format: fxprof::MarkerFieldFormat::String,
-        flags: fxprof::MarkerFieldFlags::SEARCHABLE,
-    }];
+/// The most markers of labels of a file: more than a person looks at, and few enough for the front-end.
+const MAX_LABEL_MARKERS: usize = 20_000;
 
-    name_and_category!();
-
-    fn string_field_value(&self, _: u32) -> fxprof::StringHandle {
-        self.labels
+impl Document<'_> {
+    /// Adds a marker for each stretch of samples that have the same labels.
+    pub(super) fn label_markers(&mut self) {
+        let name = self.shared.string("labels");
+        let mut left = MAX_LABEL_MARKERS;
+        for (index, thread) in self.profile.threads().iter().enumerate() {
+            for (begin, end, labels) in self.stretches(thread, &mut left) {
+                let data = Data::Labels { labels: self.shared.string(&labels) };
+                let category = Category::Layer(Layer::Guest);
+                self.on_both_tracks(index, &Marker { name, category, begin, end: Some(end), data });
+            }
+        }
     }
 
-    fn number_field_value(&self, _: u32) -> f64 {
-        // Asked for fields that are numbers, of which there is none.
-        0.0
+    /// The stretches of a thread: begin, end and labels. Of all threads, as many as are `left`.
+    fn stretches(&self, thread: &Thread, left: &mut usize) -> Vec<(Duration, Duration, String)> {
+        let labels = |sample: &Sample| {
+            let labels = self.profile.labels(sample.labels).iter();
+            labels.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+        };
+        let is_labeled = |sample: &Sample| !self.profile.labels(sample.labels).is_empty();
+        thread
+            .samples
+            .chunk_by(|a, b| a.labels == b.labels)
+            .filter(|samples| samples.first().is_some_and(is_labeled))
+            .take_while(|_| left.checked_sub(1).is_some_and(|fewer| std::mem::replace(left, fewer) > 0))
+            .filter_map(|samples| {
+                let (first, last) = (samples.first()?, samples.last()?);
+                Some((first.time.saturating_sub(first.wall), last.time, labels(first)))
+            })
+            .collect()
     }
 }

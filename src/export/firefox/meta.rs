@@ -5,15 +5,15 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Row, rows};
-use super::{INTERFACES_PROCESS, library_id};
+use super::library_id;
+use super::rows::{Row, all_rows};
 use crate::nanos::nanos;
-use crate::profile::{CallTrace, MemoryTrack, Profile, Sample};
+use crate::profile::{CallTrace, MemoryTrack, Origin, Profile, ProfileFunction, ProfileLibrary, Sample};
 use crate::samples::Span;
 use crate::symbols::FunctionKind;
 
-/// The number of this form of the object. A reader refuses others.
-pub(crate) const VERSION: u32 = 1;
+/// The number of this form of the object. Readers read the older ones, and refuse newer ones.
+pub(crate) const VERSION: u32 = 2;
 
 /// What is written as `meta.witprof`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub(crate) struct Meta {
     /// Since 1970; `meta.startTime` is rounded.
     #[serde(default)]
     pub(crate) started_ns: Option<u64>,
+    #[serde(default)]
+    pub(crate) origin: Origin,
     pub(crate) taken: u64,
     pub(crate) kept: u64,
     pub(crate) truncated: u64,
@@ -36,9 +38,8 @@ pub(crate) struct Meta {
     /// The profiler's own work: samples, wall-clock time, CPU time.
     #[serde(default)]
     pub(crate) profiler: (u64, u64, u64),
-    /// The number of the process whose threads repeat the others.
-    pub(crate) interfaces_pid: String,
-    /// By `tid`, which counts from 1: fxprof calls the first thread of a process by the name of the process.
+    /// By `tid`, which counts from 1: their names. Tracks with greater `tid`s have the samples of these threads again, in the same
+    /// order: first all by interface; then, since form 2, all with complete stacks, if those of the first are not.
     pub(crate) threads: Vec<String>,
     /// Sets of labels: keys and values. The first is empty.
     #[serde(default)]
@@ -176,20 +177,21 @@ impl MetaSpan {
 }
 
 impl Meta {
-    pub(super) fn new(profile: &Profile) -> Self {
+    /// `functions` and `libraries` are those of the profile, perhaps with more behind them.
+    pub(super) fn new(profile: &Profile, functions: &[ProfileFunction], libraries: &[ProfileLibrary]) -> Self {
         let counts = profile.counts();
         let mut strings = indexmap::IndexSet::new();
         let mut string = |text: &Option<String>| {
             let text = text.as_ref()?;
             u32::try_from(strings.insert_full(text.clone()).0).ok()
         };
-        let libraries = profile.libraries().iter().enumerate().map(|(index, library)| MetaLibrary {
+        let libraries = libraries.iter().enumerate().map(|(index, library)| MetaLibrary {
             id: library_id(index).breakpad().to_string(),
             layer: library.layer.name().to_owned(),
             component: library.component.clone(),
         });
         // Inlined functions have no address to be known by, and nothing that the format has no place for.
-        let compiled = profile.functions().iter().filter(|function| function.kind != FunctionKind::Inlined);
+        let compiled = functions.iter().filter(|function| function.kind != FunctionKind::Inlined);
         let functions = compiled.map(|function| {
             MetaFunction(
                 function.library.0,
@@ -214,6 +216,7 @@ impl Meta {
             interval_ns: nanos(profile.interval()),
             elapsed_ns: nanos(profile.elapsed()),
             started_ns: profile.started_at().duration_since(UNIX_EPOCH).ok().map(nanos),
+            origin: profile.origin().clone(),
             taken: counts.taken,
             kept: counts.kept,
             truncated: counts.truncated,
@@ -223,7 +226,6 @@ impl Meta {
                 let profiler = profile.profiler_time();
                 (profiler.samples, nanos(profiler.wall), nanos(profiler.cpu))
             },
-            interfaces_pid: INTERFACES_PROCESS.to_string(),
             threads: profile.threads().iter().map(|thread| thread.name.clone()).collect(),
             labels: profile.labels.iter().map(|set| set.to_vec()).collect(),
             sample_labels: of_threads(profile, |samples| {
@@ -264,15 +266,11 @@ fn runs<V: Copy + PartialEq>(
     value: impl Fn(&Sample, Row) -> V,
 ) -> Vec<(u64, V)> {
     let mut runs: Vec<(u64, V)> = Vec::new();
-    let mut last = Duration::ZERO;
-    for sample in samples {
-        for row in rows(sample, interval, last) {
-            last = row.time;
-            let value = value(sample, row);
-            match runs.last_mut() {
-                Some((count, known)) if *known == value => *count += 1,
-                _ => runs.push((1, value)),
-            }
+    for (sample, row) in all_rows(samples, interval) {
+        let value = value(sample, row);
+        match runs.last_mut() {
+            Some((count, known)) if *known == value => *count += 1,
+            _ => runs.push((1, value)),
         }
     }
     if runs.last().is_some_and(|(_, value)| *value == usual) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::profile::Sample;
 
-/// The longest time that a row stands for: weights are nanoseconds in 32 bits with a sign.
+/// The longest time that a row of older files stands for, which have several rows after each other for more.
 const MAX_WEIGHT: Duration = Duration::from_nanos(i32::MAX.unsigned_abs() as u64);
 
 /// A row of the sample table.
@@ -18,7 +18,7 @@ pub(super) struct Row {
 
 /// The rows for a sample: one at its end and, if it stands for clearly more than an interval and there is room after the
 /// row before, one for its first interval at the beginning.
-pub(super) fn rows(sample: &Sample, interval: Duration, last: Duration) -> impl Iterator<Item = Row> {
+fn rows(sample: &Sample, interval: Duration, last: Duration) -> impl Iterator<Item = Row> {
     let Sample { time, wall, cpu, preempted, .. } = *sample;
     let begin = time.saturating_sub(wall).saturating_add(interval).max(last);
     let first = (wall > interval + interval / 2 && begin < time).then(|| {
@@ -32,22 +32,17 @@ pub(super) fn rows(sample: &Sample, interval: Duration, last: Duration) -> impl 
         cpu: cpu.saturating_sub(done.cpu),
         preempted: preempted.saturating_sub(done.preempted),
     };
-    // Weights are 32 bits wide, so seconds of waiting need several rows. Their CPU time is in the first that have room, and what
-    // they waited for a CPU in the last.
-    let count = rest.wall.as_nanos().div_ceil(MAX_WEIGHT.as_nanos()).max(1);
-    let pieces = (0..u32::try_from(count).unwrap_or(u32::MAX)).map(move |piece| Row {
-        wall: rest.wall.saturating_sub(MAX_WEIGHT * piece).min(MAX_WEIGHT),
-        cpu: rest.cpu.saturating_sub(MAX_WEIGHT * piece).min(MAX_WEIGHT),
-        preempted: {
-            let waited = |piece: u32| {
-                let before = rest.wall.saturating_sub(rest.preempted);
-                (MAX_WEIGHT * piece).min(rest.wall).saturating_sub(before)
-            };
-            waited(piece + 1).saturating_sub(waited(piece))
-        },
-        ..rest
-    });
-    first.into_iter().chain(pieces)
+    first.into_iter().chain([rest])
+}
+
+/// The rows of the samples of a thread, each with its sample.
+pub(super) fn all_rows(samples: &[Sample], interval: Duration) -> impl Iterator<Item = (&Sample, Row)> {
+    let mut last = Duration::ZERO;
+    samples.iter().flat_map(move |sample| {
+        let before = last;
+        last = last.max(sample.time);
+        rows(sample, interval, before).map(move |row| (sample, row))
+    })
 }
 
 /// Undoes [`rows`]: puts the rows of each sample together again.
@@ -117,15 +112,26 @@ mod tests {
     }
 
     #[test]
-    fn hours_of_waiting_are_not_cut() {
-        let hour = 3_600_000;
-        let rows: Vec<_> = rows(&sample(2 * hour, 2 * hour, 5), ms(1), ms(0)).collect();
-        assert_eq!(rows.iter().map(|row| row.wall).sum::<Duration>(), ms(2 * hour));
-        assert!(
-            rows.iter().all(|row| i32::try_from(row.wall.as_nanos()).is_ok() && row.cpu + row.preempted <= row.wall)
-        );
-        assert_eq!(rows.iter().map(|row| row.preempted).sum::<Duration>(), ms(2 * hour - 5) / 2);
-        assert_eq!(rows.iter().map(|row| row.cpu).sum::<Duration>(), ms(5));
+    fn rows_become_what_they_were_made_of() {
+        let samples = [sample(5, 1, 1), sample(310, 300, 30), sample(312, 2, 1), sample(7_200_312, 7_200_000, 5)];
+        let rows = all_rows(&samples, ms(1)).map(|(sample, row)| {
+            let Row { time, wall, cpu, preempted } = row;
+            Sample { time, wall, cpu, preempted, ..*sample }
+        });
+        let rows: Vec<_> = rows.collect();
+        assert_eq!(rows.len(), 7);
+        assert_eq!(joined(rows, ms(1)), samples);
+    }
+
+    #[test]
+    fn hours_in_several_rows_are_one_sample() {
+        // As older versions wrote them.
+        let whole =
+            Sample { cpu: MAX_WEIGHT + ms(5), preempted: ms(7), wall: MAX_WEIGHT * 2 + ms(50), ..sample(5000, 1, 0) };
+        let piece = |wall, cpu, preempted| Sample { wall, cpu, preempted, ..whole };
+        let rows =
+            vec![piece(MAX_WEIGHT, MAX_WEIGHT, ms(0)), piece(MAX_WEIGHT, ms(5), ms(0)), piece(ms(50), ms(0), ms(7))];
+        assert_eq!(joined(rows, ms(1)), [whole]);
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub(super) struct Contents {
     pub(super) libraries: Vec<LibraryJson>,
     /// Those of tables that have none of their own.
     pub(super) strings: Vec<String>,
+    /// What is in files: their names, as strings, and their text.
+    pub(super) sources: Vec<(u32, String)>,
     /// The tables of each thread, or one set for all.
     pub(super) tables: Vec<Tables>,
     pub(super) threads: Vec<ThreadContents>,
@@ -20,7 +22,6 @@ pub(super) struct Contents {
 pub(super) struct ThreadContents {
     pub(super) name: String,
     pub(super) process_name: String,
-    pub(super) pid: serde_json::Value,
     pub(super) tid: serde_json::Value,
     pub(super) samples: SamplesJson,
     /// Which of [`Contents::tables`] its stacks are in.

@@ -143,8 +143,6 @@ pub(super) struct ThreadJson {
     #[serde(default)]
     pub(super) process_name: String,
     #[serde(default)]
-    pub(super) pid: serde_json::Value,
-    #[serde(default)]
     pub(super) tid: serde_json::Value,
     pub(super) samples: SamplesJson,
     pub(super) string_array: Option<Vec<String>>,
@@ -208,6 +206,8 @@ pub(super) struct FunctionsJson {
 pub(super) struct SourcesJson {
     #[serde(default)]
     pub(super) filename: Column<Option<u32>>,
+    #[serde(default)]
+    pub(super) content: Column<Option<String>>,
 }
 
 #[derive(Deserialize, Default)]

@@ -19,8 +19,6 @@ mod versions;
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod upgrade;
 
 use std::io::{self, BufReader, Read};
 

@@ -30,6 +30,10 @@ impl<'de> Deserialize<'de> for OwnData {
     }
 }
 
+fn is_known(version: u32) -> bool {
+    (1..=META_VERSION).contains(&version)
+}
+
 struct OwnDataVisitor;
 
 impl<'de> Visitor<'de> for OwnDataVisitor {
@@ -45,7 +49,7 @@ impl<'de> Visitor<'de> for OwnDataVisitor {
         // It is written first. A program that sorts keys may have moved it.
         if first.as_deref() == Some("version") {
             let found: u32 = map.next_value()?;
-            if found != META_VERSION {
+            if !is_known(found) {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 return Ok(OwnData::OtherForm(found));
             }
@@ -54,7 +58,7 @@ impl<'de> Visitor<'de> for OwnDataVisitor {
         let mut meta = Meta::deserialize(MapAccessDeserializer::new(Rest { first, map }))?;
         meta.version = version.unwrap_or(meta.version);
         Ok(match meta.version {
-            META_VERSION => OwnData::Known(Box::new(meta)),
+            known if is_known(known) => OwnData::Known(Box::new(meta)),
             other => OwnData::OtherForm(other),
         })
     }

@@ -12,13 +12,13 @@ use super::own_data::{OwnData, calls_of, counts_of, growths_of, memory_of, saved
 use super::samples::{joined_rows, time};
 use crate::export::firefox::Meta;
 use crate::profile::{
-    Frame, LibraryIndex, Origin, Profile, ProfileFunction, ProfileLibrary, SamplerKind, Stack, Thread,
+    FileIndex, Frame, LibraryIndex, Origin, Profile, ProfileFunction, ProfileLibrary, SamplerKind, Stack, Thread,
 };
 use crate::samples::{HandlerCost, LabelSet, ProfilerTime, SampleCounts, Span};
 use crate::symbols::Layer;
 
-/// Nor all samples together for more than this: written again, a sample takes a row for every two seconds.
-const MAX_TOTAL: Duration = Duration::from_secs(100 * 86_400);
+/// Nor all samples together for more than this: as far as milliseconds are written to the nanosecond.
+const MAX_TOTAL: Duration = Duration::from_secs(99 * 86_400);
 
 pub(super) struct Reader<'d> {
     pub(super) contents: &'d Contents,
@@ -122,7 +122,7 @@ impl<'d> Reader<'d> {
         }
         let walls = threads.iter().flat_map(|thread| &thread.samples).map(|sample| sample.wall);
         if walls.fold(Duration::ZERO, Duration::saturating_add) > MAX_TOTAL {
-            return Err("its samples stand for more than a hundred days".to_owned());
+            return Err("its samples stand for more than 99 days".to_owned());
         }
         let last = threads.iter().filter_map(|thread| thread.samples.last()).map(|sample| sample.time).max();
         let rows = threads.iter().flat_map(|thread| &thread.samples).map(|sample| sample.count);
@@ -132,6 +132,11 @@ impl<'d> Reader<'d> {
         let is_there = |span: &Span| {
             self.part.is_none_or(|(begin, end)| span.begin <= end && span.begin.saturating_add(span.wall) >= begin)
         };
+        let sources = contents.sources.iter().filter_map(|(name, text)| {
+            let file = self.files.get_index_of(contents.strings.get(*name as usize)?)?;
+            Some((FileIndex(u32::try_from(file).ok()?), text.clone()))
+        });
+        let sources = sources.collect();
         let product = &contents.meta.product;
         Ok(Profile {
             name: product.strip_suffix(" (witprof)").unwrap_or(product).to_owned(),
@@ -141,7 +146,7 @@ impl<'d> Reader<'d> {
                 None => SamplerKind::Other,
             },
             interval,
-            origin: Origin::default(),
+            origin: meta.map_or_else(Origin::default, |meta| meta.origin.clone()),
             started_at: UNIX_EPOCH.checked_add(started).unwrap_or(UNIX_EPOCH),
             elapsed: match (meta, self.part) {
                 (Some(_), Some((begin, end))) => end.saturating_sub(begin),
@@ -167,6 +172,7 @@ impl<'d> Reader<'d> {
             frames: self.frames.into_iter().collect(),
             stacks: self.stacks.into_iter().collect(),
             files: self.files.into_iter().collect(),
+            sources,
             missing_lines: meta.map_or(Vec::new(), |meta| meta.missing_lines.clone()),
             threads,
             labels: match meta {
@@ -187,15 +193,11 @@ impl<'d> Reader<'d> {
 
     /// The threads that have samples, in the order that they had, each with its position in that.
     fn threads(&mut self, interval: Duration) -> Result<Vec<(Option<usize>, Thread)>, String> {
-        let contents = self.contents;
-        // The threads of the other process repeat these.
-        let repeats =
-            |thread: &ThreadContents| self.meta.is_some_and(|meta| thread.pid.as_str() == Some(&meta.interfaces_pid));
-        let threads: Vec<_> = contents.threads.iter().enumerate().filter(|(_, thread)| !repeats(thread)).collect();
+        let threads = self.tracks_to_read();
         let stacks = self.all_stacks(&threads)?;
         let mut read = Vec::with_capacity(threads.len());
         for (index, thread) in threads {
-            let own = thread.tid.as_str().and_then(|tid| tid.parse::<usize>().ok()?.checked_sub(1));
+            let own = self.track_of(thread).map(|(own, _)| own);
             let problem = |problem| format!("in thread {index} (`{}`), {problem}", thread.name);
             let mut made = self.thread(thread, index, &stacks[thread.tables], interval).map_err(problem)?;
             if let Some(meta) = self.meta {
@@ -206,12 +208,34 @@ impl<'d> Reader<'d> {
                 let known = own.filter(|_| self.part.is_none());
                 made.samples = joined_rows(made.samples, meta, known, interval);
             }
-            read.push((own.filter(|_| self.meta.is_some()), made));
+            read.push((own, made));
         }
-        // In the file, threads are sorted by name.
+        // Older files have their threads sorted by name.
         read.sort_by_key(|(own, _)| *own);
         // An empty profile has a thread without a name or samples, because the front-end wants one.
         read.retain(|(_, thread)| !thread.samples.is_empty());
         Ok(read)
+    }
+
+    /// Which thread one of our tracks is of, and how often that is there already.
+    fn track_of(&self, track: &ThreadContents) -> Option<(usize, usize)> {
+        let number = track.tid.as_str().and_then(|tid| tid.parse::<usize>().ok()?.checked_sub(1))?;
+        let threads = self.meta?.threads.len().max(1);
+        Some((number % threads, number / threads))
+    }
+
+    /// All threads of other programs; of ours the tracks with functions, those with complete stacks where there are such.
+    fn tracks_to_read(&self) -> Vec<(usize, &'d ThreadContents)> {
+        const BY_INTERFACE: usize = 1;
+        const COMPLETE: usize = 2;
+        let tracks =
+            || self.contents.threads.iter().enumerate().map(|(index, track)| (index, track, self.track_of(track)));
+        let is_complete = |thread| tracks().any(|(_, _, track)| track == Some((thread, COMPLETE)));
+        let is_read = |track| match track {
+            None | Some((_, COMPLETE)) => true,
+            Some((_, BY_INTERFACE)) => false,
+            Some((thread, _)) => !is_complete(thread),
+        };
+        tracks().filter(|(_, _, track)| is_read(*track)).map(|(index, track, _)| (index, track)).collect()
     }
 }

@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::upgrade::{VERSIONS, upgraded};
 use super::*;
 use crate::address::WasmOffset;
 use crate::export::write_firefox;
@@ -34,9 +33,8 @@ fn places(profile: &Profile) -> BTreeSet<Place> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_back(profile in arbitrary::profile(), version in VERSIONS) {
-        // As the front-end gives it back.
-        let file = upgraded(&written(&profile), version);
+    fn what_is_written_is_read_back(profile in arbitrary::profile()) {
+        let file = written(&profile);
         let read = read_firefox(&mut &file[..]).expect("it is one of ours");
         for dimension in Dimension::ALL {
             let sorted = |profile: &Profile| {
@@ -57,8 +55,16 @@ proptest! {
         };
         prop_assert_eq!(by_label(&read), by_label(&profile));
         prop_assert_eq!(read.missing_lines(), profile.missing_lines());
+        let texts = |profile: &Profile| -> BTreeSet<(String, String)> {
+            let texts = profile.files().filter_map(|(file, path)| Some((path, profile.source_text(file)?)));
+            texts.map(|(path, text)| (path.to_owned(), text.to_owned())).collect()
+        };
+        // As far as something was seen in the file.
+        prop_assert!(texts(&read).is_subset(&texts(&profile)));
+        let is_seen = |(path, _): &(String, String)| read.files().any(|(_, other)| other == path);
+        prop_assert!(texts(&profile).iter().filter(|text| is_seen(text)).all(|text| texts(&read).contains(text)));
         prop_assert_eq!(places(&read), places(&profile));
-        prop_assert_eq!(read.name(), profile.name());
+        prop_assert_eq!((read.name(), read.origin()), (profile.name(), profile.origin()));
         prop_assert_eq!(read.counts(), profile.counts());
         prop_assert_eq!((read.sampler(), read.interval()), (profile.sampler(), profile.interval()));
         prop_assert_eq!((read.started_at(), read.elapsed()), (profile.started_at(), profile.elapsed()));
@@ -67,12 +73,30 @@ proptest! {
         prop_assert_eq!(again.report(Dimension::Function), read.report(Dimension::Function));
     }
 
+    /// As the front-end saves it where hidden tracks are not asked for.
+    #[test]
+    fn without_hidden_tracks_there_is_what_was_shown(profile in arbitrary::profile()) {
+        let mut file: Value = serde_json::from_slice(&written(&profile)).expect("JSON");
+        let visible = file["meta"]["initialVisibleThreads"].as_array().expect("a list").clone();
+        let threads = file["threads"].as_array_mut().expect("threads");
+        threads.truncate(visible.len());
+        let shown = profile.with_host_frames(crate::profile::HostFrames::Inner);
+        let read = read_firefox(&mut &serde_json::to_vec(&file).expect("JSON")[..]).expect("it is one of ours");
+        for dimension in Dimension::ALL {
+            let sums = |profile: &Profile| {
+                let rows = profile.report(dimension).rows.into_iter().filter(|row| !row.total.is_zero());
+                rows.map(|row| (row.name, row.detail, row.own, row.total)).collect::<BTreeSet<_>>()
+            };
+            prop_assert_eq!(sums(&read), sums(&shown));
+        }
+    }
+
     #[test]
     fn a_damaged_profile_is_an_error_or_a_profile(
-        profile in arbitrary::profile(), version in VERSIONS,
+        profile in arbitrary::profile(),
         at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>(),
     ) {
-        let mut json = upgraded(&written(&profile), version);
+        let mut json = written(&profile);
         let at = at.index(json.len());
         if cut { json.truncate(at) } else { json[at] = byte }
         if let Ok(read) = read_firefox(&mut &json[..]) {
@@ -126,9 +150,9 @@ proptest! {
     /// Bytes hit names and our own data most of the time. This hits what the tables are made of.
     #[test]
     fn a_damaged_table_is_an_error_or_a_profile(
-        profile in arbitrary::profile(), version in VERSIONS, damage in prop::collection::vec(damage(), 1..4),
+        profile in arbitrary::profile(), damage in prop::collection::vec(damage(), 1..4),
     ) {
-        let mut file: Value = serde_json::from_slice(&upgraded(&written(&profile), version)).expect("JSON");
+        let mut file: Value = serde_json::from_slice(&written(&profile)).expect("JSON");
         for (at, value) in damage {
             let parts = ["libs", "threads", "shared"].into_iter().filter(|part| file.get(part).is_some());
             let places = parts.map(|part| places_in(&file[part], format!("/{part}")));

@@ -14,19 +14,19 @@
 //! | 50 | `samples.timeDeltas` may stand for `samples.time` | |
 //! | 51 to 53 | | marker schemas, categories of stacks |
 //! | 54 | `sampleUnits.time` may be `bytes`, which is refused: nothing took time | `implementation` of frames |
-//! | 55 | | `fields` of marker schemas. What fxprof 0.8.1 and so witprof write |
+//! | 55 | | `fields` of marker schemas. What fxprof 0.8.1 writes, and witprof wrote with it |
 //! | 56 | `shared.stringArray` for `stringArray` of each thread | |
 //! | 57 | | searchable marker fields |
 //! | 58 | `funcTable.source`, a row of `shared.sources`, for `funcTable.fileName`, a string; the file is `sources.filename` | |
 //! | 59 | | `usedInnerWindowIDs` |
 //! | 60 | `stackTable`, `frameTable`, `funcTable`, `resourceTable` and `nativeSymbols` are under `shared`, for all threads | |
 //! | 61 to 63 | | `id` for `uuid` and more columns of `sources`, how counters are shown |
-//! | 64 | | places in files before a source map was applied |
+//! | 64 | `sources.content` | places in files before a source map was applied |
 //! | 65 | | typed arrays in JsonSlabs files, which JSON writes as arrays |
 //! | 66 | `stackTable.prefixOffset`, how many rows before it the caller is or 0, for `stackTable.prefix` | |
 //! | 67 | `frameTable.address` is -1 rather than null where there is none (it could be both before) | typed arrays |
 //! | 68, 69 | | typed arrays of markers, where markers are shown |
-//! | 70 | `frameTable.lib`, or -1, for `resourceTable.lib` of the resource of the function | |
+//! | 70 | `frameTable.lib`, or -1, for `resourceTable.lib` of the resource of the function. What witprof writes | |
 //!
 //! The front-end upgrades a file when it opens it, keeps what it does not know in `meta` (so also ours), and writes the
 //! newest version. Its Download button writes JSON, compressed with gzip.
@@ -103,10 +103,13 @@ pub(super) fn contents(document: Document, Version(version): Version) -> Result<
             let own = TablesJson::of_thread(&mut thread).tables(version, &sources);
             tables.push(own.map_err(|problem| format!("in thread {index} (`{}`), {problem}", thread.name))?);
         }
-        let ThreadJson { name, process_name, pid, tid, samples, .. } = thread;
-        contents.push(ThreadContents { name, process_name, pid, tid, samples, tables: tables.len() - 1 });
+        let ThreadJson { name, process_name, tid, samples, .. } = thread;
+        contents.push(ThreadContents { name, process_name, tid, samples, tables: tables.len() - 1 });
     }
-    Ok(Contents { meta, libraries: libs, strings: shared.string_array.unwrap_or_default(), tables, threads: contents })
+    let texts = sources.filename.into_iter().zip(sources.content);
+    let texts = texts.filter_map(|(name, text)| Some((name?, text?))).collect();
+    let strings = shared.string_array.unwrap_or_default();
+    Ok(Contents { meta, libraries: libs, strings, sources: texts, tables, threads: contents })
 }
 
 /// The tables that were a thread's own before they were shared.
