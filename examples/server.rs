@@ -164,8 +164,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let profile = server.recorder.finish();
     println!("{} requests", server.answered.load(Ordering::Relaxed));
-    let mut style = TableStyle::default();
-    style.width = Some(100);
+    let style = TableStyle::default();
     let mut out = std::io::stdout();
     write_report_table(&profile.report_by_label("route"), style, &mut out)?;
     write_report_table(&profile.report(Dimension::Interface), style, &mut out)?;

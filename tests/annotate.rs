@@ -140,3 +140,26 @@ fn a_profile_does_not_choose_which_files_are_read_and_sources_do_not_reach_the_t
     let (printed, _) = annotate(folder.path(), &["p.json", "mix"]);
     assert!(hottest(&printed).1.contains("the file has no such line"), "{printed}");
 }
+
+#[test]
+fn sources_can_travel_with_the_profile() {
+    let folder = profiled(&[]);
+    let embed = format!("--embed-sources={}", guests());
+    let converted = witprof(folder.path(), &["convert", "p.json", "-o", "with.json.gz", &embed]);
+    assert!(converted.status.success() && converted.stderr.is_empty(), "{converted:?}");
+    let (with, messages) = annotate(folder.path(), &["with.json.gz", "mix"]);
+    let (own, row) = hottest(&with);
+    assert!(own > 50.0 && row.ends_with("// HOT LINE") && with.contains("in the profile"), "{with}");
+    assert_eq!(messages, "");
+    // Once more, and with the run itself, whose component has them beside it.
+    let again = witprof(folder.path(), &["convert", "with.json.gz", "-o", "again.json"]);
+    assert!(again.status.success(), "{again:?}");
+    assert!(annotate(folder.path(), &["again.json", "mix"]).0.contains("// HOT LINE"));
+    let of_run = profiled(&["--embed-sources"]);
+    assert!(annotate(of_run.path(), &["p.json", "mix"]).0.contains("// HOT LINE"));
+    // Without being asked, nothing of them is kept; and what is not there is said.
+    assert!(!annotate(folder.path(), &["p.json", "mix"]).0.contains("// HOT LINE"));
+    let nowhere = witprof(folder.path(), &["convert", "p.json", "-o", "n.json", "--embed-sources=/nonexistent"]);
+    let message = String::from_utf8_lossy(&nowhere.stderr).into_owned();
+    assert!(nowhere.status.success() && message.contains("was not found"), "{message}");
+}

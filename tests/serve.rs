@@ -397,7 +397,10 @@ fn what_cannot_be_served_is_refused() {
     assert_refused(&["--pprof-addr", "example", http], &["--pprof-addr"]);
     assert_refused(&["--requests", "0", http], &["--requests"]);
     assert_refused(&["--duration", "soon", http], &["--duration"]);
-    assert_refused(&["--dir", "/nowhere/at/all", "--addr", "127.0.0.1:0", http], &["preparing instances"]);
+    assert_refused(
+        &["--dir", "/nowhere/at/all", "--addr", "127.0.0.1:0", http],
+        &["`--dir /nowhere/at/all`", "no such folder"],
+    );
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("its address").to_string();
     assert_refused(&["--addr", &address, http], &["listening on", &address]);

@@ -128,13 +128,13 @@ fn speedscope_shows_functions_and_interfaces() {
         assert_rows(&shown, &profile, "provider::checksum", "provider::checksum");
         let names: Vec<&str> = shown.rows.iter().map(|row| row[2].as_str()).collect();
         assert!(names.contains(&"run [wasi:cli/run@0.2.0 (export)]"), "{names:?}");
-        assert!(!names.contains(&"witprof::cli::main"), "{names:?}");
+        assert!(!names.contains(&"witprof::cli::run::run"), "{names:?}");
     }
     witprof(folder.path(), &["convert", "k.json", "--host-frames", "all", "-o", "a.speedscope.json"]);
     let file: Value = serde_json::from_slice(&support::read(&folder.path().join("a.speedscope.json"))).expect("JSON");
     let names = file["shared"]["frames"].as_array().expect("frames").iter().map(|frame| frame["name"].as_str());
     let names: Vec<&str> = names.map(|name| name.expect("a name")).collect();
-    assert!(names.contains(&"witprof::cli::main"), "{names:?}");
+    assert!(names.contains(&"witprof::cli::run::run"), "{names:?}");
     // Both components and the host have functions of the same name, such as their allocators'.
     let different: HashSet<&str> = names.iter().copied().collect();
     assert_eq!(different.len(), names.len(), "{names:?}");

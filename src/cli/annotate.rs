@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use witprof::export::{AnnotatedText, escape_control, escape_name, write_annotation};
-use witprof::{Annotation, Profile};
+use witprof::export::{AnnotatedText, SourceText, escape_control, escape_name, write_annotation};
+use witprof::{Annotation, FileIndex, Profile};
 
 use super::input::{read_profile, refuse_stdin_twice};
 use super::sources::Sources;
@@ -94,14 +94,14 @@ fn text_of(
 ) -> Result<AnnotatedText> {
     let mut text = AnnotatedText::default();
     let mut missing = Vec::new();
-    let files: Vec<&str> = {
-        let mut files: Vec<_> = function.lines.keys().map(|(file, _)| profile.file(*file)).collect();
-        files.dedup();
-        files
-    };
+    let mut files: Vec<FileIndex> = function.lines.keys().map(|(file, _)| *file).collect();
+    files.dedup();
     let sources = Sources { folders: &arguments.source, component: arguments.component.as_deref() };
-    for file in files {
-        match sources.find(file) {
+    for index in files {
+        let file = profile.file(index);
+        let kept = profile.source_text(index);
+        let kept = kept.map(|text| SourceText { text: text.to_owned(), place: "in the profile".to_owned() });
+        match sources.find(file).or(kept) {
             Some(source) => {
                 text.sources.insert(file.to_owned(), source);
             }

@@ -12,6 +12,7 @@ use super::dimension::StacksBy;
 use super::format::Format;
 use super::host_frames::{HostFramesChoice, ShownProfile};
 use super::input::read_profile;
+use super::sources::{SourcePlaces, missing_source};
 
 /// Write a profile in other formats
 #[derive(Parser)]
@@ -36,6 +37,11 @@ pub(super) struct ConvertArguments {
     #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
     host_frames: HostFramesChoice,
 
+    /// Keep the source files that the profile names in the file for the Firefox Profiler, for whoever is given it
+    /// (repeatable). They are looked for below FOLDER and in the current folder
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, default_missing_value = ".")]
+    embed_sources: Vec<PathBuf>,
+
     /// A profile that witprof, samply or Wasmtime's guest profiler wrote: .json or .json.gz; `-` is stdin
     #[arg(value_name = "PROFILE")]
     profile: PathBuf,
@@ -50,7 +56,13 @@ Examples:
 
 pub(super) fn convert(arguments: &ConvertArguments) -> Result<ExitCode> {
     let outputs = OutputFile::open_all(&arguments.output, arguments.format, &arguments.profile)?;
-    let profile = read_profile(&arguments.profile)?;
+    let mut profile = read_profile(&arguments.profile)?;
+    if !arguments.embed_sources.is_empty() {
+        let places = SourcePlaces { folders: arguments.embed_sources.clone(), component: None };
+        if let Some(missing) = places.embed(&mut profile) {
+            super::message(&missing_source(&missing));
+        }
+    }
     let shown = ShownProfile::new(&profile, arguments.host_frames.into());
     for output in outputs {
         output.write(&shown, arguments.by.map(Dimension::from))?;

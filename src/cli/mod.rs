@@ -37,7 +37,8 @@ use witprof::export::escape_control;
 use crate::host;
 pub(crate) use command_line::command_line;
 pub(crate) use host_frames::ShownProfile;
-pub(crate) use output::OutputFile;
+pub(crate) use output::{OutputFile, Outputs};
+pub(crate) use sources::missing_source;
 pub(crate) use terminal::{Stream, table_style};
 pub(crate) use told::Told;
 

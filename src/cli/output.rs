@@ -6,13 +6,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use tempfile::NamedTempFile;
-use witprof::Dimension;
 use witprof::export::escape_control;
+use witprof::{Dimension, HostFrames};
 
 use super::descriptor;
 use super::format::Format;
 use super::host_frames::ShownProfile;
 use super::shell::shell_word;
+use super::sources::SourcePlaces;
+
+/// Where a profile goes, and what is shown and kept of it.
+pub(crate) struct Outputs {
+    pub(crate) files: Vec<OutputFile>,
+    pub(crate) host_frames: HostFrames,
+    /// Where sources are looked for that the profile is to keep.
+    pub(crate) sources: Option<SourcePlaces>,
+}
 
 /// A file that a profile will be written to.
 #[derive(Debug)]

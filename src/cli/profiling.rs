@@ -7,10 +7,11 @@ use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use witprof::{Recorder, SamplerChoice, SamplingClock};
 
-use super::OutputFile;
 use super::arguments::{OUTPUT, RECORDING};
 use super::format::Format;
 use super::host_frames::HostFramesChoice;
+use super::sources::SourcePlaces;
+use super::{OutputFile, Outputs};
 use crate::host::{CallTracing, ExternalProfilers, Sampling, Verbosity, WasmFile};
 
 /// How samples are taken.
@@ -100,8 +101,14 @@ pub(super) struct ProfilingArguments {
     trace_calls: Option<CallClock>,
 
     /// Frames of the host to show, in every output; the file for the Firefox Profiler keeps all
-    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t, help_heading = OUTPUT)]
     host_frames: HostFramesChoice,
+
+    /// Keep the source files that the profile names in the file for the Firefox Profiler, for whoever is given it
+    /// (repeatable). They are looked for below FOLDER, in the current folder, and around the component
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, default_missing_value = ".")]
+    #[arg(help_heading = OUTPUT)]
+    embed_sources: Vec<PathBuf>,
 
     /// Give names as compilers and linkers wrote them
     #[arg(long)]
@@ -136,7 +143,13 @@ pub(super) struct ProfilingArguments {
 
 impl ProfilingArguments {
     /// Opens the files that the profile of `file` goes to.
-    pub(super) fn open_outputs(&self, file: &WasmFile) -> Result<Vec<OutputFile>> {
+    pub(super) fn open_outputs(&self, file: &WasmFile) -> Result<Outputs> {
+        let sources = (!self.embed_sources.is_empty())
+            .then(|| SourcePlaces { folders: self.embed_sources.clone(), component: Some(file.path().to_owned()) });
+        Ok(Outputs { files: self.open_files(file)?, host_frames: self.host_frames.into(), sources })
+    }
+
+    fn open_files(&self, file: &WasmFile) -> Result<Vec<OutputFile>> {
         if self.output.is_empty() {
             if let Some(format) = self.format {
                 bail!("`--format {}` says what is written, but not where to: name a file with `-o`", format.name());
@@ -157,20 +170,7 @@ impl ProfilingArguments {
         let external = ExternalProfilers { perf_map, jit_dump: self.jitdump.clone(), vtune };
         let (lines, path_map) = (!self.no_lines, self.path_map.clone());
         let SignalNumber(signal) = self.signal;
-        let host_frames = self.host_frames.into();
-        Sampling {
-            interval,
-            choice,
-            clock,
-            signal,
-            reserved: None,
-            calls,
-            external,
-            raw_names,
-            lines,
-            path_map,
-            host_frames,
-        }
+        Sampling { interval, choice, clock, signal, reserved: None, calls, external, raw_names, lines, path_map }
     }
 
     pub(super) fn verbosity(&self) -> Verbosity {

@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use witprof::export::SourceText;
+use witprof::Profile;
+use witprof::export::{SourceText, escape_name};
 
 /// Larger files are no source code.
 const MAX_SOURCE: u64 = 64 << 20;
@@ -44,6 +45,40 @@ impl Sources<'_> {
         let here = [whole.clone()].into_iter().chain(around.map(|folder| folder.join(&whole)));
         named.chain(here).find_map(|path| Some(SourceText { text: read(&path)?, place: path.display().to_string() }))
     }
+}
+
+/// The same places, kept until there is a profile.
+#[derive(Clone, Debug)]
+pub(crate) struct SourcePlaces {
+    pub(crate) folders: Vec<PathBuf>,
+    pub(crate) component: Option<PathBuf>,
+}
+
+impl SourcePlaces {
+    /// Puts the sources that are found into a profile that names them. Returns the path of one that is not found.
+    pub(crate) fn embed(&self, profile: &mut Profile) -> Option<String> {
+        let sources = Sources { folders: &self.folders, component: self.component.as_deref() };
+        let files: Vec<_> = profile.files().map(|(file, path)| (file, path.to_owned())).collect();
+        let mut missing = None;
+        for (file, path) in files {
+            if profile.source_text(file).is_some() {
+                continue;
+            }
+            match sources.find(&path) {
+                Some(found) => profile.set_source_text(file, found.text),
+                None => missing = missing.or(Some(path)),
+            }
+        }
+        missing
+    }
+}
+
+/// What to say of a source file that is not found.
+pub(crate) fn missing_source(path: &str) -> String {
+    format!(
+        "the source file `{}` was not found; say with `--embed-sources=FOLDER` what folder it is below of",
+        escape_name(path)
+    )
 }
 
 fn read(path: &Path) -> Option<String> {

@@ -9,13 +9,11 @@ use wasmtime::component::Component;
 use wasmtime::{Config, Engine, Module, WasmBacktraceDetails};
 use wasmtime_cli::commands::RunCommand;
 use witprof::export::{escape_control, write_summary};
-use witprof::{
-    HostFrames, Profile, Recorder, ReservedSignal, SamplerChoice, SamplerKind, SamplingClock, SignalProblem, SymbolMap,
-};
+use witprof::{Profile, Recorder, ReservedSignal, SamplerChoice, SamplerKind, SamplingClock, SignalProblem, SymbolMap};
 
 use super::external::{ExternalProfilers, Listeners};
 use super::{WasmFile, checks, failed};
-use crate::cli::{self, OutputFile, ShownProfile, Stream};
+use crate::cli::{self, Outputs, ShownProfile, Stream};
 
 /// Frames kept of a backtrace. Wasmtime's default of 20 cuts off the callers of anything real; each frame costs about
 /// 100 bytes while a sample is taken.
@@ -67,8 +65,6 @@ pub(crate) struct Sampling {
     pub(crate) lines: bool,
     /// What paths of source files begin with, and what they are to begin with.
     pub(crate) path_map: Vec<(String, String)>,
-    /// Which frames of the host are shown.
-    pub(crate) host_frames: HostFrames,
 }
 
 /// What is to be run.
@@ -315,21 +311,15 @@ fn missing_samples(recorder: &Recorder, active: Active, profile: &Profile) -> Op
     })
 }
 
-/// Where a profile goes, and how much of it.
-pub(super) struct Outputs {
-    pub(super) files: Vec<OutputFile>,
-    pub(super) host_frames: HostFrames,
-    pub(super) verbosity: Verbosity,
-}
-
 /// Writes the profile everywhere it is wanted, and says where.
-pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs) {
-    let Outputs { files, host_frames, verbosity } = outputs;
+pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs, verbosity: Verbosity) {
+    let Outputs { files, host_frames, sources } = outputs;
     let mut profile = match active {
         Active::UntilItEnded if has_backtraces() => recorder.finish().without_aftermath(),
         Active::Throughout | Active::UntilItEnded | Active::NowAndThen => recorder.finish(),
     };
     profile.set_command(cli::command_line());
+    let missing = sources.and_then(|sources| sources.embed(&mut profile));
     let profile = profile;
     let shown_profile = ShownProfile::new(&profile, host_frames);
     if let Some(problem) = missing_samples(recorder, active, &profile) {
@@ -344,6 +334,9 @@ pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs) {
     }
     for problem in profile.missing_lines() {
         verbosity.message(&escape_control(problem));
+    }
+    if let Some(missing) = missing {
+        verbosity.message(&cli::missing_source(&missing));
     }
     for output in files {
         let (shown, view) = (output.shown(), output.view_command());

@@ -11,17 +11,17 @@ use wasmtime::{Engine, ResourceLimiter, Store, StoreLimits, Trap, UpdateDeadline
 use wasmtime_cli::commands::{CliLinker, RunCommand};
 use witprof::{Layer, MemoryTracer, Profile, Recorder, SamplerKind};
 
-use super::recording::{self, Active, CallTracing, Code, Outputs, Sampling, Verbosity};
+use super::recording::{self, Active, CallTracing, Code, Sampling, Verbosity};
 use super::signals::EndingSignals;
 use super::{WasmFile, WasmKind, checks, ending, failed, lock, providers};
-use crate::cli::{self, OutputFile};
+use crate::cli::{self, Outputs};
 
 /// What to run, and where its profile goes.
 pub(crate) struct GuestRun {
     pub(crate) command: RunCommand,
     pub(crate) file: WasmFile,
     pub(crate) sampling: Sampling,
-    pub(crate) outputs: Vec<OutputFile>,
+    pub(crate) outputs: Outputs,
     pub(crate) verbosity: Verbosity,
 }
 
@@ -54,7 +54,7 @@ async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Re
     command.run.common.init_logging().map_err(failed)?;
     checks::options(&command)?;
     checks::folders(&command)?;
-    checks::stdout_is_free(&command, &outputs)?;
+    checks::stdout_is_free(&command, &outputs.files)?;
     let mut listeners = sampling.external.find()?;
     let (engine, target) = recording::load(
         &mut command,
@@ -83,13 +83,12 @@ async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Re
     if sampling.calls != CallTracing::Off {
         recorder.trace_calls(&mut store)?;
     }
-    let outputs = Outputs { files: outputs, host_frames: sampling.host_frames, verbosity };
     let last = Arc::clone(&recorder);
     let has_returned = Arc::new(AtomicBool::new(false));
     let is_known = Arc::clone(&has_returned);
     ending::before_exit(move || {
         let active = if is_known.load(Ordering::Acquire) { Active::Throughout } else { Active::UntilItEnded };
-        recording::write(&last, active, outputs);
+        recording::write(&last, active, outputs, verbosity);
     });
 
     let run = command.instantiate_and_run(&engine, &mut linker, &target, &mut store);

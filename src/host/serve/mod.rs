@@ -47,10 +47,10 @@ use self::pprof::Endpoint;
 pub(crate) use self::routes::RoutePattern;
 use self::server::Server;
 use self::shutdown::Shutdown;
-use super::recording::{self, Active, Code, Outputs, Sampling, Verbosity};
+use super::recording::{self, Active, Code, Sampling, Verbosity};
 use super::signals::EndingSignals;
 use super::{WasmFile, checks, ending, failed};
-use crate::cli::{self, OutputFile};
+use crate::cli::{self, Outputs};
 
 /// Threads of the runtime that no guest runs on, beside the one that accepts connections.
 const CONTROL_THREADS: usize = 2;
@@ -101,7 +101,7 @@ pub(crate) struct GuestServer {
     pub(crate) options: ServerOptions,
     pub(crate) file: WasmFile,
     pub(crate) sampling: Sampling,
-    pub(crate) outputs: Vec<OutputFile>,
+    pub(crate) outputs: Outputs,
     pub(crate) verbosity: Verbosity,
 }
 
@@ -143,12 +143,11 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
     // Options that stores cannot be made with are refused now, and not at the first request.
     drop(guest.new_store(0).map_err(failed).context("preparing instances of the component")?);
 
-    let host_frames = sampling.host_frames;
-    let outputs = Outputs { files: outputs, host_frames, verbosity };
+    let host_frames = outputs.host_frames;
     let ledger = Arc::new(Ledger::new(Arc::clone(&recorder), options.routes.clone()));
     let last = (Arc::clone(&recorder), Arc::clone(&ledger));
     ending::before_exit(move || {
-        recording::write(&last.0, Active::NowAndThen, outputs);
+        recording::write(&last.0, Active::NowAndThen, outputs, verbosity);
         verbosity.message(&last.1.summary());
     });
     sockets.announce(verbosity)?;
