@@ -3,7 +3,8 @@
 use fxprof_processed_profile as fxprof;
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::{FxBuildHasher, FxHashMap};
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 
 use super::categories::{Categories, Category, CategoryRow};
 use super::columns::Table;
@@ -12,24 +13,12 @@ use crate::profile::{FileIndex, Frame, FunctionIndex, Profile, ProfileFunction, 
 use crate::symbols::FunctionKind;
 
 /// A row of the table of strings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Str(u32);
 
-impl Serialize for Str {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u32(self.0)
-    }
-}
-
 /// A row of the table of stacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct StackRow(u32);
-
-impl Serialize for StackRow {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u32(self.0)
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct FrameRow {

@@ -12,7 +12,7 @@ use super::rows::all_rows;
 use super::shared::{Shared, StackRow, StackTables};
 use super::{Document, PID};
 use crate::nanos::nanos;
-use crate::profile::{Dimension, Label, OtherStacks, Profile, Sample, StackIndex, Thread, Tree};
+use crate::profile::{Dimension, Label, NO_INTERFACE, OtherStacks, Profile, Sample, StackIndex, Thread, Tree};
 use crate::symbols::Layer;
 
 /// What the stacks of a track are made of.
@@ -167,7 +167,17 @@ fn interface_stacks<'p>(shared: &mut Shared<'p>, profile: &'p Profile, needed: &
     let stacks = (0..u32::try_from(needed.len()).unwrap_or(u32::MAX)).map(StackIndex).zip(needed);
     let nodes: Vec<Option<u32>> = stacks.map(|(stack, is_needed)| is_needed.then(|| tree.node_of(stack))).collect();
     let mut made: Vec<Option<StackRow>> = vec![None; tree.nodes().len()];
-    let mut row = |node: u32| {
+    // What is outside of all interfaces is the host's, or the guest's whose entry was not seen: one row for each layer.
+    let mut outside: [Option<StackRow>; Layer::ALL.len()] = [None; Layer::ALL.len()];
+    let mut row = |(stack, node): (StackIndex, u32)| {
+        if tree.label(node) == Label::All {
+            let function = &profile.functions()[profile.leaf(stack).index()];
+            let layer = profile.libraries()[function.library.index()].layer;
+            let known = Layer::ALL.iter().zip(&mut outside).find(|(one, _)| **one == layer).map(|(_, row)| row);
+            let category = shared.categories.row(Category::Layer(layer), None);
+            let mut made = || shared.label(None, NO_INTERFACE, category);
+            return known.map(|row| *row.get_or_insert_with(&mut made));
+        }
         let missing: Vec<u32> = tree.path(node).take_while(|at| made[*at as usize].is_none()).collect();
         let mut caller = tree.path(node).nth(missing.len()).and_then(|at| made[at as usize]);
         for node in missing.into_iter().rev() {
@@ -175,7 +185,7 @@ fn interface_stacks<'p>(shared: &mut Shared<'p>, profile: &'p Profile, needed: &
             let category = match (tree.crossing(label), label) {
                 (Some(crossing), _) => Category::behind(crossing.direction),
                 (None, Label::Boundary) => Category::Boundary,
-                // Inside of no interface there is the host.
+                // Around boundary time that is of no interface.
                 (None, _) => Category::Layer(Layer::Host),
             };
             // The boundary is that of the interface above.
@@ -186,7 +196,8 @@ fn interface_stacks<'p>(shared: &mut Shared<'p>, profile: &'p Profile, needed: &
         }
         caller
     };
-    nodes.into_iter().map(|node| node.and_then(&mut row)).collect()
+    let stacks = (0..u32::try_from(needed.len()).unwrap_or(u32::MAX)).map(StackIndex);
+    stacks.zip(nodes).map(|(stack, node)| row((stack, node?))).collect()
 }
 
 /// The most components that the name of a track names.
@@ -244,5 +255,41 @@ impl Serialize for Samples<'_, '_> {
             .entry("weightType", "tracing-ms")?
             .add("threadCPUDelta", || rows().map(|(_, row)| nanos(row.cpu)))?
             .end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::export::write_firefox;
+    use crate::profile::arbitrary;
+    use crate::symbols::FunctionKind;
+
+    /// The category of what is outside of all interfaces, for a stack of these kinds of functions.
+    fn category_outside(kinds: &[FunctionKind]) -> String {
+        let frames: Vec<_> = kinds.iter().map(|kind| (*kind, "")).collect();
+        let mut file = Vec::new();
+        write_firefox(&arbitrary::of_stack(&frames), &mut file).expect("writing");
+        let file: Value = serde_json::from_slice(&file).expect("JSON");
+        let shared = &file["shared"];
+        let position = |column: &Value, wanted: &Value| {
+            let column = column.as_array().expect("a column");
+            column.iter().position(|value| value == wanted).expect("a row")
+        };
+        let name = position(&shared["stringArray"], &NO_INTERFACE.into());
+        let function = position(&shared["funcTable"]["name"], &name.into());
+        let frame = position(&shared["frameTable"]["func"], &function.into());
+        let category = shared["frameTable"]["category"][frame].as_u64().expect("a number");
+        let category = &file["meta"]["categories"][usize::try_from(category).expect("few")];
+        category["name"].as_str().expect("a name").to_owned()
+    }
+
+    #[test]
+    fn what_is_outside_of_interfaces_has_its_own_category() {
+        assert_eq!(category_outside(&[FunctionKind::Host]), "Host");
+        assert_eq!(category_outside(&[FunctionKind::Host, FunctionKind::Guest]), "Guest");
+        assert_eq!(category_outside(&[FunctionKind::Elided, FunctionKind::Guest]), "Guest");
     }
 }
