@@ -4,50 +4,65 @@ use std::ffi::{OsStr, OsString};
 
 use super::shell::shell_argument;
 
-/// What this program was called with, for a reader: words of a shell. Values of environment and configuration variables
-/// are left out, because profiles are shared, and so are rules that tell where a guest was compiled; what the guest's own
-/// arguments say is kept.
+/// What this program was called with, for a reader: words of a shell. Profiles are shared, so values of environment and
+/// configuration variables are left out, rules for paths, and the folders that absolute paths are in. What the guest's own
+/// arguments say is kept otherwise.
 pub(crate) fn command_line() -> String {
     shown(std::env::args_os().skip(1))
 }
 
-/// Options whose values are `NAME=VALUE`, where the value may be a secret.
-const VARIABLES: [&str; 1] = ["--env"];
+/// The option whose values are `NAME=VALUE`, where the value may be a secret.
+const VARIABLE: &str = "--env";
 
-/// Options whose values are rules for paths, which say what the rules are to hide.
-const PATHS: [&str; 1] = ["--path-map"];
-
-/// The same as variables, among the options of a group such as `-S`.
+/// The same among the options of a group such as `-S`.
 const GROUPED: [&str; 2] = ["config-var=", "keyvalue-in-memory-data="];
+
+/// The option whose values say what they are to hide.
+const PATH_RULE: &str = "--path-map";
 
 fn shown(arguments: impl Iterator<Item = OsString>) -> String {
     let mut line = "witprof".to_owned();
-    let mut is_variable = false;
-    let mut is_path = false;
+    let mut option = String::new();
     for argument in arguments {
-        let text = argument.to_string_lossy();
-        let path = PATHS.iter().find(|option| text.strip_prefix(**option).is_some_and(|rest| rest.starts_with('=')));
-        if is_path || path.is_some() {
-            line.extend([" ", path.unwrap_or(&""), if path.is_some() { "=…" } else { "…" }]);
-            (is_path, is_variable) = (false, false);
-            continue;
-        }
-        let option = VARIABLES.iter().find_map(|option| text.strip_prefix(option)?.strip_prefix('='));
-        let grouped = GROUPED.iter().find_map(|name| Some(text.find(name)? + name.len()));
-        let begin = match (option, grouped) {
-            _ if is_variable => Some(0),
-            (Some(variable), _) => Some(text.len() - variable.len()),
-            (None, grouped) => grouped,
-        };
+        let text = argument.to_string_lossy().into_owned();
+        let kept = kept(&text, &option);
         line.push(' ');
-        match begin.and_then(|begin| Some(begin + text[begin..].find('=')? + 1)) {
-            Some(secret) => line.push_str(&shell_argument(OsStr::new(&format!("{}…", &text[..secret])))),
-            None => line.push_str(&shell_argument(&argument)),
-        }
-        is_variable = VARIABLES.contains(&&*text);
-        is_path = PATHS.contains(&&*text);
+        line.push_str(&if kept == text { shell_argument(&argument) } else { shell_argument(OsStr::new(&kept)) });
+        option = text;
     }
     line
+}
+
+/// What is shown of an argument that comes after `before`.
+fn kept(text: &str, before: &str) -> String {
+    let value_of = |option: &str| text.strip_prefix(option)?.strip_prefix('=');
+    let grouped = GROUPED.iter().find_map(|name| Some(text.find(name)? + name.len()));
+    match (value_of(VARIABLE), grouped) {
+        _ if before == PATH_RULE => "…".to_owned(),
+        _ if value_of(PATH_RULE).is_some() => format!("{PATH_RULE}=…"),
+        _ if before == VARIABLE => without_value(text, 0),
+        (Some(variable), _) => without_value(text, text.len() - variable.len()),
+        (None, Some(begin)) => without_value(text, begin),
+        (None, None) => without_folders(text),
+    }
+}
+
+/// `NAME=…` in place of `NAME=VALUE`, which begins at `begin`.
+fn without_value(text: &str, begin: usize) -> String {
+    match text[begin..].find('=') {
+        Some(end) => format!("{}=…", &text[..begin + end]),
+        None => text.to_owned(),
+    }
+}
+
+/// An absolute path, also that of an option, without the folders that it is in.
+fn without_folders(text: &str) -> String {
+    let begin = if text.starts_with('/') { Some(0) } else { text.find("=/").map(|at| at + 1) };
+    let Some(begin) = begin else { return text.to_owned() };
+    // `--dir HOST::GUEST`: what the guest calls it tells nothing of this machine.
+    let (path, rest) = text[begin..].split_at(text[begin..].find("::").unwrap_or(text.len() - begin));
+    let name = path.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(path);
+    format!("{}{name}{rest}", &text[..begin])
 }
 
 #[cfg(test)]
@@ -62,9 +77,11 @@ mod tests {
             (&["run", "--env=KEY=secret", "a.wasm"], "witprof run '--env=KEY=…' a.wasm"),
             (&["run", "--env", "KEY", "a.wasm", "x=y"], "witprof run --env KEY a.wasm 'x=y'"),
             (&["run", "-Sconfig-var=key=secret", "a.wasm"], "witprof run '-Sconfig-var=key=…' a.wasm"),
-            (&["run", "--path-map", "/home/me=/src", "a.wasm"], "witprof run --path-map … a.wasm"),
-            (&["run", "--path-map=/home/me=/src", "a.wasm"], "witprof run --path-map=… a.wasm"),
+            (&["run", "--path-map", "/home/me=/src", "a.wasm"], "witprof run --path-map '…' a.wasm"),
+            (&["run", "--path-map=/home/me=/src", "a.wasm"], "witprof run '--path-map=…' a.wasm"),
             (&["run", "-S", "http,config-var=key=secret"], "witprof run -S 'http,config-var=key=…'"),
+            (&["run", "--dir", "/home/me/data/::/d", "/home/me/a.wasm"], "witprof run --dir data::/d a.wasm"),
+            (&["run", "--dir=/home/me/data", "--dir", "/", "../a.wasm"], "witprof run --dir=data --dir / ../a.wasm"),
             (&["run", "a\u{1b}[2J.wasm"], r"witprof run $'a\033[2J.wasm'"),
         ] {
             assert_eq!(shown(words.iter().map(OsString::from)), line);
