@@ -96,18 +96,18 @@ const DISPLAY: Display = Display {
     marker_schema_location: None,
     sort_weight: 20,
     label: String::new(),
+    // The front-end counts from nothing at the left edge of what is seen: these are sizes only where all is seen.
     tooltip_rows: &[
         TooltipRow::Value {
             source: "accumulated",
             format: TooltipFormat { unit: "bytes" },
-            label: "size at this time",
+            label: "size (zoomed in: growth since the left edge)",
         },
-        TooltipRow::Value { source: "count", format: TooltipFormat { unit: "bytes" }, label: "change at this time" },
         TooltipRow::Separator,
         TooltipRow::Value {
             source: "count-range",
             format: TooltipFormat { unit: "bytes" },
-            label: "most in the visible range",
+            label: "most less least in the visible range",
         },
     ],
 };
@@ -129,17 +129,17 @@ struct Samples(Vec<(Duration, u64)>);
 
 /// The points between which the front-end's straight lines are the size of a memory.
 ///
-/// The front-end takes the first for nothing, whatever it says; draws a slope from each to the next; and stops at the last.
+/// The front-end takes the first for nothing, whatever it says; draws a slope from each to the next; and stops at the last. Of a
+/// part of the time, it counts from nothing with the last point before that part: so that one has no change.
 fn drawn(points: &[(Duration, u64)], end: Duration) -> Vec<(Duration, u64)> {
     let mut drawn = vec![(Duration::ZERO, 0)];
     let mut size = 0;
     for (time, changed) in points {
-        drawn.extend([(*time, size), (*time, *changed)]);
+        drawn.extend([(*time, size), (*time, *changed), (*time, *changed)]);
         size = *changed;
     }
     let last = points.last().map_or(Duration::ZERO, |(time, _)| *time);
     drawn.push((end.max(last), size));
-    drawn.dedup();
     drawn
 }
 
@@ -166,7 +166,8 @@ mod tests {
     fn a_size_is_kept_until_it_changes() {
         let ms = Duration::from_millis;
         let points = [(ms(0), 10), (ms(5), 30), (ms(7), 20)];
-        let expected = [(0, 0), (0, 10), (5, 10), (5, 30), (7, 30), (7, 20), (9, 20)];
+        let expected =
+            [(0, 0), (0, 0), (0, 10), (0, 10), (5, 10), (5, 30), (5, 30), (7, 30), (7, 20), (7, 20), (9, 20)];
         assert_eq!(drawn(&points, ms(9)), expected.map(|(time, size)| (ms(time), size)));
         assert_eq!(drawn(&[], ms(9)), [(ms(0), 0), (ms(9), 0)]);
     }
