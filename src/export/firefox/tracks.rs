@@ -130,13 +130,18 @@ impl<'p> Document<'p> {
         }
     }
 
-    /// The track that is selected before anybody selects one.
+    /// The track that is selected before anybody selects one: of the busiest thread. Only one, because the front-end takes
+    /// all samples of several together to stand for the same time.
     pub(super) fn selected_track(&self) -> usize {
         let kind = match self.profile.first_dimension() {
             Dimension::Function => Kind::Functions,
             _ => Kind::Interfaces,
         };
-        self.tracks.iter().position(|track| track.kind == kind).unwrap_or(0)
+        let cpu = |track: &Track<'_>| track.samples.iter().map(|sample| sample.cpu).sum::<Duration>();
+        let of_kind = self.tracks.iter().enumerate().filter(|(_, track)| track.kind == kind);
+        // Of equal ones the first.
+        let busiest = of_kind.min_by_key(|(_, track)| std::cmp::Reverse(cpu(track)));
+        busiest.map_or(0, |(index, _)| index)
     }
 
     /// Adds a marker to the tracks of a thread.
