@@ -41,7 +41,7 @@ impl Document<'_> {
                 end: Some(end),
                 data: Data::Call {
                     interface: self.shared.string(&crossing.interface_name()),
-                    suspended: milliseconds(call.suspended),
+                    suspended: (!call.suspended.is_zero()).then(|| milliseconds(call.suspended)),
                     cpu: call.cpu.map(milliseconds),
                     request: requests.around(call.begin, end).map(|number| flows[number]),
                 },
@@ -75,7 +75,6 @@ impl Document<'_> {
             data: Data::Network {
                 uri: span.path.clone().unwrap_or_default(),
                 id,
-                pri: 0,
                 status,
                 start_time: milliseconds(span.begin),
                 end_time: milliseconds(end),

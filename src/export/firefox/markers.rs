@@ -31,7 +31,9 @@ pub(super) struct Marker {
 pub(super) enum Data {
     Call {
         interface: Str,
-        suspended: Milliseconds,
+        /// None of a call that never was: a zero would be one more row to read.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        suspended: Option<Milliseconds>,
         #[serde(skip_serializing_if = "Option::is_none")]
         cpu: Option<Milliseconds>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,14 +54,13 @@ pub(super) enum Data {
         request: Option<Str>,
     },
     /// A request for the network track: one of the front-end's own types, the only one that it draws there. It wants two markers
-    /// for each, with the same number: one where it begins and one from there to its end.
+    /// for each, with the same number: one where it begins and one from there to its end. What only browsers have, such as a
+    /// priority, is left out, and then not shown.
     #[serde(rename_all = "camelCase")]
     Network {
         #[serde(rename = "URI")]
         uri: String,
         id: usize,
-        /// What browsers have.
-        pri: u8,
         status: &'static str,
         start_time: Milliseconds,
         end_time: Milliseconds,
