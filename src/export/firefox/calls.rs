@@ -65,7 +65,9 @@ impl Document<'_> {
             request: request.map(|(_, flow)| flow),
         };
         let name = self.shared.string(&span.name);
-        self.on_both_tracks(0, &Marker { name, category: HOST, begin: span.begin, end: Some(end), data });
+        // A request is no thread's. It is where it is seen first.
+        let thread = self.tracks.get(self.selected).map_or(0, |track| track.thread);
+        self.on_both_tracks(thread, &Marker { name, category: HOST, begin: span.begin, end: Some(end), data });
         let Some((id, _)) = request else { return };
         let network = |status, end: Duration, response_status| Marker {
             name,
