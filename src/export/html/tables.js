@@ -292,9 +292,10 @@ function showHottest() {
     el('td', {}, nameOf(table, row)),
     el('td', { class: 'bar' }, bar(table, row, longest)),
     el('td', {}, share(spent(row))))));
+  const others = hottest.length - shown.length;
   $('hot-note').textContent = hottest.length === 0 ? 'No function has this name, or time of its own.'
-    : hottest.length > shown.length ? `These have ${share(sum(shown.map(spent)))} of the time, `
-      + `${number(hottest.length - shown.length)} more have the rest.` : '';
+    : others > 0 ? `These have ${share(sum(shown.map(spent)))} of the time, `
+      + (others === 1 ? 'one more has the rest.' : `${number(others)} more have the rest.`) : '';
 }
 
 function setTable(table) {
