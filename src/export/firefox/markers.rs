@@ -253,10 +253,13 @@ impl Document<'_> {
             let labels = self.profile.labels(sample.labels).iter();
             labels.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
         };
+        // Between two requests of one route, nothing may run for long.
+        let interval = self.profile.interval();
+        let follows = |a: &Sample, b: &Sample| b.time.saturating_sub(b.wall) <= a.time.saturating_add(interval);
         let is_labeled = |sample: &Sample| !self.profile.labels(sample.labels).is_empty();
         thread
             .samples
-            .chunk_by(|a, b| a.labels == b.labels)
+            .chunk_by(|a, b| a.labels == b.labels && follows(a, b))
             .filter(|samples| samples.first().is_some_and(is_labeled))
             .take_while(|_| left.checked_sub(1).is_some_and(|fewer| std::mem::replace(left, fewer) > 0))
             .filter_map(|samples| {
