@@ -47,6 +47,11 @@ impl TableStyle {
         if self.color { (code, PLAIN) } else { ("", "") }
     }
 
+    /// The forms of a name: nothing but the whole one where there is room for any.
+    pub(super) fn forms(self, of: fn(&str) -> Forms, name: &str) -> Forms {
+        if self.width.is_some() { of(name) } else { Forms::whole(name) }
+    }
+
     /// What fits of a name behind `used` columns, escaped.
     pub(super) fn fit(self, name: &Forms, used: usize) -> String {
         fit(name, self.room(used), 0)
@@ -116,7 +121,7 @@ pub(super) fn report_table(report: &Report, style: TableStyle, out: &mut dyn Wri
     Table {
         columns,
         title: title(report.dimension),
-        names: rows.iter().map(|row| row_name(&row.name, row.detail.as_deref(), report.dimension)).collect(),
+        names: rows.iter().map(|row| row_name(&row.name, row.detail.as_deref(), report.dimension, style)).collect(),
         more: report.rows.len() - rows.len(),
         room: ROOM,
     }
@@ -131,19 +136,18 @@ fn title(dimension: Dimension) -> String {
 }
 
 /// The name of a row with what tells it from others of that name.
-fn row_name(name: &str, detail: Option<&str>, dimension: Dimension) -> Forms {
+fn row_name(name: &str, detail: Option<&str>, dimension: Dimension, style: TableStyle) -> Forms {
+    let both = |of: fn(&str) -> Forms, detail_of: fn(&str) -> Forms, detail: &str| {
+        style.forms(of, name).with_detail(&style.forms(detail_of, detail))
+    };
     match (detail, dimension) {
         // What has no line goes by its function.
-        (Some(detail), Dimension::Line) if is_line(name) => {
-            Forms::of_line(name).with_detail(&Forms::of_function(detail))
-        }
-        (Some(detail), Dimension::Function | Dimension::Line) => {
-            Forms::of_function(name).with_detail(&Forms::of_library(detail))
-        }
-        (_, Dimension::Function) => Forms::of_function(name),
-        (_, Dimension::Line) => Forms::of_line(name),
-        (_, Dimension::Interface | Dimension::InterfaceFunction) => Forms::of_wit(name),
-        (_, Dimension::Component | Dimension::Library) => Forms::of_library(name),
+        (Some(detail), Dimension::Line) if is_line(name) => both(Forms::of_line, Forms::of_function, detail),
+        (Some(detail), Dimension::Function | Dimension::Line) => both(Forms::of_function, Forms::of_library, detail),
+        (_, Dimension::Function) => style.forms(Forms::of_function, name),
+        (_, Dimension::Line) => style.forms(Forms::of_line, name),
+        (_, Dimension::Interface | Dimension::InterfaceFunction) => style.forms(Forms::of_wit, name),
+        (_, Dimension::Component | Dimension::Library) => style.forms(Forms::of_library, name),
         (_, Dimension::Layer | Dimension::Thread | Dimension::Label) => Forms::whole(name),
     }
 }
@@ -191,7 +195,7 @@ fn comparison_table(comparison: &Comparison, style: TableStyle, out: &mut dyn Wr
         title: title(comparison.dimension),
         names: changes
             .iter()
-            .map(|change| row_name(&change.name, change.detail.as_deref(), comparison.dimension))
+            .map(|change| row_name(&change.name, change.detail.as_deref(), comparison.dimension, style))
             .collect(),
         more: comparison.changes.len() - changes.len(),
         room: ROOM,
@@ -253,6 +257,16 @@ mod tests {
         let cut = table(Dimension::Interface, vec![row(&name, None, 1)], Some(80));
         assert!(cut.lines().all(|line| line.chars().count() <= 80), "{cut}");
         assert!(table(Dimension::Interface, vec![row(&name, None, 1)], None).contains(&name));
+
+        for name in ["a::".repeat(350_000), "<".repeat(1 << 20)] {
+            for dimension in [Dimension::Function, Dimension::Line, Dimension::Library] {
+                for detail in [None, Some(&*name)] {
+                    let cut = table(dimension, vec![row(&name, detail, 1)], Some(80));
+                    assert!(cut.lines().all(|line| line.chars().count() <= 80), "{cut}");
+                    assert!(table(dimension, vec![row(&name, detail, 1)], None).contains(&name));
+                }
+            }
+        }
 
         let library = "app/app-74192236fb917229.wasm";
         let rows = |blocked| {
