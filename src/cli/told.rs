@@ -62,7 +62,8 @@ impl Told {
         }
     }
 
-    /// What a file is, whose beginning is `start`, or that of what is compressed in it.
+    /// What a file is, whose beginning is `start`, or that of what is compressed in it; `None` if that is not known, or if
+    /// nothing of it is there to be decompressed.
     pub(crate) fn inside(start: &[u8]) -> Option<(Self, Compression)> {
         /// Bytes that tell it.
         const ENOUGH: u64 = 4096;
@@ -72,12 +73,13 @@ impl Told {
         let mut inside = Vec::new();
         // What is damaged, or cut off here, is told by what comes before.
         let _ = MultiGzDecoder::new(start).take(ENOUGH).read_to_end(&mut inside);
-        Some((Self::by(&inside).unwrap_or(Self::Gzip), Compression::Gzip))
+        (!inside.is_empty()).then(|| (Self::by(&inside).unwrap_or(Self::Gzip), Compression::Gzip))
     }
 
     /// What to say to whoever gave the file where a profile is wanted; `None` if it may be one.
     pub(super) fn instead_of_profile(self, path: &Path, compression: Compression) -> Option<String> {
         let file = shell_word(path.as_os_str());
+        let what = self.what(&file);
         Some(match self {
             Self::Json => return None,
             Self::Wasm | Self::Native if compression == Compression::Gzip => {
