@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use super::names::Forms;
 use super::table::{Cell, Column, Table, beginning, fit};
 use crate::error::{Error, Result};
@@ -62,6 +64,12 @@ impl TableStyle {
         self.width.map_or_else(|| line.to_owned(), |width| beginning(line, width))
     }
 
+    /// Two parts of a sentence: on one line if they fit, else on two.
+    pub(super) fn break_between(self, first: &str, separator: &str, second: &str) -> String {
+        let fits = self.width.is_none_or(|width| first.width() + separator.width() + second.width() <= width);
+        if fits { format!("{first}{separator}{second}") } else { format!("{first}\n{second}") }
+    }
+
     /// Columns behind `used` ones; nothing if there is no end.
     pub(super) fn room(self, used: usize) -> Option<usize> {
         /// Columns that a name has in any case.
@@ -77,12 +85,17 @@ impl TableStyle {
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_report_table(report: &Report, style: TableStyle, out: &mut dyn Write) -> Result<()> {
     report_table(report, style, out)
-        .and_then(|()| profiler_line(report.profiler, report.wall, out))
+        .and_then(|()| profiler_line(report.profiler, report.wall, style, out))
         .map_err(|source| Error::Write { format: "report", source })
 }
 
 /// Says what the profiler itself took, beside `wall` of the guests, if it took anything to speak of.
-pub(super) fn profiler_line(profiler: ProfilerTime, wall: Duration, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn profiler_line(
+    profiler: ProfilerTime,
+    wall: Duration,
+    style: TableStyle,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     /// What would be `0.0%`.
     const NOTHING: f64 = 0.0005;
     let part = share(profiler.wall, wall.saturating_add(profiler.wall));
@@ -90,7 +103,8 @@ pub(super) fn profiler_line(profiler: ProfilerTime, wall: Duration, out: &mut dy
         return Ok(());
     }
     let seconds = profiler.wall.as_secs_f64();
-    writeln!(out, "profiler: {seconds:.3} s more, {:.1}% of all, were its own work; no row has them", part * 100.0)
+    let took = format!("profiler: {seconds:.3} s more, {:.1}% of all, were its own work", part * 100.0);
+    writeln!(out, "{}", style.break_between(&took, "; ", "no row has them"))
 }
 
 pub(super) fn report_table(report: &Report, style: TableStyle, out: &mut dyn Write) -> io::Result<()> {
@@ -249,6 +263,22 @@ mod tests {
             blocked: Duration::from_millis(blocked),
             ..ReportRow::default()
         }
+    }
+
+    #[test]
+    fn what_the_profiler_took_fits() {
+        let took = |width| {
+            let second = Duration::from_secs(1);
+            let profiler = ProfilerTime { wall: second, ..ProfilerTime::default() };
+            let mut out = Vec::new();
+            profiler_line(profiler, second, TableStyle { width, ..TableStyle::default() }, &mut out)
+                .expect("writing to memory");
+            String::from_utf8(out).expect("UTF-8")
+        };
+        let whole = "profiler: 1.000 s more, 50.0% of all, were its own work; no row has them\n";
+        assert_eq!(took(None), whole);
+        assert_eq!(took(Some(80)), whole);
+        assert_eq!(took(Some(60)), whole.replace("; ", "\n"));
     }
 
     #[test]
