@@ -1,7 +1,7 @@
 //! Profiles as input.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write as _};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -15,6 +15,9 @@ use super::told::{GZIP, Told};
 /// The most bytes of a profile, uncompressed: a few kilobytes of gzip can stand for any number.
 const MAX_BYTES: u64 = 4 << 30;
 
+/// Bytes at the beginning that tell what a file is.
+const START: u64 = 4096;
+
 /// Reads a profile, compressed or not; `-` is stdin.
 pub(super) fn read_profile(path: &Path) -> Result<Profile> {
     let reading = || reading(path);
@@ -25,11 +28,13 @@ pub(super) fn read_profile(path: &Path) -> Result<Profile> {
 
 /// What is in a file, compressed or not, unless that is known to be no profile.
 fn decompressed<'r>(mut file: impl BufRead + 'r, path: &Path) -> Result<Box<dyn Read + 'r>> {
-    let start = file.fill_buf()?;
+    // A pipe gives no more at once than was written at once.
+    let mut start = Vec::new();
+    file.by_ref().take(START).read_to_end(&mut start)?;
     if start.is_empty() {
         bail!("it is empty");
     }
-    if let Some((told, compression)) = Told::inside(start)
+    if let Some((told, compression)) = Told::inside(&start)
         && let Some(message) = told.instead_of_profile(path, compression)
     {
         bail!("{message}");
@@ -37,7 +42,9 @@ fn decompressed<'r>(mut file: impl BufRead + 'r, path: &Path) -> Result<Box<dyn 
     if start.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(u8::is_ascii_alphanumeric) {
         bail!("it is no profile: that is JSON, such as `witprof run` writes to witprof-NAME.json.gz");
     }
-    Ok(if start.starts_with(&GZIP) {
+    let is_gzip = start.starts_with(&GZIP);
+    let file = Cursor::new(start).chain(file);
+    Ok(if is_gzip {
         // Buffered, because JSON is read by the byte.
         Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))
     } else {
@@ -121,6 +128,40 @@ impl Read for Limited<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is written to a pipe in two pieces.
+    struct Pieces(Vec<Vec<u8>>);
+
+    impl Read for Pieces {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let Some(piece) = self.0.first_mut() else { return Ok(0) };
+            let length = piece.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&piece[..length]);
+            piece.drain(..length);
+            if piece.is_empty() {
+                self.0.remove(0);
+            }
+            Ok(length)
+        }
+    }
+
+    #[test]
+    fn a_pipe_may_give_the_beginning_in_pieces() {
+        let json = format!("{{\"meta\":{{}}{}}}", " ".repeat(1 << 20));
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(json.as_bytes()).expect("writing to memory");
+        let gzip = gzip.finish().expect("writing to memory");
+        for bytes in [gzip, json.clone().into_bytes()] {
+            for first in [1, 10, bytes.len() - 1] {
+                let pieces = Pieces(vec![bytes[..first].to_vec(), bytes[first..].to_vec()]);
+                let mut read = String::new();
+                decompressed(BufReader::new(pieces), Path::new("-"))
+                    .and_then(|mut input| Ok(input.read_to_string(&mut read)?))
+                    .unwrap_or_else(|error| panic!("{first} bytes first: {error}"));
+                assert!(read == json, "{first} bytes first");
+            }
+        }
+    }
 
     #[test]
     fn more_than_is_allowed_is_an_error() {

@@ -62,7 +62,8 @@ impl Told {
         }
     }
 
-    /// What a file is, whose beginning is `start`, or that of what is compressed in it.
+    /// What a file is, whose beginning is `start`, or that of what is compressed in it; `None` if that is not known, or if
+    /// nothing of it is there to be decompressed.
     pub(crate) fn inside(start: &[u8]) -> Option<(Self, Compression)> {
         /// Bytes that tell it.
         const ENOUGH: u64 = 4096;
@@ -72,12 +73,13 @@ impl Told {
         let mut inside = Vec::new();
         // What is damaged, or cut off here, is told by what comes before.
         let _ = MultiGzDecoder::new(start).take(ENOUGH).read_to_end(&mut inside);
-        Some((Self::by(&inside).unwrap_or(Self::Gzip), Compression::Gzip))
+        (!inside.is_empty()).then(|| (Self::by(&inside).unwrap_or(Self::Gzip), Compression::Gzip))
     }
 
     /// What to say to whoever gave the file where a profile is wanted; `None` if it may be one.
     pub(super) fn instead_of_profile(self, path: &Path, compression: Compression) -> Option<String> {
         let file = shell_word(path.as_os_str());
+        let what = self.what(&file);
         Some(match self {
             Self::Json => return None,
             Self::Wasm | Self::Native if compression == Compression::Gzip => {
@@ -85,19 +87,45 @@ impl Told {
                     "it is a program, compressed with gzip: `gunzip {file}` decompresses it, and `witprof run` runs it"
                 )
             }
-            Self::Wasm => format!("it is WebAssembly, not a profile of it: `witprof run {file}` runs and profiles it"),
+            Self::Wasm => format!("{what}, not a profile of it: `witprof run {file}` runs and profiles it"),
             Self::Native => format!(
-                "it is native code, not a profile: if Wasmtime has compiled it, `witprof run --allow-precompiled {file}` \
-                 runs and profiles it"
+                "{what}, not a profile: if Wasmtime has compiled it, `witprof run --allow-precompiled {file}` runs and \
+                 profiles it"
             ),
-            Self::Gzip => format!("it is compressed with gzip, and no profile is in it; {THIS_READS}"),
-            Self::Pprof => format!("it is a profile for pprof: `go tool pprof {file}` reads it; {THIS_READS}"),
-            Self::Html => format!("it is a web page, such as a report: open it in a browser; {THIS_READS}"),
-            Self::Svg => format!("it is a picture, such as a flame graph: open it in a browser; {THIS_READS}"),
-            Self::Folded => format!("it is a list of stacks, which tools for flame graphs read; {THIS_READS}"),
-            Self::Speedscope => {
-                format!("it is a profile for speedscope: open it at https://www.speedscope.app; {THIS_READS}")
-            }
+            Self::Gzip => format!("{what}, and no profile is in it; {THIS_READS}"),
+            Self::Pprof | Self::Html | Self::Svg | Self::Folded | Self::Speedscope => format!("{what}; {THIS_READS}"),
+            Self::PerfData | Self::JitDump | Self::PerfMap => what,
+        })
+    }
+
+    /// What to say to whoever gave the file where WebAssembly is wanted; `None` if it may be that.
+    pub(crate) fn instead_of_wasm(self, path: &Path, compression: Compression) -> Option<String> {
+        let file = shell_word(path.as_os_str());
+        let what = self.what(&file);
+        Some(match self {
+            Self::Wasm if compression == Compression::None => return None,
+            Self::Wasm | Self::Gzip => format!("it is compressed with gzip: `gunzip {file}` decompresses it"),
+            Self::Json => format!(
+                "{what}, and not WebAssembly: `witprof report {file}` prints where the time of a profile went, \
+                 `witprof view {file}` opens it"
+            ),
+            Self::Native => format!("{what}, not WebAssembly"),
+            _ => what,
+        })
+    }
+
+    /// What it is, and what reads it if witprof does not. `file` is its path for a shell.
+    fn what(self, file: &str) -> String {
+        match self {
+            Self::Wasm => "it is WebAssembly".to_owned(),
+            Self::Native => "it is native code".to_owned(),
+            Self::Json => "it is a profile, or other JSON".to_owned(),
+            Self::Gzip => "it is compressed with gzip".to_owned(),
+            Self::Pprof => format!("it is a profile for pprof: `go tool pprof {file}` reads it"),
+            Self::Html => "it is a web page, such as a report: open it in a browser".to_owned(),
+            Self::Svg => "it is a picture, such as a flame graph: open it in a browser".to_owned(),
+            Self::Folded => "it is a list of stacks, which tools for flame graphs read".to_owned(),
+            Self::Speedscope => "it is a profile for speedscope: open it at https://www.speedscope.app".to_owned(),
             Self::PerfData => format!(
                 "it is a recording of perf: `perf report -i {file}` reads it, with the names of witprof if it was recorded \
                  with `witprof run --perf-map`"
@@ -106,25 +134,6 @@ impl Told {
                 "it is a jitdump: `perf inject --jit` adds it to a recording of perf, and samply reads it".to_owned()
             }
             Self::PerfMap => "it is a perf map: perf finds it by itself, in /tmp".to_owned(),
-        })
-    }
-
-    /// What to say to whoever gave the file where WebAssembly is wanted; `None` if it may be that.
-    pub(crate) fn instead_of_wasm(self, path: &Path, compression: Compression) -> Option<String> {
-        let file = shell_word(path.as_os_str());
-        match self {
-            Self::Wasm if compression == Compression::None => None,
-            Self::Wasm | Self::Gzip => Some(format!("it is compressed with gzip: `gunzip {file}` decompresses it")),
-            Self::Json => Some(format!(
-                "it is a profile, or other JSON, and not WebAssembly: `witprof report {file}` prints where the time of a \
-                 profile went, `witprof view {file}` opens it"
-            )),
-            Self::Native => Some("it is a native program, not WebAssembly".to_owned()),
-            other => {
-                let what = other.instead_of_profile(path, compression)?;
-                let what = what.strip_suffix(THIS_READS).and_then(|what| what.strip_suffix("; ")).unwrap_or(&what);
-                Some(what.to_owned())
-            }
         }
     }
 }
@@ -198,5 +207,18 @@ mod tests {
         ] {
             assert_eq!(Told::by(start), told, "{}", String::from_utf8_lossy(start));
         }
+        // The header alone tells nothing of what is in it.
+        assert_eq!(Told::inside(b"\x1f\x8b\x08\0\0\0\0\0\0\xff"), None);
+    }
+
+    #[test]
+    fn what_reads_a_file_is_said_wherever_it_is_given() {
+        let path = Path::new("a file");
+        let pprof = "it is a profile for pprof: `go tool pprof 'a file'` reads it";
+        let said = Told::Pprof.instead_of_profile(path, Compression::None);
+        assert_eq!(said, Some(format!("{pprof}; {THIS_READS}")));
+        assert_eq!(Told::Pprof.instead_of_wasm(path, Compression::None), Some(pprof.to_owned()));
+        let said = Told::Gzip.instead_of_profile(path, Compression::Gzip);
+        assert_eq!(said, Some(format!("it is compressed with gzip, and no profile is in it; {THIS_READS}")));
     }
 }

@@ -69,7 +69,9 @@ impl Writer<'_> {
         let Annotation { function, library, time, .. } = self.annotation;
         let (bold, plain) = self.style.heading();
         let (own, total) = (self.share(time.own), self.share(time.total));
-        let name = self.style.fit(&Forms::of_function(function).with_detail(&Forms::of_library(library)), 34);
+        let style = self.style;
+        let forms = style.forms(Forms::of_function, function).with_detail(&style.forms(Forms::of_library, library));
+        let name = style.fit(&forms, 34);
         writeln!(out, "{bold}{name}{plain}  {}% self, {}% total", own.trim(), total.trim())?;
         let mut files: BTreeMap<FileIndex, BTreeMap<u32, LineTime>> = BTreeMap::new();
         for ((file, line), time) in &self.annotation.lines {

@@ -50,7 +50,7 @@ pub(super) fn call_table(trace: &CallTrace, style: TableStyle, out: &mut dyn Wri
     Table {
         columns,
         title: "function".to_owned(),
-        names: functions.iter().map(|function| Forms::of_wit(&function.crossing.to_string())).collect(),
+        names: functions.iter().map(|function| style.forms(Forms::of_wit, &function.crossing.to_string())).collect(),
         more: trace.functions().len() - functions.len(),
         room: ROOM,
     }

@@ -32,16 +32,15 @@ pub fn write_map_table(map: &SymbolMap, detail: MapDetail, style: TableStyle, ou
 }
 
 fn table(map: &SymbolMap, detail: MapDetail, style: TableStyle, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "{}: {} bytes of text, {} functions in {} libraries, {} bytes of padding, {} bytes unattributed",
+    let text = format!(
+        "{}: {} bytes of text, {} functions in {} libraries",
         style.fit(&Forms::whole(map.component()), 0),
         map.text_bytes(),
         map.functions().len(),
         map.libraries().len(),
-        map.padding_bytes(),
-        map.unattributed_bytes(),
-    )?;
+    );
+    let rest = format!("{} bytes of padding, {} bytes unattributed", map.padding_bytes(), map.unattributed_bytes());
+    writeln!(out, "{}", style.break_between(&text, ", ", &rest))?;
     let mut functions: Vec<Vec<Function<'_>>> = vec![Vec::new(); map.libraries().len()];
     for function in map.functions() {
         functions[function.library_index() as usize].push(function);
@@ -56,7 +55,8 @@ fn table(map: &SymbolMap, detail: MapDetail, style: TableStyle, out: &mut dyn Wr
         writeln!(out, "\n{:<11} {:>10} {:>9}", layer.name(), "bytes", "functions")?;
         /// Columns in front of a library.
         const USED: usize = 34;
-        let names: Vec<Forms> = libraries.iter().map(|(library, _)| Forms::of_library(&library.name)).collect();
+        let names: Vec<Forms> =
+            libraries.iter().map(|(library, _)| style.forms(Forms::of_library, &library.name)).collect();
         let names = fit_all(&names, style.room(USED));
         for ((library, functions), name) in libraries.into_iter().zip(names) {
             writeln!(out, "  {:>20} {:>9}  {name}", library.bytes, library.functions)?;
@@ -74,7 +74,7 @@ fn table(map: &SymbolMap, detail: MapDetail, style: TableStyle, out: &mut dyn Wr
 fn write_function(function: Function<'_>, style: TableStyle, out: &mut dyn Write) -> io::Result<()> {
     let begin = format!("    {:>#10x} {:>7}  ", function.offset().get(), function.size());
     let mut room = style.room(begin.width());
-    let name = fit(&Forms::of_function(&function.name()), room, 0);
+    let name = fit(&style.forms(Forms::of_function, &function.name()), room, 0);
     room = room.map(|room| room.saturating_sub(name.width()));
     write!(out, "{begin}{name}")?;
     let of_interface = function.interface_function().map(|interface_function| {

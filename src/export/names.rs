@@ -11,6 +11,12 @@ pub(super) struct Forms {
     pub(super) tidy: usize,
 }
 
+/// Longer names have no other forms: guests choose them, and no terminal shows so much.
+const MAX_BYTES: usize = 4096;
+
+/// Only so many of a path's last parts are in shorter forms.
+const MAX_PARTS: usize = 8;
+
 impl Forms {
     /// A name that nothing can be left out of.
     pub(super) fn whole(name: &str) -> Self {
@@ -19,12 +25,18 @@ impl Forms {
 
     /// Of a function: of a WIT interface, or of Rust or C++ with its path.
     pub(super) fn of_function(name: &str) -> Self {
+        if name.len() > MAX_BYTES {
+            return Self::whole(name);
+        }
         if name.contains("::") || name.contains('<') { Self::of_path(name) } else { Self::of_wit(name) }
     }
 
     /// Of a name with WIT interfaces in it: `wasi:io/streams@0.2.6#output-stream.write (import)`.
     pub(super) fn of_wit(name: &str) -> Self {
         let mut forms = Self::whole(name);
+        if name.len() > MAX_BYTES {
+            return forms;
+        }
         push(&mut forms.gentle, without_versions(name));
         forms.tidy = forms.gentle.len() - 1;
         push(&mut forms.hard, without_package(&without_versions(name)).to_owned());
@@ -39,7 +51,7 @@ impl Forms {
         let mut forms = Self::whole(name);
         let Some(parts) = path_parts(name) else { return forms };
         let last = |count: usize| parts[parts.len() - count..].join("::");
-        for count in (2..=parts.len()).rev() {
+        for count in (2..=parts.len().min(MAX_PARTS)).rev() {
             push(&mut forms.gentle, last(count));
         }
         if !parts.is_empty() {
@@ -57,7 +69,7 @@ impl Forms {
     /// Of a library: `app/app-74192236fb917229.wasm`, or the interface that an adapter is for.
     pub(super) fn of_library(name: &str) -> Self {
         let mut forms = Self::of_wit(name);
-        if is_wit(name) {
+        if is_wit(name) || name.len() > MAX_BYTES {
             return forms;
         }
         let mut parts: Vec<&str> = name.split('/').map(without_hash).collect();
@@ -73,12 +85,12 @@ impl Forms {
 
     /// Of a line: `src/sort/merge.rs:12`.
     pub(super) fn of_line(name: &str) -> Self {
-        if name.contains("::") || is_wit(name) || !name.contains('/') {
+        if name.contains("::") || is_wit(name) || !name.contains('/') || name.len() > MAX_BYTES {
             return Self::of_function(name);
         }
         let mut forms = Self::whole(name);
         let parts: Vec<&str> = name.split('/').collect();
-        for count in (2..parts.len()).rev() {
+        for count in (2..parts.len().min(MAX_PARTS + 1)).rev() {
             push(&mut forms.gentle, parts[parts.len() - count..].join("/"));
         }
         push(&mut forms.hard, parts[parts.len() - 1].to_owned());
@@ -233,10 +245,13 @@ fn depths(name: &str) -> Option<Vec<usize>> {
     let bytes = name.as_bytes();
     let mut open: Vec<u8> = Vec::new();
     let mut depths = Vec::with_capacity(bytes.len());
+    // `operator<`, `operator>>=` and `operator->` of C++, `->` of Rust.
+    let mut is_operator = false;
     for (at, byte) in bytes.iter().enumerate() {
         let before = &bytes[..at];
-        // `operator<`, `operator>>=` and `operator->` of C++, `->` of Rust.
-        let is_operator = before.trim_ascii_end_matches(b"<>=-").ends_with(b"operator");
+        if !before.last().is_some_and(|last| b"<>=-".contains(last)) {
+            is_operator = before.ends_with(b"operator");
+        }
         let is_arrow = *byte == b'>' && (before.ends_with(b"-") || before.ends_with(b"="));
         let closes = match byte {
             b'(' | b'[' | b'{' => {
@@ -261,18 +276,6 @@ fn depths(name: &str) -> Option<Vec<usize>> {
         }
     }
     open.is_empty().then_some(depths)
-}
-
-/// Of bytes, those before a run of others.
-trait TrimEnd {
-    fn trim_ascii_end_matches(&self, of: &[u8]) -> &[u8];
-}
-
-impl TrimEnd for [u8] {
-    fn trim_ascii_end_matches(&self, of: &[u8]) -> &[u8] {
-        let end = self.iter().rposition(|byte| !of.contains(byte)).map_or(0, |last| last + 1);
-        &self[..end]
-    }
 }
 
 /// A part of a path without generic arguments and parameters. `(anonymous namespace)` and `{closure#0}` are no arguments.
@@ -405,6 +408,24 @@ mod tests {
         assert_eq!(all(&line), ["a/b/c.rs:12", "b/c.rs:12", "c.rs:12"]);
         let both = Forms::of_function("a::b::f").with_detail(&Forms::of_library("app/app.wasm"));
         assert_eq!(all(&both), ["a::b::f  [app/app.wasm]", "a::b::f  [app]", "b::f  [app]", "f  [app]", "b::f", "f"]);
+    }
+
+    #[test]
+    fn long_names_have_few_forms() {
+        for name in ["a::".repeat(350_000), "<".repeat(1 << 20), "a/".repeat(1 << 19), "@".repeat(1 << 20)] {
+            for of in [Forms::of_function, Forms::of_line, Forms::of_library, Forms::of_wit] {
+                assert_eq!(of(&name), Forms::whole(&name));
+            }
+        }
+        let (path, file) = ("a::".repeat(1000), format!("{}c.rs:1", "a/".repeat(1000)));
+        assert_eq!(all(&Forms::of_function(&path))[1..3], ["a::a::a::a::a::a::a::a", "a::a::a::a::a::a::a"]);
+        assert_eq!(all(&Forms::of_line(&file))[1], "a/a/a/a/a/a/a/c.rs:1");
+    }
+
+    #[test]
+    fn brackets_of_a_long_name_are_counted() {
+        assert_eq!(depths(&"<".repeat(1 << 20)), None);
+        assert!(depths(&"->".repeat(1 << 19)).is_some_and(|depths| depths.iter().all(|depth| *depth == 0)));
     }
 
     proptest! {

@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use super::names::Forms;
 use super::table::{Cell, Column, Table, beginning, fit};
 use crate::error::{Error, Result};
@@ -47,6 +49,11 @@ impl TableStyle {
         if self.color { (code, PLAIN) } else { ("", "") }
     }
 
+    /// The forms of a name: nothing but the whole one where there is room for any.
+    pub(super) fn forms(self, of: fn(&str) -> Forms, name: &str) -> Forms {
+        if self.width.is_some() { of(name) } else { Forms::whole(name) }
+    }
+
     /// What fits of a name behind `used` columns, escaped.
     pub(super) fn fit(self, name: &Forms, used: usize) -> String {
         fit(name, self.room(used), 0)
@@ -55,6 +62,12 @@ impl TableStyle {
     /// What fits of a line of text: its beginning.
     pub(super) fn cut_off(self, line: &str) -> String {
         self.width.map_or_else(|| line.to_owned(), |width| beginning(line, width))
+    }
+
+    /// Two parts of a sentence: on one line if they fit, else on two.
+    pub(super) fn break_between(self, first: &str, separator: &str, second: &str) -> String {
+        let fits = self.width.is_none_or(|width| first.width() + separator.width() + second.width() <= width);
+        if fits { format!("{first}{separator}{second}") } else { format!("{first}\n{second}") }
     }
 
     /// Columns behind `used` ones; nothing if there is no end.
@@ -72,12 +85,17 @@ impl TableStyle {
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_report_table(report: &Report, style: TableStyle, out: &mut dyn Write) -> Result<()> {
     report_table(report, style, out)
-        .and_then(|()| profiler_line(report.profiler, report.wall, out))
+        .and_then(|()| profiler_line(report.profiler, report.wall, style, out))
         .map_err(|source| Error::Write { format: "report", source })
 }
 
 /// Says what the profiler itself took, beside `wall` of the guests, if it took anything to speak of.
-pub(super) fn profiler_line(profiler: ProfilerTime, wall: Duration, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn profiler_line(
+    profiler: ProfilerTime,
+    wall: Duration,
+    style: TableStyle,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     /// What would be `0.0%`.
     const NOTHING: f64 = 0.0005;
     let part = share(profiler.wall, wall.saturating_add(profiler.wall));
@@ -85,7 +103,8 @@ pub(super) fn profiler_line(profiler: ProfilerTime, wall: Duration, out: &mut dy
         return Ok(());
     }
     let seconds = profiler.wall.as_secs_f64();
-    writeln!(out, "profiler: {seconds:.3} s more, {:.1}% of all, were its own work; no row has them", part * 100.0)
+    let took = format!("profiler: {seconds:.3} s more, {:.1}% of all, were its own work", part * 100.0);
+    writeln!(out, "{}", style.break_between(&took, "; ", "no row has them"))
 }
 
 pub(super) fn report_table(report: &Report, style: TableStyle, out: &mut dyn Write) -> io::Result<()> {
@@ -116,7 +135,7 @@ pub(super) fn report_table(report: &Report, style: TableStyle, out: &mut dyn Wri
     Table {
         columns,
         title: title(report.dimension),
-        names: rows.iter().map(|row| row_name(&row.name, row.detail.as_deref(), report.dimension)).collect(),
+        names: rows.iter().map(|row| row_name(&row.name, row.detail.as_deref(), report.dimension, style)).collect(),
         more: report.rows.len() - rows.len(),
         room: ROOM,
     }
@@ -131,19 +150,18 @@ fn title(dimension: Dimension) -> String {
 }
 
 /// The name of a row with what tells it from others of that name.
-fn row_name(name: &str, detail: Option<&str>, dimension: Dimension) -> Forms {
+fn row_name(name: &str, detail: Option<&str>, dimension: Dimension, style: TableStyle) -> Forms {
+    let both = |of: fn(&str) -> Forms, detail_of: fn(&str) -> Forms, detail: &str| {
+        style.forms(of, name).with_detail(&style.forms(detail_of, detail))
+    };
     match (detail, dimension) {
         // What has no line goes by its function.
-        (Some(detail), Dimension::Line) if is_line(name) => {
-            Forms::of_line(name).with_detail(&Forms::of_function(detail))
-        }
-        (Some(detail), Dimension::Function | Dimension::Line) => {
-            Forms::of_function(name).with_detail(&Forms::of_library(detail))
-        }
-        (_, Dimension::Function) => Forms::of_function(name),
-        (_, Dimension::Line) => Forms::of_line(name),
-        (_, Dimension::Interface | Dimension::InterfaceFunction) => Forms::of_wit(name),
-        (_, Dimension::Component | Dimension::Library) => Forms::of_library(name),
+        (Some(detail), Dimension::Line) if is_line(name) => both(Forms::of_line, Forms::of_function, detail),
+        (Some(detail), Dimension::Function | Dimension::Line) => both(Forms::of_function, Forms::of_library, detail),
+        (_, Dimension::Function) => style.forms(Forms::of_function, name),
+        (_, Dimension::Line) => style.forms(Forms::of_line, name),
+        (_, Dimension::Interface | Dimension::InterfaceFunction) => style.forms(Forms::of_wit, name),
+        (_, Dimension::Component | Dimension::Library) => style.forms(Forms::of_library, name),
         (_, Dimension::Layer | Dimension::Thread | Dimension::Label) => Forms::whole(name),
     }
 }
@@ -191,7 +209,7 @@ fn comparison_table(comparison: &Comparison, style: TableStyle, out: &mut dyn Wr
         title: title(comparison.dimension),
         names: changes
             .iter()
-            .map(|change| row_name(&change.name, change.detail.as_deref(), comparison.dimension))
+            .map(|change| row_name(&change.name, change.detail.as_deref(), comparison.dimension, style))
             .collect(),
         more: comparison.changes.len() - changes.len(),
         room: ROOM,
@@ -248,11 +266,37 @@ mod tests {
     }
 
     #[test]
+    fn what_the_profiler_took_fits() {
+        let took = |width| {
+            let second = Duration::from_secs(1);
+            let profiler = ProfilerTime { wall: second, ..ProfilerTime::default() };
+            let mut out = Vec::new();
+            profiler_line(profiler, second, TableStyle { width, ..TableStyle::default() }, &mut out)
+                .expect("writing to memory");
+            String::from_utf8(out).expect("UTF-8")
+        };
+        let whole = "profiler: 1.000 s more, 50.0% of all, were its own work; no row has them\n";
+        assert_eq!(took(None), whole);
+        assert_eq!(took(Some(80)), whole);
+        assert_eq!(took(Some(60)), whole.replace("; ", "\n"));
+    }
+
+    #[test]
     fn a_terminal_is_shown_what_fits() {
         let name = "x".repeat(1 << 20);
         let cut = table(Dimension::Interface, vec![row(&name, None, 1)], Some(80));
         assert!(cut.lines().all(|line| line.chars().count() <= 80), "{cut}");
         assert!(table(Dimension::Interface, vec![row(&name, None, 1)], None).contains(&name));
+
+        for name in ["a::".repeat(350_000), "<".repeat(1 << 20)] {
+            for dimension in [Dimension::Function, Dimension::Line, Dimension::Library] {
+                for detail in [None, Some(&*name)] {
+                    let cut = table(dimension, vec![row(&name, detail, 1)], Some(80));
+                    assert!(cut.lines().all(|line| line.chars().count() <= 80), "{cut}");
+                    assert!(table(dimension, vec![row(&name, detail, 1)], None).contains(&name));
+                }
+            }
+        }
 
         let library = "app/app-74192236fb917229.wasm";
         let rows = |blocked| {

@@ -3,8 +3,6 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use unicode_width::UnicodeWidthStr as _;
-
 use super::calls::call_table;
 use super::report_table::{TableStyle, profiler_line, report_table};
 use crate::error::{Error, Result};
@@ -33,8 +31,8 @@ fn summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) -> io::Res
     }
     let wall = profile.wall_time();
     writeln!(out)?;
-    let mut times = format!(
-        "{} sampled of {} elapsed, {} of it on the CPU; ",
+    let times = format!(
+        "{} sampled of {} elapsed, {} of it on the CPU",
         seconds(wall),
         seconds(profile.elapsed()),
         seconds(profile.cpu_time()),
@@ -43,15 +41,12 @@ fn summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) -> io::Res
     if let Some(cost) = profile.handler_cost() {
         sampler.push_str(&format!(", at {:.2} µs a sample", cost.median().as_secs_f64() * 1e6));
     }
-    if style.width.is_some_and(|width| width < times.width() + sampler.width()) {
-        times = format!("{}\n", times.trim_end_matches("; "));
-    }
-    writeln!(out, "{times}{sampler}")?;
+    writeln!(out, "{}", style.break_between(&times, "; ", &sampler))?;
     // Not worth a word on a machine that has nothing else to do.
     if let Some(time) = profile.preempted_time().filter(|time| *time * 100 >= wall && !time.is_zero()) {
         writeln!(out, "{} of it preempted: ready to run, and without a CPU", seconds(time))?;
     }
-    profiler_line(profile.profiler_time(), wall, out)?;
+    profiler_line(profile.profiler_time(), wall, style, out)?;
     if counts.kept == 0 {
         writeln!(
             out,

@@ -190,8 +190,9 @@ pub(super) fn fit_all(names: &[Forms], room: Option<usize>) -> Vec<String> {
         if names.iter().any(|forms| escape_name(&forms.gentle[0]).width() > room) {
             shown = names.iter().map(|forms| fit(forms, Some(room), forms.tidy)).collect();
         }
+        let mut known: BTreeSet<String> = shown.iter().cloned().collect();
         for alike in alike(&shown) {
-            tell_apart(names, &alike, room, &mut shown);
+            tell_apart(names, &alike, room, &mut shown, &mut known);
         }
     }
     number(&mut shown, room);
@@ -208,7 +209,9 @@ fn alike(shown: &[String]) -> Vec<Vec<usize>> {
 }
 
 /// Shows more of names that look the same: other forms, other ends, or what is around the first difference.
-fn tell_apart(names: &[Forms], alike: &[usize], room: usize, shown: &mut [String]) {
+///
+/// `known` are all names that are shown.
+fn tell_apart(names: &[Forms], alike: &[usize], room: usize, shown: &mut [String], known: &mut BTreeSet<String>) {
     let forms: Vec<Vec<String>> =
         alike.iter().map(|row| names[*row].all().map(|form| escape_name(form).into_owned()).collect()).collect();
     let longest = forms.iter().map(Vec::len).max().unwrap_or(0);
@@ -222,14 +225,17 @@ fn tell_apart(names: &[Forms], alike: &[usize], room: usize, shown: &mut [String
         let cut_by = |which| names.iter().map(|name| cut(name, room, which)).collect::<Vec<_>>();
         [cut_by(Cut::Middle), cut_by(around)]
     });
-    let others: BTreeSet<&String> =
-        shown.iter().enumerate().filter(|(row, _)| !alike.contains(row)).map(|(_, name)| name).collect();
+    // What these look like is free again.
+    let before = alike.first().map(|row| shown[*row].clone()).unwrap_or_default();
     let is_good = |texts: &Vec<String>| {
         let distinct: BTreeSet<&String> = texts.iter().collect();
-        distinct.len() == texts.len() && texts.iter().all(|text| text.width() <= room && !others.contains(text))
+        distinct.len() == texts.len()
+            && texts.iter().all(|text| text.width() <= room && (*text == before || !known.contains(text)))
     };
-    let found = whole.chain(cuts).find(is_good);
-    for (row, text) in alike.iter().zip(found.into_iter().flatten()) {
+    let Some(found) = whole.chain(cuts).find(is_good) else { return };
+    known.remove(&before);
+    for (row, text) in alike.iter().zip(found) {
+        known.insert(text.clone());
         shown[*row] = text;
     }
 }
@@ -243,18 +249,25 @@ fn common_beginning(names: &[&str]) -> usize {
 
 /// Numbers the names that are the same all the same.
 fn number(shown: &mut [String], room: Option<usize>) {
-    let mut known: BTreeSet<String> = BTreeSet::new();
     let all: BTreeSet<String> = shown.iter().cloned().collect();
+    // Names that were seen, each with the number for the next one of them.
+    let mut numbers: BTreeMap<String, u64> = BTreeMap::new();
+    let mut numbered: BTreeSet<String> = BTreeSet::new();
     for name in shown {
-        let mut next = 2;
-        let original = name.clone();
-        while known.contains(name) || (next > 2 && all.contains(name)) {
+        let next = numbers.entry(name.clone()).and_modify(|next| *next += 1).or_insert(1);
+        if *next == 1 {
+            continue;
+        }
+        loop {
             let suffix = format!(" ({next})");
             let room = room.map_or(usize::MAX, |room| room.saturating_sub(suffix.width()));
-            *name = format!("{}{suffix}", cut(&original, room, Cut::Middle));
-            next += 1;
+            let with_number = format!("{}{suffix}", cut(name, room, Cut::Middle));
+            if !all.contains(&with_number) && numbered.insert(with_number.clone()) {
+                *name = with_number;
+                break;
+            }
+            *next += 1;
         }
-        known.insert(name.clone());
     }
 }
 
@@ -290,6 +303,17 @@ mod tests {
             (format!("{}1{}", "a".repeat(50), "b".repeat(50)), format!("{}2{}", "a".repeat(50), "b".repeat(50)));
         assert_eq!(shown(&[&a, &b], 12), ["…aaaa1bbbbb…", "…aaaa2bbbbb…"]);
         assert_eq!(fit_all(&forms(&["same", "same", "same (2)"]), None), ["same", "same (3)", "same (2)"]);
+        assert_eq!(fit_all(&forms(&["f", "f", "g", "f", "g"]), None), ["f", "f (2)", "g", "f (3)", "g (2)"]);
+    }
+
+    #[test]
+    fn any_number_of_names_may_be_the_same() {
+        let names = vec![Forms::whole("same"); 50_000];
+        for room in [None, Some(40)] {
+            let shown = fit_all(&names, room);
+            assert_eq!(shown.last().map(String::as_str), Some("same (50000)"));
+            assert_eq!(shown.iter().collect::<BTreeSet<_>>().len(), names.len());
+        }
     }
 
     proptest! {

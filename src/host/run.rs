@@ -28,14 +28,18 @@ pub(crate) struct GuestRun {
 /// Runs a guest and writes its profile. Returns only if the guest did not end the process itself.
 pub(crate) fn run(guest: GuestRun) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
-    let runtime = InBackground(Some(runtime));
-    let Some(running) = &runtime.0 else { bail!("no runtime") };
-    running.block_on(run_in_runtime(guest, running.handle()))
+    InBackground(Some(runtime)).block_on(run_in_runtime(guest))
 }
 
 /// A runtime that does not wait for what it has left to do: a guest that was left waiting for input must not keep the
-/// process, however the run ends.
+/// process, however the run ends. There is one until it is dropped.
 struct InBackground(Option<Runtime>);
+
+impl InBackground {
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.0.as_ref().expect("only dropping takes the runtime").block_on(future)
+    }
+}
 
 impl Drop for InBackground {
     fn drop(&mut self) {
@@ -45,11 +49,11 @@ impl Drop for InBackground {
     }
 }
 
-async fn run_in_runtime(guest: GuestRun, runtime: &tokio::runtime::Handle) -> Result<ExitCode> {
+async fn run_in_runtime(guest: GuestRun) -> Result<ExitCode> {
     let GuestRun { mut command, file, mut sampling, outputs, verbosity } = guest;
     let path = file.path().display();
     // Before anything runs: a signal must not find the process without its handlers.
-    runtime.spawn(EndingSignals::listen().end_process());
+    tokio::spawn(EndingSignals::listen().end_process());
     // Also reads the groups of options such as `-W`, which are not parsed before.
     command.run.common.init_logging().map_err(failed)?;
     checks::options(&command)?;
