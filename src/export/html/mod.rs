@@ -130,12 +130,12 @@ fn data(profile: &Profile) -> Data {
         origin: origin(profile.origin()),
         started_at: humantime::format_rfc3339_seconds(profile.started_at()).to_string(),
         sampler: profile.sampler().name(),
-        interval_ms: milliseconds(profile.interval()),
-        elapsed_ms: milliseconds(profile.elapsed()),
-        wall_ms: milliseconds(profile.wall_time()),
-        cpu_ms: milliseconds(profile.cpu_time()),
-        preempted_ms: profile.preempted_time().map(milliseconds),
-        profiler_ms: milliseconds(profile.profiler_time().wall),
+        interval_ms: rounded_milliseconds(profile.interval()),
+        elapsed_ms: rounded_milliseconds(profile.elapsed()),
+        wall_ms: rounded_milliseconds(profile.wall_time()),
+        cpu_ms: rounded_milliseconds(profile.cpu_time()),
+        preempted_ms: profile.preempted_time().map(rounded_milliseconds),
+        profiler_ms: rounded_milliseconds(profile.profiler_time().wall),
         samples: Samples {
             taken: counts.taken,
             kept: counts.kept,
@@ -169,7 +169,8 @@ fn origin(origin: &Origin) -> Origin {
     shown
 }
 
+/// To the microsecond, which is shorter in the page.
 #[allow(clippy::cast_precision_loss, reason = "microseconds of a recording")]
-fn milliseconds(time: Duration) -> f64 {
+fn rounded_milliseconds(time: Duration) -> f64 {
     microseconds(time) as f64 / 1000.0
 }

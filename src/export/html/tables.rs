@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::steps::{Grid, Series};
 use super::views::has_lines;
-use super::{Strings, milliseconds};
+use super::{Strings, rounded_milliseconds};
+use crate::export::calls::TimesJson;
 use crate::export::{escape_name, microseconds};
 use crate::profile::{CalledFunction, Dimension, MemoryTrack, Profile, RowTimes, Sample, SteppedRow};
 
@@ -134,7 +135,7 @@ impl Table {
         if rows.len() > MAX_ROWS {
             let left_out = leave_out(&mut rows);
             let spent = left_out.iter().filter(|(parent, _)| *parent < 0).map(|(_, each)| each.row.attributed());
-            self.left_out = LeftOut { rows: left_out.len(), spent_ms: milliseconds(spent.sum()) };
+            self.left_out = LeftOut { rows: left_out.len(), spent_ms: rounded_milliseconds(spent.sum()) };
         }
         let mut times = Vec::new();
         for (index, (parent, SteppedRow { row, steps })) in rows.into_iter().enumerate() {
@@ -193,18 +194,7 @@ pub(super) struct Calls {
 struct CallsRow {
     name: String,
     count: u64,
-    times: Option<CallTimes>,
-}
-
-#[derive(Serialize)]
-struct CallTimes {
-    wall_ms: f64,
-    suspended_ms: f64,
-    cpu_ms: Option<f64>,
-    p50_ms: f64,
-    p90_ms: f64,
-    p99_ms: f64,
-    max_ms: f64,
+    times: Option<TimesJson>,
 }
 
 impl Calls {
@@ -213,15 +203,7 @@ impl Calls {
         let row = |called: &CalledFunction| CallsRow {
             name: escape_name(&called.crossing.to_string()).into_owned(),
             count: called.count,
-            times: called.times.as_ref().map(|times| CallTimes {
-                wall_ms: exact(times.wall),
-                suspended_ms: exact(times.suspended),
-                cpu_ms: times.cpu.map(exact),
-                p50_ms: exact(times.p50),
-                p90_ms: exact(times.p90),
-                p99_ms: exact(times.p99),
-                max_ms: exact(times.max),
-            }),
+            times: called.times.as_ref().map(TimesJson::new),
         };
         let functions = trace.functions();
         Some(Self {
@@ -230,11 +212,6 @@ impl Calls {
             unnamed: trace.unnamed_entries(),
         })
     }
-}
-
-/// To the nanosecond: a call may take less than a microsecond.
-fn exact(time: Duration) -> f64 {
-    crate::export::milliseconds(time)
 }
 
 /// A linear memory. Sizes are in bytes.
