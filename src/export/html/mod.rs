@@ -89,6 +89,8 @@ struct Data {
     first_view: &'static str,
     views: Views,
     tables: Vec<Table>,
+    /// Labels without a table.
+    labels_left_out: usize,
     calls: Option<Calls>,
     memories: Vec<Memory>,
     memories_left_out: usize,
@@ -119,7 +121,7 @@ fn data(profile: &Profile) -> Data {
     let mut strings = Strings::default();
     let parts = by_step(profile, Grid::steps(profile));
     let mut views = Views::new(profile, &parts, &mut strings);
-    let mut tables = tables(profile, &parts, &mut strings);
+    let (mut tables, labels_left_out) = tables(profile, &parts, &mut strings);
     let mut series: Vec<&mut Series> =
         views.series().chain(tables.iter_mut().map(|table| &mut table.by_step)).collect();
     let steps = fit(&mut series);
@@ -146,6 +148,7 @@ fn data(profile: &Profile) -> Data {
         first_view: profile.first_dimension().name(),
         views,
         tables,
+        labels_left_out,
         calls: Calls::new(profile),
         memories,
         memories_left_out,

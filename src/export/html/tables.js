@@ -320,6 +320,9 @@ function makeTables() {
     });
     return el('label', {}, radio, printable(heading));
   }));
+  const { labels_left_out: leftOut } = data;
+  $('labels-left-out').textContent = leftOut === 0 ? ''
+    : `${number(leftOut)} more label${leftOut === 1 ? ' has no table' : 's have no tables'} on this page.`;
   $('more').addEventListener('click', () => {
     tables.shown.shown += 4 * PAGE;
     showTable();
