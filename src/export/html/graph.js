@@ -290,6 +290,8 @@ function paintPaper() {
     paintRows(canvas, width, rows * ROW, at * ROW, 2);
     paper.append(canvas);
   }
+  const leftOut = graph.rows.length - most;
+  if (leftOut > 0) paper.append(el('p', {}, `${number(leftOut)} more rows, deeper than these ${most}, are not on paper.`));
 }
 
 /** A cleared context in CSS pixels that draws in those of the device. */

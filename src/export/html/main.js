@@ -104,7 +104,7 @@ function wireGraph() {
   });
 }
 
-/** Paper shows the whole graph, by day. */
+/** Paper shows the graph without scrolling, by day. */
 function wirePrinting() {
   const root = document.documentElement;
   addEventListener('beforeprint', () => {
