@@ -40,6 +40,12 @@ const CALLS_COLUMN = {
   value: row => row.calls ?? row.least ?? -1, text: numberOfCalls, kept: false,
 };
 
+/** What a list has more than once. */
+function repeated(list) {
+  const seen = new Set();
+  return new Set(list.filter(each => seen.has(each) || !seen.add(each)));
+}
+
 /** A table of times, of which the selected part can be shown. */
 function timeTable(source) {
   const { id, heading, name, detail, parent, times, calls, calls_at_least: least } = source;
@@ -66,6 +72,8 @@ function timeTable(source) {
     leftOut: source.left_out.rows > 0
       ? `${number(source.left_out.rows)} more rows are not on this page, `
         + `with ${time(source.left_out.spent_ms)} of their own.` : '',
+    // Names that one row alone does not have: functions of several components.
+    twins: repeated(rows.map(row => row.name)),
     series: null, weighed: undefined,
     weigh() {
       if (this.weighed === selected) return;
@@ -265,7 +273,8 @@ const detailOf = row => (row.detail === '' ? '' : el('small', { class: 'detail n
 
 function nameOf(table, row) {
   if (table.view === null) return el('span', { class: 'name clamp', title: row.name }, row.name);
-  const attributes = { class: 'find name', title: `${row.name}\nFind it in the flame graph` };
+  const title = [row.name, row.detail, 'Find it in the flame graph'].filter(line => line !== '').join('\n');
+  const attributes = { class: 'find name', title };
   return button(attributes, () => findInGraph(table.view, row.inGraph), el('span', { class: 'clamp' }, row.name));
 }
 
@@ -289,7 +298,7 @@ function showHottest() {
   const longest = hottest.length > 0 ? spent(hottest[0]) : 0;
   const shown = hottest.slice(0, hotRows());
   $('hot').tBodies[0].replaceChildren(...shown.map(row => el('tr', { 'data-name': row.name },
-    el('td', {}, nameOf(table, row)),
+    el('td', {}, el('div', { class: 'names' }, nameOf(table, row), table.twins.has(row.name) ? detailOf(row) : '')),
     el('td', { class: 'bar' }, bar(table, row, longest)),
     el('td', {}, share(spent(row))))));
   $('hot-note').textContent = hottest.length === 0 ? 'No function has this name, or time of its own.'
