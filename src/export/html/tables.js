@@ -11,6 +11,8 @@ const PARTS = ['guest', 'host', 'blocked', 'preempted', 'boundary'];
 const micros = (row, ...columns) => sum(columns.map(column => row.times[column]));
 const spent = row => micros(row, GUEST, HOST, BLOCKED, PREEMPTED, BOUNDARY);
 
+const hasSamples = data.samples.kept > 0;
+
 /** All wall-clock time, in microseconds, or that of the selected part. */
 let wholeTime = 1000 * data.wall_ms;
 
@@ -293,6 +295,7 @@ function bar(table, row, longest) {
 /** The functions with the most time of their own, beside the graph. */
 function showHottest() {
   const table = tables.all.find(({ id }) => id === 'function');
+  if (table === undefined) return;
   table.weigh();
   const hottest = foundRows(table).filter(row => spent(row) > 0).sort((a, b) => spent(b) - spent(a));
   const longest = hottest.length > 0 ? spent(hottest[0]) : 0;
@@ -318,7 +321,7 @@ function chooseTable(id) {
 }
 
 function makeTables() {
-  tables.all = data.tables.map(timeTable).filter(table => table.rows.length > 0);
+  tables.all = hasSamples ? data.tables.map(timeTable).filter(table => table.rows.length > 0) : [];
   if (data.calls !== null && data.calls.rows.length > 0) tables.all.push(callsTable(data.calls));
   if (data.memories.length > 0) tables.all.push(memoriesTable(data.memories, data.memories_left_out));
   $('which-table').append(...tables.all.map(({ id, heading }) => {
@@ -331,7 +334,7 @@ function makeTables() {
   }));
   const { labels_left_out: leftOut } = data;
   $('labels-left-out').textContent = leftOut === 0 ? ''
-    : `${number(leftOut)} more label${leftOut === 1 ? ' has no table' : 's have no tables'} on this page.`;
+    : `${number(leftOut)} more label${leftOut === 1 ? ' has no table' : 's have no table'} on this page.`;
   $('more').addEventListener('click', () => {
     tables.shown.shown += 4 * PAGE;
     showTable();
