@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use witprof::export::{write_html, write_svg};
 use witprof::{Dimension, Profile, read_firefox};
 
@@ -385,6 +385,105 @@ fn a_million_samples_make_a_page_that_can_be_used() {
     let functions = profile.report(Dimension::Function).rows.len();
     let left_out = seen["more"][1].as_str().expect("a text").replace(',', "");
     assert!(left_out.starts_with(&format!("{} more rows are not on this page", functions - 2000)), "{left_out}");
+}
+
+/// Calls and memories are known without samples.
+#[test]
+fn a_run_without_samples_has_its_tables_of_what_was_traced() {
+    if !support::programs::can_run(&["chromium"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let driver = r#"
+      await step('tables', () => [...document.querySelectorAll('input[name=table]')].filter(each => isShown(each.parentElement)).map(each => each.value));
+      await step('note', () => document.querySelector('.empty').textContent);
+      await step('graphs', () => [...document.querySelectorAll('#flame, #timeline, #hot, input[name=view]')].filter(isShown).length);
+      await step('rows', names);
+      await step('found', () => { type('wasi:cli/run'); return names() });
+      await step('sorted', () => { type(''); document.querySelector('th[data-column=count] button')?.click(); return location.hash });
+      await step('hostile', async () => { location.hash = 'time=0-3&zoom=7&from=leaf'; await next('hashchange'); return $('selection').hidden });
+    "#;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_witprof"));
+    command.current_dir(folder.path()).args(["run", "--interval", "10s", "--trace-calls", "-o", "k.json"]);
+    assert!(command.arg(support::kitchen()).output().expect("running witprof").status.success());
+    let profile = read_firefox(&mut &support::read(&folder.path().join("k.json"))[..]).expect("a profile");
+    assert_eq!(profile.counts().kept, 0);
+    let (seen, log) = look_at(&driven(&profile, &[], driver), &[]);
+    assert_no_message(&log);
+    assert_eq!(seen["tables"], json!(["calls", "memory"]), "{seen}");
+    assert_eq!(seen["graphs"], 0, "{seen}");
+    assert!(seen["note"].as_str().is_some_and(|note| note.starts_with("No samples")), "{seen}");
+    let functions = profile.calls().expect("calls").functions().len();
+    assert_eq!(seen["rows"].as_array().map(Vec::len), Some(functions), "{seen}");
+    assert_eq!(seen["found"], json!(["wasi:cli/run@0.2.0#run (export)"]), "{seen}");
+    assert!(seen["sorted"].as_str().is_some_and(|hash| hash.contains("sort=count-")), "{seen}");
+    assert_eq!(seen["hostile"], true, "{seen}");
+    // Of nothing at all there is a note alone.
+    let driver = "await step('shown', () => [...document.querySelectorAll('main *')].filter(isShown).length);
+        await step('note', () => isShown(document.querySelector('.empty')));";
+    let (seen, log) = look_at(&driven(&support::large::profile(0), &[], driver), &[]);
+    assert_no_message(&log);
+    assert_eq!((&seen["shown"], &seen["note"]), (&0.into(), &true.into()), "{seen}");
+}
+
+/// A stack of so many frames, whose last two have the same name in two libraries, as another program would write it.
+fn deep(frames: usize) -> Profile {
+    let column = |row: &dyn Fn(usize) -> String| (0..frames).map(row).collect::<Vec<_>>().join(",");
+    let json = format!(
+        r#"{{"meta": {{"interval": 1, "startTime": 1700000000000, "product": "deep", "preprocessedProfileVersion": 55}},
+        "libs": [{{"name": "one.wasm"}}, {{"name": "two.wasm"}}], "threads": [{{"name": "main", "pid": "0", "tid": "1",
+        "samples": {{"stack": [{last}, {before}], "timeDeltas": [1, 1], "weight": [2, 1], "weightType": "tracing-ms"}},
+        "stackTable": {{"prefix": [{}], "frame": [{}]}}, "frameTable": {{"func": [{}]}},
+        "resourceTable": {{"lib": [0, 1], "name": [0, 0], "type": [1, 1]}},
+        "funcTable": {{"name": [{}], "resource": [{}]}}, "stringArray": [{}]}}]}}"#,
+        column(&|row| row.checked_sub(1).map_or_else(|| "null".to_owned(), |caller| caller.to_string())),
+        column(&|row| row.to_string()),
+        column(&|row| row.to_string()),
+        column(&|row| row.min(frames - 2).to_string()),
+        column(&|row| usize::from(row == frames - 1).to_string()),
+        column(&|row| format!("\"function_{row}\"")),
+        last = frames - 1,
+        before = frames - 2,
+    );
+    read_firefox(&mut json.as_bytes()).expect("a profile")
+}
+
+/// What does not fit is said on paper, and is not in the address; twins have their libraries.
+#[test]
+fn deep_stacks_are_cut_and_functions_of_equal_name_told_apart() {
+    if !support::programs::can_run(&["chromium"]) {
+        return;
+    }
+    let driver = r#"
+      await step('twins', () => [...document.querySelectorAll('#hot .detail')].map(each => each.textContent));
+      await step('paper', () => {
+        choose('view', 'function');
+        dispatchEvent(new Event('beforeprint'));
+        const text = document.querySelector('.paper').textContent;
+        dispatchEvent(new Event('afterprint'));
+        return text;
+      });
+      await step('address', async () => {
+        choose('direction', 'leaf');
+        $('flame').focus();
+        for (let at = 0; at < 1600; at++) key('ArrowDown');
+        key('Enter');
+        const { hash } = location;
+        const zoom = new URLSearchParams(hash.slice(1)).get('zoom');
+        location.hash = '';
+        await next('hashchange');
+        location.hash = hash;
+        await next('hashchange');
+        return [zoom.length, flame().root, document.querySelectorAll('#crumbs li').length];
+      });
+    "#;
+    let (seen, log) = look_at(&driven(&deep(1_500), &[], driver), &[]);
+    assert_no_message(&log);
+    assert_eq!(seen["twins"], json!(["two.wasm", "one.wasm"]), "{seen}");
+    // The root is a row as well.
+    assert_eq!(seen["paper"], "901 more rows, deeper than these 600, are not on paper.", "{seen}");
+    assert!(seen["address"][0].as_u64().is_some_and(|length| (9_980..=10_000).contains(&length)), "{seen}");
+    assert!(seen["address"][1].as_str().is_some_and(|root| root.starts_with("function_")), "{seen}");
 }
 
 /// On a telephone, a row is its name, a bar and a share, and opens to the rest. What one points at is large enough.

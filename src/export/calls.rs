@@ -101,15 +101,7 @@ pub fn write_call_json(trace: &CallTrace, out: &mut dyn Write) -> Result<()> {
         function: &function.crossing.function,
         direction: function.crossing.direction.name(),
         count: function.count,
-        times: function.times.map(|times| TimesJson {
-            wall_ms: milliseconds(times.wall),
-            suspended_ms: milliseconds(times.suspended),
-            cpu_ms: times.cpu.map(milliseconds),
-            p50_ms: milliseconds(times.p50),
-            p90_ms: milliseconds(times.p90),
-            p99_ms: milliseconds(times.p99),
-            max_ms: milliseconds(times.max),
-        }),
+        times: function.times.as_ref().map(TimesJson::new),
     });
     write_pretty(
         &CallsJson { calls: calls.collect(), unnamed_entries: trace.unnamed_entries() },
@@ -133,8 +125,9 @@ struct CalledJson<'t> {
     times: Option<TimesJson>,
 }
 
+/// The times of a function's calls in milliseconds, to the nanosecond: a call may take less than a microsecond.
 #[derive(Serialize)]
-struct TimesJson {
+pub(super) struct TimesJson {
     wall_ms: f64,
     suspended_ms: f64,
     cpu_ms: Option<f64>,
@@ -142,6 +135,20 @@ struct TimesJson {
     p90_ms: f64,
     p99_ms: f64,
     max_ms: f64,
+}
+
+impl TimesJson {
+    pub(super) fn new(times: &CalledTimes) -> Self {
+        Self {
+            wall_ms: milliseconds(times.wall),
+            suspended_ms: milliseconds(times.suspended),
+            cpu_ms: times.cpu.map(milliseconds),
+            p50_ms: milliseconds(times.p50),
+            p90_ms: milliseconds(times.p90),
+            p99_ms: milliseconds(times.p99),
+            max_ms: milliseconds(times.max),
+        }
+    }
 }
 
 #[cfg(test)]

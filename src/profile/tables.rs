@@ -394,10 +394,12 @@ impl Profile {
         &self.threads
     }
 
-    /// The keys of all labels, in alphabetical order: what [`Profile::report_by_label`] may be asked for.
+    /// The keys of all labels that samples have, in alphabetical order: what [`Profile::report_by_label`] may be asked for.
     #[must_use]
     pub fn label_keys(&self) -> Vec<&str> {
-        let keys: BTreeSet<&str> = self.labels.iter().flatten().map(|(key, _)| key.as_str()).collect();
+        let sets: BTreeSet<LabelsIndex> = self.samples().map(|sample| sample.labels).collect();
+        let keys: BTreeSet<&str> =
+            sets.into_iter().flat_map(|set| self.labels(set)).map(|(key, _)| key.as_str()).collect();
         keys.into_iter().collect()
     }
 

@@ -114,15 +114,20 @@ function showGraph(path = '') {
   zoomTo(nodeOfPath(path));
 }
 
-/** A short text that finds a node again in the same page. */
+/** The longest path that an address has, in characters. */
+const MAX_PATH = 10_000;
+
+/** A short text that finds a node again in the same page; or the last frame before it that is found by so short a text. */
 function pathOf(node) {
   if (node.parent === null) return '';
-  return graph.direction === 'root' ? String(node.at) : pathTo(node).slice(1).map(keyOf).join('.');
+  if (graph.direction === 'root') return String(node.at);
+  const path = pathTo(node).slice(1).map(keyOf).join('.');
+  return path.length <= MAX_PATH ? path : path.slice(0, path.lastIndexOf('.', MAX_PATH));
 }
 
 /** The node of such a text, as far as it leads to one: an address may come from anywhere. */
 function nodeOfPath(path) {
-  if (path === '' || path.length > 10_000) return graph.root;
+  if (path === '' || path.length > MAX_PATH) return graph.root;
   if (graph.direction === 'root') return graph.nodes[/^\d{1,9}$/.test(path) ? Number(path) : 0] ?? graph.root;
   let node = graph.root;
   for (const key of path.split('.')) {
@@ -290,6 +295,8 @@ function paintPaper() {
     paintRows(canvas, width, rows * ROW, at * ROW, 2);
     paper.append(canvas);
   }
+  const leftOut = graph.rows.length - most;
+  if (leftOut > 0) paper.append(el('p', {}, `${number(leftOut)} more rows, deeper than these ${most}, are not on paper.`));
 }
 
 /** A cleared context in CSS pixels that draws in those of the device. */

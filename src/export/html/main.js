@@ -104,7 +104,7 @@ function wireGraph() {
   });
 }
 
-/** Paper shows the whole graph, by day. */
+/** Paper shows the graph without scrolling, by day. */
 function wirePrinting() {
   const root = document.documentElement;
   addEventListener('beforeprint', () => {
@@ -119,21 +119,30 @@ function wirePrinting() {
   });
 }
 
+/** Calls and memories are known without samples, and all that is shown then. */
+function showNoSamples() {
+  const main = document.querySelector('main');
+  const isKnown = tables.all.length > 0;
+  const parts = '.hottest, .graph, .timeline, .choice:has([name=view], [name=direction]), #matched';
+  for (const part of main.querySelectorAll(isKnown ? parts : ':scope > *')) part.hidden = true;
+  $('search').placeholder = 'Search tables ( / )';
+  main.before(el('p', { class: 'empty' }, 'No samples: the run was shorter than an interval, or nothing of it ran in the '
+    + `component. Try a shorter interval.${isKnown ? ' What was traced is known all the same.' : ''}`));
+}
+
 function start() {
   showSummary();
-  if (data.samples.kept === 0) {
-    const reason = 'No samples: the run was shorter than an interval, or nothing of it ran in the component. '
-      + 'Try a shorter interval.';
-    document.querySelector('main').replaceChildren(el('p', { class: 'empty' }, reason));
-    return;
-  }
   if (data.views.line === null) $('lines').remove();
   makeTables();
-  showTimeline();
+  if (hasSamples) showTimeline();
+  else showNoSamples();
+  if (tables.all.length === 0) return;
   recall();
   wireGraph();
-  wireTimeline();
-  wirePrinting();
+  if (hasSamples) {
+    wireTimeline();
+    wirePrinting();
+  }
   // The browser goes back, or somebody edits the address.
   addEventListener('hashchange', recall);
 }

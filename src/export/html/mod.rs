@@ -89,6 +89,8 @@ struct Data {
     first_view: &'static str,
     views: Views,
     tables: Vec<Table>,
+    /// Labels without a table.
+    labels_left_out: usize,
     calls: Option<Calls>,
     memories: Vec<Memory>,
     memories_left_out: usize,
@@ -119,7 +121,7 @@ fn data(profile: &Profile) -> Data {
     let mut strings = Strings::default();
     let parts = by_step(profile, Grid::steps(profile));
     let mut views = Views::new(profile, &parts, &mut strings);
-    let mut tables = tables(profile, &parts, &mut strings);
+    let (mut tables, labels_left_out) = tables(profile, &parts, &mut strings);
     let mut series: Vec<&mut Series> =
         views.series().chain(tables.iter_mut().map(|table| &mut table.by_step)).collect();
     let steps = fit(&mut series);
@@ -130,12 +132,12 @@ fn data(profile: &Profile) -> Data {
         origin: origin(profile.origin()),
         started_at: humantime::format_rfc3339_seconds(profile.started_at()).to_string(),
         sampler: profile.sampler().name(),
-        interval_ms: milliseconds(profile.interval()),
-        elapsed_ms: milliseconds(profile.elapsed()),
-        wall_ms: milliseconds(profile.wall_time()),
-        cpu_ms: milliseconds(profile.cpu_time()),
-        preempted_ms: profile.preempted_time().map(milliseconds),
-        profiler_ms: milliseconds(profile.profiler_time().wall),
+        interval_ms: rounded_milliseconds(profile.interval()),
+        elapsed_ms: rounded_milliseconds(profile.elapsed()),
+        wall_ms: rounded_milliseconds(profile.wall_time()),
+        cpu_ms: rounded_milliseconds(profile.cpu_time()),
+        preempted_ms: profile.preempted_time().map(rounded_milliseconds),
+        profiler_ms: rounded_milliseconds(profile.profiler_time().wall),
         samples: Samples {
             taken: counts.taken,
             kept: counts.kept,
@@ -146,6 +148,7 @@ fn data(profile: &Profile) -> Data {
         first_view: profile.first_dimension().name(),
         views,
         tables,
+        labels_left_out,
         calls: Calls::new(profile),
         memories,
         memories_left_out,
@@ -169,7 +172,8 @@ fn origin(origin: &Origin) -> Origin {
     shown
 }
 
+/// To the microsecond, which is shorter in the page.
 #[allow(clippy::cast_precision_loss, reason = "microseconds of a recording")]
-fn milliseconds(time: Duration) -> f64 {
+fn rounded_milliseconds(time: Duration) -> f64 {
     microseconds(time) as f64 / 1000.0
 }

@@ -49,5 +49,5 @@ function recall() {
   setTable(table);
   $('search').value = get('search').slice(0, 1000);
   setSearch($('search').value);
-  select(from < to && to <= data.steps ? [from, to] : null, get('zoom'));
+  select(hasSamples && from < to && to <= data.steps ? [from, to] : null, get('zoom'));
 }

@@ -11,6 +11,8 @@ const PARTS = ['guest', 'host', 'blocked', 'preempted', 'boundary'];
 const micros = (row, ...columns) => sum(columns.map(column => row.times[column]));
 const spent = row => micros(row, GUEST, HOST, BLOCKED, PREEMPTED, BOUNDARY);
 
+const hasSamples = data.samples.kept > 0;
+
 /** All wall-clock time, in microseconds, or that of the selected part. */
 let wholeTime = 1000 * data.wall_ms;
 
@@ -40,6 +42,12 @@ const CALLS_COLUMN = {
   value: row => row.calls ?? row.least ?? -1, text: numberOfCalls, kept: false,
 };
 
+/** What a list has more than once. */
+function repeated(list) {
+  const seen = new Set();
+  return new Set(list.filter(each => seen.has(each) || !seen.add(each)));
+}
+
 /** A table of times, of which the selected part can be shown. */
 function timeTable(source) {
   const { id, heading, name, detail, parent, times, calls, calls_at_least: least } = source;
@@ -66,6 +74,8 @@ function timeTable(source) {
     leftOut: source.left_out.rows > 0
       ? `${number(source.left_out.rows)} more rows are not on this page, `
         + `with ${time(source.left_out.spent_ms)} of their own.` : '',
+    // Names that one row alone does not have: functions of several components.
+    twins: repeated(rows.map(row => row.name)),
     series: null, weighed: undefined,
     weigh() {
       if (this.weighed === selected) return;
@@ -265,7 +275,8 @@ const detailOf = row => (row.detail === '' ? '' : el('small', { class: 'detail n
 
 function nameOf(table, row) {
   if (table.view === null) return el('span', { class: 'name clamp', title: row.name }, row.name);
-  const attributes = { class: 'find name', title: `${row.name}\nFind it in the flame graph` };
+  const title = [row.name, row.detail, 'Find it in the flame graph'].filter(line => line !== '').join('\n');
+  const attributes = { class: 'find name', title };
   return button(attributes, () => findInGraph(table.view, row.inGraph), el('span', { class: 'clamp' }, row.name));
 }
 
@@ -284,12 +295,13 @@ function bar(table, row, longest) {
 /** The functions with the most time of their own, beside the graph. */
 function showHottest() {
   const table = tables.all.find(({ id }) => id === 'function');
+  if (table === undefined) return;
   table.weigh();
   const hottest = foundRows(table).filter(row => spent(row) > 0).sort((a, b) => spent(b) - spent(a));
   const longest = hottest.length > 0 ? spent(hottest[0]) : 0;
   const shown = hottest.slice(0, hotRows());
   $('hot').tBodies[0].replaceChildren(...shown.map(row => el('tr', { 'data-name': row.name },
-    el('td', {}, nameOf(table, row)),
+    el('td', {}, el('div', { class: 'names' }, nameOf(table, row), table.twins.has(row.name) ? detailOf(row) : '')),
     el('td', { class: 'bar' }, bar(table, row, longest)),
     el('td', {}, share(spent(row))))));
   const others = hottest.length - shown.length;
@@ -310,7 +322,7 @@ function chooseTable(id) {
 }
 
 function makeTables() {
-  tables.all = data.tables.map(timeTable).filter(table => table.rows.length > 0);
+  tables.all = hasSamples ? data.tables.map(timeTable).filter(table => table.rows.length > 0) : [];
   if (data.calls !== null && data.calls.rows.length > 0) tables.all.push(callsTable(data.calls));
   if (data.memories.length > 0) tables.all.push(memoriesTable(data.memories, data.memories_left_out));
   $('which-table').append(...tables.all.map(({ id, heading }) => {
@@ -321,6 +333,9 @@ function makeTables() {
     });
     return el('label', {}, radio, printable(heading));
   }));
+  const { labels_left_out: leftOut } = data;
+  $('labels-left-out').textContent = leftOut === 0 ? ''
+    : `${number(leftOut)} more label${leftOut === 1 ? ' has no table' : 's have no table'} on this page.`;
   $('more').addEventListener('click', () => {
     tables.shown.shown += 4 * PAGE;
     showTable();

@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use indexmap::IndexSet;
 use serde::Serialize;
 
 use super::steps::{Grid, Series};
 use super::views::has_lines;
-use super::{Strings, milliseconds};
+use super::{Strings, rounded_milliseconds};
+use crate::export::calls::TimesJson;
 use crate::export::{escape_name, microseconds};
 use crate::profile::{CalledFunction, Dimension, MemoryTrack, Profile, RowTimes, Sample, SteppedRow};
 
@@ -53,9 +53,9 @@ struct LeftOut {
     spent_ms: f64,
 }
 
-/// All tables with times; `parts` are the samples [by step](super::steps::by_step). What a profile has rows of becomes a table by
+/// All tables with times, and how many labels have none; `parts` are the samples [by step](super::steps::by_step). What a profile has rows of becomes a table by
 /// one line here.
-pub(super) fn tables(profile: &Profile, parts: &[(u32, Sample)], strings: &mut Strings) -> Vec<Table> {
+pub(super) fn tables(profile: &Profile, parts: &[(u32, Sample)], strings: &mut Strings) -> (Vec<Table>, usize) {
     let grid = Grid::steps(profile);
     let report = |dimension, label: Option<&str>| profile.report_by_step(dimension, label, parts);
     let mut tables = vec![
@@ -65,18 +65,13 @@ pub(super) fn tables(profile: &Profile, parts: &[(u32, Sample)], strings: &mut S
     if has_lines(profile) {
         tables.push(Table::new("line", "Lines", Some("line"), report(Dimension::Line, None), grid, strings));
     }
-    for key in label_keys(profile).into_iter().take(MAX_LABELS) {
+    let keys = profile.label_keys();
+    for key in keys.iter().take(MAX_LABELS) {
         let heading = escape_name(key).into_owned();
         let rows = report(Dimension::Label, Some(key));
         tables.push(Table::new(&format!("label:{heading}"), &heading, None, rows, grid, strings));
     }
-    tables
-}
-
-/// The keys of all labels.
-fn label_keys(profile: &Profile) -> IndexSet<&str> {
-    let sets = profile.samples().map(|sample| sample.labels).collect::<IndexSet<_>>();
-    sets.into_iter().flat_map(|set| profile.labels(set)).map(|(key, _)| key.as_str()).collect()
+    (tables, keys.len().saturating_sub(MAX_LABELS))
 }
 
 /// Interfaces, each with its functions.
@@ -134,7 +129,7 @@ impl Table {
         if rows.len() > MAX_ROWS {
             let left_out = leave_out(&mut rows);
             let spent = left_out.iter().filter(|(parent, _)| *parent < 0).map(|(_, each)| each.row.attributed());
-            self.left_out = LeftOut { rows: left_out.len(), spent_ms: milliseconds(spent.sum()) };
+            self.left_out = LeftOut { rows: left_out.len(), spent_ms: rounded_milliseconds(spent.sum()) };
         }
         let mut times = Vec::new();
         for (index, (parent, SteppedRow { row, steps })) in rows.into_iter().enumerate() {
@@ -193,18 +188,7 @@ pub(super) struct Calls {
 struct CallsRow {
     name: String,
     count: u64,
-    times: Option<CallTimes>,
-}
-
-#[derive(Serialize)]
-struct CallTimes {
-    wall_ms: f64,
-    suspended_ms: f64,
-    cpu_ms: Option<f64>,
-    p50_ms: f64,
-    p90_ms: f64,
-    p99_ms: f64,
-    max_ms: f64,
+    times: Option<TimesJson>,
 }
 
 impl Calls {
@@ -213,15 +197,7 @@ impl Calls {
         let row = |called: &CalledFunction| CallsRow {
             name: escape_name(&called.crossing.to_string()).into_owned(),
             count: called.count,
-            times: called.times.as_ref().map(|times| CallTimes {
-                wall_ms: exact(times.wall),
-                suspended_ms: exact(times.suspended),
-                cpu_ms: times.cpu.map(exact),
-                p50_ms: exact(times.p50),
-                p90_ms: exact(times.p90),
-                p99_ms: exact(times.p99),
-                max_ms: exact(times.max),
-            }),
+            times: called.times.as_ref().map(TimesJson::new),
         };
         let functions = trace.functions();
         Some(Self {
@@ -230,11 +206,6 @@ impl Calls {
             unnamed: trace.unnamed_entries(),
         })
     }
-}
-
-/// To the nanosecond: a call may take less than a microsecond.
-fn exact(time: Duration) -> f64 {
-    crate::export::milliseconds(time)
 }
 
 /// A linear memory. Sizes are in bytes.
@@ -288,13 +259,31 @@ mod tests {
         assert_eq!(rows[MAX_ROWS - 1].1.row.name, count.to_string());
     }
 
+    #[test]
+    fn labels_without_a_table_are_counted() {
+        use proptest::strategy::ValueTree;
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let mut profile = arbitrary::profile().new_tree(&mut runner).expect("a profile").current();
+        let sets = (0..=MAX_LABELS + 3).map(|set| [(format!("key {set:02}"), "1".to_owned())].into());
+        profile.labels = sets.collect();
+        // The last of them, no sample has.
+        let labels = (0..u32::try_from(MAX_LABELS + 3).expect("a few")).map(crate::profile::LabelsIndex);
+        let sample = *profile.samples().next().expect("a sample");
+        profile.threads[0].samples = labels.map(|labels| Sample { labels, ..sample }).collect();
+        profile.threads.truncate(1);
+        let parts = by_step(&profile, Grid::steps(&profile));
+        let (tables, left_out) = tables(&profile, &parts, &mut Strings::default());
+        let labels: Vec<&str> = tables.iter().filter_map(|table| table.id.strip_prefix("label:")).collect();
+        assert_eq!((labels.len(), labels[0], left_out), (MAX_LABELS, "key 00", 3));
+    }
+
     proptest! {
         #[test]
         fn tables_and_their_steps_have_all_of_the_time(profile in arbitrary::profile()) {
             let mut strings = Strings::default();
             let wall = profile.wall_time();
             let parts = by_step(&profile, Grid::steps(&profile));
-            for table in tables(&profile, &parts, &mut strings) {
+            for table in tables(&profile, &parts, &mut strings).0 {
                 let whole = table.parent.iter().enumerate().filter(|(_, parent)| **parent < 0).map(|(row, _)| row);
                 let spent: u64 = whole.map(|row| table.times[..5].iter().map(|column| column[row]).sum::<u64>()).sum();
                 // Each time is rounded to a microsecond.

@@ -111,7 +111,7 @@ function outline(range) {
 function select(range, path = pathOf(graph.zoomed)) {
   selected = range;
   const length = (timeline.bins * timeline.bin_ms) / data.steps;
-  outline(range);
+  if (hasSamples) outline(range);
   showGraph(path);
   wholeTime = range === null ? 1000 * data.wall_ms : graph.root.total;
   showHottest();

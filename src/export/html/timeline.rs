@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::milliseconds;
+use super::rounded_milliseconds;
 use super::steps::{BINS, Grid};
 use super::views::layer_position;
 use crate::export::{escape_name, microseconds};
@@ -39,7 +39,7 @@ impl Timeline {
             name: escape_name(&profile.distinct_thread_name(index)).into_owned(),
             layers: bins(profile, thread, grid),
         });
-        Self { bin_ms: milliseconds(grid.length), threads: threads.collect(), threads_left_out }
+        Self { bin_ms: rounded_milliseconds(grid.length), threads: threads.collect(), threads_left_out }
     }
 }
 
