@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wasmtime_cli_flags::CommonOptions;
@@ -35,6 +35,12 @@ const PROFILER: &str = "https://profiler.firefox.com";
 
 /// How long clients have to take what they asked for, when the server ends.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// The most connections at a time. Others wait until one of these is closed.
+const MAX_CONNECTIONS: usize = 64;
+
+/// How long to wait when no connection can be taken, such as for want of file descriptors, before trying again.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Open a profile in the Firefox Profiler
 ///
@@ -143,9 +149,7 @@ async fn serve(arguments: ViewArguments, input: Input) -> Result<ExitCode> {
     let mut is_read = false;
     loop {
         tokio::select! {
-            accepted = listener.accept() => {
-                // A connection that was given up is no reason to stop.
-                let Ok((stream, _)) = accepted else { continue };
+            stream = accept(&listener), if connections.len() < MAX_CONNECTIONS => {
                 connections.spawn(connection::answer_all(Arc::clone(&site), stream, ending.clone()));
             }
             Some(_) = connections.join_next() => {}
@@ -174,6 +178,16 @@ async fn serve(arguments: ViewArguments, input: Input) -> Result<ExitCode> {
         _ = tokio::signal::ctrl_c() => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The next connection. What goes wrong with one, or for a while, is no reason to stop.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
 }
 
 /// What nobody can guess.
