@@ -340,6 +340,7 @@ fn it_ends_when_nobody_asks_any_more() {
     let view = View::start(folder.path(), &["--load-timeout", "0s", "p.json"]);
     let (status, messages) = view.end();
     assert!(status.success() && messages.contains("the page was not loaded for 0s"), "{messages}");
+    assert!(messages.contains("`--load-timeout never` stays"), "{messages}");
     // Longer than clocks can tell is for ever, and so is `never`.
     for time in ["never", "500000000000years"] {
         let view = View::start(folder.path(), &["--timeout", time, "p.json"]);

@@ -72,8 +72,8 @@ pub(super) struct ViewArguments {
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = limit)]
     timeout: Limit,
 
-    /// End when the page was not loaded for so long
-    #[arg(long, value_name = "TIME", default_value = "2h", value_parser = limit, hide = true)]
+    /// End so long after the start if the page was not loaded; `never` is not to
+    #[arg(long, value_name = "TIME", default_value = "2h", value_parser = limit)]
     load_timeout: Limit,
 
     /// A profile that witprof, samply or Wasmtime's guest profiler wrote: .json or .json.gz; `-` is stdin
@@ -163,7 +163,8 @@ async fn serve(arguments: ViewArguments, input: Input) -> Result<ExitCode> {
                 }
             }
             reason = activity.over(), if is_read => {
-                super::message(&format!("witprof: ended: {reason}; `--timeout never` stays until Ctrl-C"));
+                let option = reason.option();
+                super::message(&format!("witprof: ended: {reason}; `{option} never` stays until Ctrl-C"));
                 break;
             }
             _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
