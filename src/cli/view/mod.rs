@@ -133,13 +133,12 @@ async fn serve(arguments: ViewArguments, input: Input) -> Result<ExitCode> {
     let page = page(&site);
     super::message(&format!("open {page}"));
 
-    let places = Places {
-        sources: arguments.source,
-        component: arguments.component,
-        // Of stdin there is none but the current one.
-        around: arguments.profile.parent().map(Path::to_owned).into_iter().chain([PathBuf::new()]).collect(),
-        wasmtime: arguments.wasmtime,
-    };
+    // Of stdin there is none but the current one, and a name alone is in that.
+    let mut around: Vec<PathBuf> =
+        arguments.profile.parent().map(Path::to_owned).into_iter().chain([PathBuf::new()]).collect();
+    around.dedup();
+    let places =
+        Places { sources: arguments.source, component: arguments.component, around, wasmtime: arguments.wasmtime };
     let mut reading = tokio::task::spawn_blocking(move || {
         let (bytes, profile) = input.read()?;
         anyhow::Ok(Served { profile: bytes.into(), symbols: SymbolServer::new(profile, places) })
