@@ -1,7 +1,8 @@
 //! `witprof view`: a profile in the Firefox Profiler.
 //!
 //! The profile is served on the loopback interface, under a path that no other program can guess, for the page to fetch.
-//! Below the same path, the page asks for sources and machine code when a frame is double-clicked. Nothing is uploaded.
+//! Below the same path, the page asks for sources and machine code when a frame is double-clicked. Nothing is uploaded;
+//! for names in a profile of another program, the page is sent to the symbol server that it asks without witprof.
 
 mod activity;
 mod code;
@@ -44,9 +45,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Open a profile in the Firefox Profiler
 ///
-/// Serves the profile on this machine, and opens the front-end, which loads it from there. Nothing is uploaded. A double
-/// click on a frame there shows its source, which is looked for in the folders that --source names, in the current one, and
-/// around the component; and its machine code. PROFILER_URL names a self-hosted front-end.
+/// Serves the profile on this machine, and opens the front-end, which loads it from there. The profile is not
+/// uploaded. For a profile of another program, the page asks Mozilla's symbol server for names, as it does without witprof.
+/// A double click on a frame there shows its source, which is looked for in the folders that --source names, in the current
+/// one, and around the component; and its machine code. PROFILER_URL names a self-hosted front-end.
 #[derive(Parser)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ViewArguments {
