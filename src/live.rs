@@ -37,7 +37,8 @@ pub struct Scrape {
 impl Recorder {
     /// Begins a profile for a request of `/debug/pprof/profile?<query>`, where `seconds=N` says how long it is to be, from 1
     /// to 3600 and by default 30, `by=interface` asks for interface functions instead of functions, and
-    /// `host-frames=all`, `inner` or `none` for how much of the host to [show](HostFrames). Other parameters mean nothing. The service waits for [`Scrape::duration`] as it likes to, and asks for the bytes.
+    /// `host-frames=all`, `inner` or `none` for how much of the host to [show](HostFrames). Other parameters mean nothing. The
+    /// service waits for [`Scrape::duration`] as it likes to, and asks for the bytes.
     ///
     /// ```
     /// # async fn sleep(_: std::time::Duration) {}

@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use witprof::export::{write_html, write_svg};
 use witprof::{Dimension, Profile, read_firefox};
 
+use self::support::chromium::{chromium, unescape};
+
 /// What drivers are made of: they use the page as a reader would, note what they see by `step`, and leave it in an element
 /// for `--dump-dom` to print.
 const TOOLS: &str = r#"
@@ -199,12 +201,11 @@ fn look_at(page: &str, flags: &[&str]) -> (Value, String) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("report.html");
     std::fs::write(&path, page).expect("writing the page");
-    let output = chromium(&path, folder.path(), &[flags, &["--dump-dom"]].concat());
+    let output = open(&path, folder.path(), &[flags, &["--dump-dom"]].concat());
     let dom = String::from_utf8_lossy(&output.stdout).into_owned();
     let (_, seen) = dom.split_once("<pre id=\"seen\">").unwrap_or_else(|| panic!("the driver did not end: {output:?}"));
     let (seen, _) = seen.split_once("</pre>").expect("the end of the element");
-    let seen = seen.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\u{a0}").replace("&amp;", "&");
-    let seen: Value = serde_json::from_str(&seen).expect("JSON");
+    let seen: Value = serde_json::from_str(&unescape(seen)).expect("JSON");
     for (name, step) in seen.as_object().expect("steps") {
         assert!(!step.as_str().is_some_and(|step| step.starts_with("error: ")), "{name}: {step}");
     }
@@ -215,23 +216,9 @@ fn seen(profile: &Profile, searched: &str) -> (Value, String) {
     look_at(&driven(profile, &[], &DRIVER.replace("SEARCHED", searched)), &[])
 }
 
-fn chromium(page: &Path, folder: &Path, flags: &[&str]) -> Output {
-    let names = ["chromium", "chromium-browser", "google-chrome"];
-    let mut arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"].to_vec();
-    arguments.extend(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
-    arguments.extend(["--disable-quic", "--no-first-run", "--disable-dev-shm-usage"]);
-    // A clock of its own: the page is looked at when it has nothing left to do, however slow the machine is.
-    arguments.extend(["--virtual-time-budget=60000", "--window-size=1200,900"]);
-    arguments.extend(flags);
-    let data = format!("--user-data-dir={}", folder.join("data").display());
-    let page = format!("file://{}", page.display());
-    for name in names {
-        match Command::new(name).args(&arguments).args([&data, &page]).output() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            output => return output.expect("running Chromium"),
-        }
-    }
-    panic!("there is no Chromium");
+fn open(page: &Path, folder: &Path, flags: &[&str]) -> Output {
+    let address = format!("file://{}", page.display());
+    chromium(&address, folder, 60_000, &[&["--window-size=1200,900"], flags].concat())
 }
 
 const DARK: &str = "--blink-settings=preferredColorScheme=0";
@@ -556,7 +543,7 @@ fn the_report_can_be_printed() {
     for flags in [&[][..], &[DARK]] {
         let pdf = folder.path().join("report.pdf");
         let print = format!("--print-to-pdf={}", pdf.display());
-        let output = chromium(&path, folder.path(), &[flags, &[&print]].concat());
+        let output = open(&path, folder.path(), &[flags, &[&print]].concat());
         assert_no_message(&String::from_utf8_lossy(&output.stderr));
         let pdf = support::read(&pdf);
         assert!(pdf.starts_with(b"%PDF-"));
@@ -605,7 +592,7 @@ fn a_picture_has_a_dark_mode() {
     let path = folder.path().join("picture.svg");
     std::fs::write(&path, page).expect("writing the picture");
     let look = |flags: &[&str]| -> Value {
-        let output = chromium(&path, folder.path(), &[flags, &["--dump-dom"]].concat());
+        let output = open(&path, folder.path(), &[flags, &["--dump-dom"]].concat());
         let dom = String::from_utf8_lossy(&output.stdout).into_owned();
         let seen = dom.split_once("id=\"seen\">").unwrap_or_else(|| panic!("no result: {output:?}")).1;
         serde_json::from_str(seen.split_once("</pre>").expect("the end of the element").0).expect("JSON")

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, GuestProfiler, Store, UpdateDeadline};
-use witprof::{Dimension, read_firefox};
+use witprof::{Dimension, SamplerKind, read_firefox};
 
 use self::command::{printed, text, witprof};
 
@@ -178,6 +178,26 @@ fn equal_runs_do_not_differ_and_others_do() {
     assert!(text(&other.stderr).contains("demo:math/ops@0.1.0 (internal) has grown by"), "{}", text(&other.stderr));
     assert!(text(&other.stdout).contains('*'), "{}", text(&other.stdout));
     assert!(text(&support::read(&folder.path().join("diff.svg"))).contains("</svg>"));
+}
+
+#[test]
+fn a_comparison_shows_as_much_of_the_host_as_is_asked_for() {
+    const FILE: &str = "kitchen.json.gz";
+    let mains_in = |arguments: &[&str]| {
+        let shown = printed(kitchen(), &[&["diff", "--by", "function"], arguments, &[FILE, FILE]].concat());
+        shown.matches("witprof::cli::run::run").count()
+    };
+    let json_has_main = mains_in(&["--json", "--host-frames", "all"]) > 0;
+    assert_eq!(mains_in(&["--top", "10000", "--host-frames", "all"]) > 0, json_has_main);
+    assert_eq!(mains_in(&["--host-frames", "all", "-o", "-", "--format", "svg"]) > 0, json_has_main);
+    let profile = read_firefox(&mut flate2::read::GzDecoder::new(&support::read(&kitchen().join(FILE))[..]));
+    // By epochs, no frames of the host are seen.
+    assert_eq!(json_has_main, profile.expect("a profile").sampler() == SamplerKind::Signal);
+    for which in [&[][..], &["--host-frames", "inner"], &["--host-frames", "none"]] {
+        for output in [&["--json"][..], &["--top", "10000"], &["-o", "-", "--format", "svg"]] {
+            assert_eq!(mains_in(&[output, which].concat()), 0, "{which:?} {output:?}");
+        }
+    }
 }
 
 #[test]

@@ -7,10 +7,12 @@ mod support;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 use witprof::{Dimension, Profile, read_firefox};
+
+use self::support::chromium::{chromium, unescape};
 
 /// Runs witprof, and returns what it printed.
 fn witprof(folder: &Path, arguments: &[&str]) -> Vec<u8> {
@@ -63,7 +65,8 @@ fn open(folder: &Path, name: &str) -> Shown {
     std::fs::write(&script, format!("speedscope.loadFileFromBase64('{name}', btoa({text}))"))
         .expect("writing a script");
     let address = format!("file://{}#localProfilePath={}&view=sandwich", page().display(), script.display());
-    let output = chromium(&address, folder);
+    // Of the table, only what fits into the window is there.
+    let output = chromium(&address, folder, 30_000, &["--dump-dom", "--window-size=1200,4000"]);
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(log.contains("Importing as speedscope json file") && !log.contains(":ERROR:CONSOLE"), "{name}: {log}");
     let dom = String::from_utf8(output.stdout).expect("UTF-8");
@@ -73,27 +76,6 @@ fn open(folder: &Path, name: &str) -> Shown {
     let mut texts = texts.by_ref().filter(|text| !text.is_empty()).map(unescape);
     let rows = std::iter::from_fn(|| Some([texts.next()?, texts.next()?, texts.next()?])).collect();
     Shown { title: unescape(title.split('<').next().unwrap_or_default()), rows }
-}
-
-fn unescape(text: &str) -> String {
-    text.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\u{a0}").replace("&amp;", "&")
-}
-
-fn chromium(address: &str, folder: &Path) -> Output {
-    let data = format!("--user-data-dir={}", folder.join("chromium").display());
-    let mut arguments =
-        ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"].to_vec();
-    arguments.extend(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
-    arguments.extend(["--disable-quic", "--no-first-run", "--disable-dev-shm-usage"]);
-    // Until the page has nothing to do any more; of the table, only what fits into the window is there.
-    arguments.extend(["--virtual-time-budget=30000", "--window-size=1200,4000"]);
-    for name in ["chromium", "chromium-browser", "google-chrome"] {
-        match Command::new(name).args(&arguments).args([&data, address]).output() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            output => return output.expect("running Chromium"),
-        }
-    }
-    panic!("there is no Chromium");
 }
 
 /// Fails unless speedscope shows the functions of a profile as a report does.

@@ -6,10 +6,11 @@ mod command;
 mod support;
 
 use std::collections::HashSet;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -339,12 +340,35 @@ fn it_ends_when_nobody_asks_any_more() {
     let view = View::start(folder.path(), &["--load-timeout", "0s", "p.json"]);
     let (status, messages) = view.end();
     assert!(status.success() && messages.contains("the page was not loaded for 0s"), "{messages}");
+    assert!(messages.contains("`--load-timeout never` stays"), "{messages}");
     // Longer than clocks can tell is for ever, and so is `never`.
     for time in ["never", "500000000000years"] {
         let view = View::start(folder.path(), &["--timeout", time, "p.json"]);
         view.load();
         view.load();
     }
+}
+
+/// Only so many connections are taken at a time; others wait for one of them to end.
+#[test]
+fn connections_are_limited() {
+    let folder = spin(&[]);
+    let view = View::start(folder.path(), &["p.json"]);
+    view.load();
+    let mut idle: Vec<TcpStream> =
+        (0..64).map(|_| TcpStream::connect(&view.host).expect("a connection that is taken")).collect();
+    let mut waiting = TcpStream::connect(&view.host).expect("a connection that waits");
+    let (host, root) = (&view.host, &view.root);
+    let request = format!("GET {root}/profile.json HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    waiting.write_all(request.as_bytes()).expect("asking");
+    waiting.set_read_timeout(Some(Duration::from_millis(300))).expect("a time limit");
+    let early = waiting.read(&mut [0]).expect_err("an answer on one connection too many");
+    assert!(matches!(early.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{early}");
+    waiting.set_read_timeout(None).expect("no time limit");
+    idle.pop();
+    let mut answer = Vec::new();
+    waiting.read_to_end(&mut answer).expect("an answer");
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", text(&answer));
 }
 
 #[test]

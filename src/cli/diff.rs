@@ -13,6 +13,7 @@ use witprof::{Comparison, Dimension};
 
 use super::dimension::By;
 use super::format::Format;
+use super::host_frames::HostFramesChoice;
 use super::input::{read_profile, refuse_stdin_twice};
 use super::output::Destination;
 use super::terminal::{Stream, print, table_style};
@@ -31,6 +32,10 @@ pub(super) struct DiffArguments {
     /// What rows are
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     by: By,
+
+    /// Frames of the host to show
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
+    host_frames: HostFramesChoice,
 
     /// End with exit code 1 if the share of a row has grown by more than this, and by more than chance: `5%` is five
     /// points
@@ -112,7 +117,8 @@ pub(super) fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
     if is_stdout_taken && arguments.json {
         bail!("`--json` and `-o {}` both write to stdout: name a file for one of them", shown_output(arguments));
     }
-    let (before, after) = (read_profile(&arguments.before)?, read_profile(&arguments.after)?);
+    let read = |path| anyhow::Ok(read_profile(path)?.with_host_frames(arguments.host_frames.into()));
+    let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
     let comparison = Comparison::new(&before, &after, arguments.by.into());
     let mut out = Vec::new();
     if arguments.json {

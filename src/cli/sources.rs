@@ -24,6 +24,11 @@ impl Sources<'_> {
     /// A source file of the profile. A profile may come from anywhere, so its paths do not lead out of the folders that are
     /// named, or that the user is in or the component.
     pub(super) fn find(&self, file: &str) -> Option<SourceText> {
+        self.find_from(here(std::env::current_dir().ok().as_deref()), file)
+    }
+
+    /// The same, where the current folder is called `here`, if it is looked into.
+    fn find_from(&self, here: Option<&Path>, file: &str) -> Option<SourceText> {
         let parts: Vec<&OsStr> = Path::new(file)
             .components()
             .filter_map(|part| match part {
@@ -42,9 +47,14 @@ impl Sources<'_> {
         let ends = ends.map(|from| parts[from..].iter().collect::<PathBuf>());
         let named = ends.flat_map(|end| folders().map(move |folder| folder.join(&end)));
         let whole: PathBuf = parts.iter().collect();
-        let here = [whole.clone()].into_iter().chain(around.map(|folder| folder.join(&whole)));
-        named.chain(here).find_map(|path| Some(SourceText { text: read(&path)?, place: path.display().to_string() }))
+        let others = here.into_iter().chain(around).map(|folder| folder.join(&whole));
+        named.chain(others).find_map(|path| Some(SourceText { text: read(&path)?, place: path.display().to_string() }))
     }
+}
+
+/// The current folder as a part of paths. Not if it is the root, for the same reason as around the component.
+fn here(current: Option<&Path>) -> Option<&'static Path> {
+    current?.parent().map(|_| Path::new(""))
 }
 
 /// The same places, kept until there is a profile.
@@ -87,4 +97,25 @@ fn read(path: &Path) -> Option<String> {
         return None;
     }
     fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_not_looked_into_because_one_is_there() {
+        let folder = std::env::current_dir().expect("a folder");
+        let sources = Sources { folders: &[], component: None };
+        assert!(sources.find_from(here(Some(&folder)), "Cargo.toml").is_some());
+        let root = folder.ancestors().last().expect("a root");
+        for nowhere in [Some(root), None] {
+            assert!(sources.find_from(here(nowhere), "Cargo.toml").is_none());
+        }
+        // Who names it wants it.
+        let named = [root.to_owned()];
+        let sources = Sources { folders: &named, component: None };
+        let file = folder.join("Cargo.toml");
+        assert!(sources.find_from(None, file.to_str().expect("UTF-8")).is_some());
+    }
 }

@@ -13,6 +13,8 @@ use crate::profile::{Dimension, Profile, Tree};
 /// blocked and preempted time are frames of their own. The profiler's own work, if there was any, is a stack of the one frame
 /// `profiler`. Semicolons in names become commas, and what a terminal would obey is escaped.
 ///
+/// Frames of the host are those of `profile`: [`Profile::with_host_frames`] says how many it has.
+///
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_folded(profile: &Profile, by: Dimension, out: &mut dyn Write) -> Result<()> {

@@ -23,6 +23,8 @@ use crate::symbols::FunctionKind;
 /// locations are interface functions; otherwise they are functions, with their lines and with what is inlined there.
 /// Characters of names that command a terminal are escaped, as [`escape_control`] does: the tool prints names as they are.
 ///
+/// Frames of the host are those of `profile`: [`Profile::with_host_frames`] says how many it has.
+///
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_pprof(profile: &Profile, by: Dimension, out: &mut dyn Write) -> Result<()> {

@@ -20,6 +20,11 @@ use crate::symbols::Layer;
 /// that agree in all of that are one. Speedscope has no place for time in which no guest was active
 /// on a thread, nor for the profiler's own work: both are left out. Names are escaped as [`escape_control`] does.
 ///
+/// The format has the whole stack in each sample. So that files do not grow without bounds, stacks of more than 512 frames have
+/// their outermost 256 and innermost 256, with a frame `(frames left out)` between.
+///
+/// Frames of the host are those of `profile`: [`Profile::with_host_frames`] says how many it has.
+///
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_speedscope(profile: &Profile, by: Dimension, out: &mut dyn Write) -> Result<()> {
@@ -28,12 +33,19 @@ pub fn write_speedscope(profile: &Profile, by: Dimension, out: &mut dyn Write) -
     written.and_then(|()| writeln!(out)).map_err(|source| Error::Write { format: "speedscope", source })
 }
 
+/// How many frames of a deep stack there are on each side of what is left out, as in what the recorder itself keeps.
+const HALF: usize = 256;
+
 /// What is in a file, by nodes of a tree.
 struct Document<'p> {
     profile: &'p Profile,
     tree: Tree<'p>,
     /// By node: its frame.
     frame_of_node: Vec<u32>,
+    /// By node: how many are around it but the root, with itself, and the outermost [`HALF`] of them end with which.
+    depth_of_node: Vec<(usize, u32)>,
+    /// What stands for frames that are left out, if any are.
+    elided: Option<u32>,
     frames: Vec<SharedFrame>,
     threads: Vec<Samples>,
 }
@@ -125,7 +137,19 @@ impl<'p> Document<'p> {
         let mut frame_of = |label| u32::try_from(frames.insert_full(frame(&tree, label)).0).unwrap_or(u32::MAX);
         let frame_of_node =
             tree.nodes().map(|(_, label, _)| *of_label.entry(label).or_insert_with(|| frame_of(label))).collect();
-        Self { profile, frame_of_node, frames: told_apart(frames), tree, threads }
+        let mut depth_of_node: Vec<(usize, u32)> = vec![(0, 0)];
+        for ((parent, _, _), node) in tree.nodes().zip(0..).skip(1) {
+            let (depth, outer) = depth_of_node[parent as usize];
+            depth_of_node.push((depth + 1, if depth < HALF { node } else { outer }));
+        }
+        let is_deep = |node: &u32| depth_of_node[*node as usize].0 > 2 * HALF;
+        let elided = threads.iter().flat_map(|thread| &thread.nodes).any(is_deep).then(|| {
+            // The recorder's own is the same.
+            let (name, library) = ("(frames left out)".to_owned(), "elided".to_owned());
+            let frame = SharedFrame { name, file: Some(library.clone()), line: None, library: Some(library) };
+            u32::try_from(frames.insert_full(frame).0).unwrap_or(u32::MAX)
+        });
+        Self { profile, frame_of_node, depth_of_node, elided, frames: told_apart(frames), tree, threads }
     }
 
     fn file(&self) -> File<'_> {
@@ -151,7 +175,13 @@ impl<'p> Document<'p> {
 
     /// The frames of a node, outermost first.
     fn stack(&self, node: u32) -> Vec<u32> {
-        let mut stack: Vec<u32> = self.tree.path(node).map(|node| self.frame_of_node[node as usize]).collect();
+        let frames = |node| self.tree.path(node).map(|node| self.frame_of_node[node as usize]);
+        let mut stack: Vec<u32> = match (self.elided, self.depth_of_node[node as usize]) {
+            (Some(elided), (depth, outer)) if depth > 2 * HALF => {
+                frames(node).take(HALF).chain([elided]).chain(frames(outer)).collect()
+            }
+            _ => frames(node).collect(),
+        };
         stack.reverse();
         stack
     }
@@ -218,6 +248,7 @@ mod tests {
 
     use super::*;
     use crate::profile::arbitrary;
+    use crate::symbols::FunctionKind;
     use proptest::prelude::*;
     use serde_json::Value;
 
@@ -228,6 +259,31 @@ mod tests {
             Just(Dimension::Function),
             Just(Dimension::Line)
         ]
+    }
+
+    /// The names of the frames of the only sample, which has a stack of so many.
+    fn names_of_stack(depth: usize) -> Vec<String> {
+        let names: Vec<String> = (0..depth).map(|number| format!("f{number}")).collect();
+        let frames: Vec<_> = names.iter().map(|name| (FunctionKind::Guest, name.as_str())).collect();
+        let mut written = Vec::new();
+        write_speedscope(&arbitrary::of_stack(&frames), Dimension::Function, &mut written).expect("writing to memory");
+        let file: Value = serde_json::from_slice(&written).expect("JSON");
+        let [stack] = &file["profiles"][0]["samples"].as_array().expect("samples")[..] else { panic!("{file}") };
+        let stack = stack.as_array().expect("a stack").iter().map(|frame| frame.as_u64().expect("an index"));
+        let names = stack.map(|frame| &file["shared"]["frames"][usize::try_from(frame).expect("few")]["name"]);
+        names.map(|name| name.as_str().expect("a name").to_owned()).collect()
+    }
+
+    #[test]
+    fn the_middle_of_deep_stacks_is_left_out() {
+        let names = |range: std::ops::Range<usize>| range.map(|number| format!("f{number}"));
+        for depth in [1, 255, 256, 257, 512] {
+            assert!(names_of_stack(depth).into_iter().eq(names(0..depth)), "{depth}");
+        }
+        for depth in [513, 514, 2000] {
+            let expected = names(0..256).chain(["(frames left out)".to_owned()]).chain(names(depth - 256..depth));
+            assert!(names_of_stack(depth).into_iter().eq(expected), "{depth}");
+        }
     }
 
     proptest! {

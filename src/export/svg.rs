@@ -15,6 +15,8 @@ use crate::symbols::Layer;
 /// Writes a flame graph that a browser opens, with search and zoom. Frames are interface functions, libraries or functions,
 /// as in [`write_folded`](super::write_folded); their widths are wall-clock time.
 ///
+/// Frames of the host are those of `profile`: [`Profile::with_host_frames`] says how many it has.
+///
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_svg(profile: &Profile, by: Dimension, out: &mut dyn Write) -> Result<()> {

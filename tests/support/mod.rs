@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(missing_docs, unreachable_pub, reason = "test support")]
 
+pub mod chromium;
 pub mod firefox;
 pub mod guests;
 pub mod large;

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 pub(super) struct Limits {
     /// Since the last request.
     pub(super) unused: Option<Duration>,
-    /// Since the beginning, until the page is loaded.
+    /// Since the beginning, if the page was not loaded. Whatever else is asked for does not count.
     pub(super) unloaded: Option<Duration>,
 }
 
@@ -26,6 +26,7 @@ pub(super) struct Activity {
 
 #[derive(Clone, Copy, Debug)]
 struct State {
+    begun: Instant,
     is_loaded: bool,
     /// How many requests are being answered.
     asking: usize,
@@ -38,6 +39,16 @@ struct State {
 pub(super) enum Reason {
     Unused(Duration),
     Unloaded(Duration),
+}
+
+impl Reason {
+    /// The option that sets this limit.
+    pub(super) fn option(self) -> &'static str {
+        match self {
+            Self::Unused(_) => "--timeout",
+            Self::Unloaded(_) => "--load-timeout",
+        }
+    }
 }
 
 impl fmt::Display for Reason {
@@ -58,9 +69,26 @@ impl Drop for Asking {
     }
 }
 
+impl State {
+    /// Why and when the server ends if nothing happens any more; `None` is never.
+    fn end(self, limits: Limits) -> Option<(Reason, Instant)> {
+        if self.asking > 0 {
+            return None;
+        }
+        let (reason, since, time) = if self.is_loaded {
+            (Reason::Unused(limits.unused?), self.last, limits.unused?)
+        } else {
+            (Reason::Unloaded(limits.unloaded?), self.begun, limits.unloaded?)
+        };
+        // Too long a time for a clock is for ever.
+        Some((reason, since.checked_add(time)?))
+    }
+}
+
 impl Activity {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, state: watch::Sender::new(State { is_loaded: false, asking: 0, last: Instant::now() }) }
+        let begun = Instant::now();
+        Self { limits, state: watch::Sender::new(State { begun, is_loaded: false, asking: 0, last: begun }) }
     }
 
     pub(super) fn begin(&self) -> Asking {
@@ -84,22 +112,11 @@ impl Activity {
         let mut changes = self.state.subscribe();
         loop {
             let state = *changes.borrow_and_update();
-            let limit = match (state.is_loaded, self.limits) {
-                _ if state.asking > 0 => None,
-                (true, Limits { unused, .. }) => unused.map(Reason::Unused),
-                (false, Limits { unloaded, .. }) => unloaded.map(Reason::Unloaded),
-            };
             let end = async {
-                match limit {
-                    // Too long a time for a clock is for ever.
-                    Some(reason @ (Reason::Unused(time) | Reason::Unloaded(time))) => {
-                        match state.last.checked_add(time) {
-                            Some(end) => {
-                                sleep_until(end).await;
-                                reason
-                            }
-                            None => std::future::pending().await,
-                        }
+                match state.end(self.limits) {
+                    Some((reason, end)) => {
+                        sleep_until(end).await;
+                        reason
                     }
                     None => std::future::pending().await,
                 }
@@ -109,6 +126,27 @@ impl Activity {
                 // There is a sender as long as there is `self`.
                 _ = changes.changed() => {}
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_its_time_to_load_from_the_beginning_and_then_from_the_last_request() {
+        let [unused, unloaded, hour] = [30, 120, 60].map(|minutes| Duration::from_secs(minutes * 60));
+        let limits = Limits { unused: Some(unused), unloaded: Some(unloaded) };
+        let begun = Instant::now();
+        let fresh = State { begun, is_loaded: false, asking: 0, last: begun + hour };
+        assert_eq!(fresh.end(limits), Some((Reason::Unloaded(unloaded), begun + unloaded)));
+        let loaded = State { is_loaded: true, ..fresh };
+        assert_eq!(loaded.end(limits), Some((Reason::Unused(unused), begun + hour + unused)));
+        assert_eq!(State { asking: 1, ..fresh }.end(limits), None);
+        for limit in [None, Some(Duration::MAX)] {
+            let limits = Limits { unused: limit, unloaded: limit };
+            assert_eq!((fresh.end(limits), loaded.end(limits)), (None, None));
         }
     }
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -11,7 +12,7 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -20,6 +21,9 @@ use super::symbol_server::{Question, SymbolServer};
 
 /// The most bytes of a question.
 const MAX_QUESTION: usize = 16 << 20;
+
+/// How long a connection may be idle, and how long a request may take to come: its head, and its body.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is served once it has been read.
 pub(super) struct Served {
@@ -131,7 +135,11 @@ impl Site {
             }
             return response;
         }
-        let Ok(body) = Limited::new(request.into_body(), MAX_QUESTION).collect().await else {
+        let body = Limited::new(request.into_body(), MAX_QUESTION).collect();
+        let Ok(body) = tokio::time::timeout(PATIENCE, body).await else {
+            return with_status(StatusCode::REQUEST_TIMEOUT);
+        };
+        let Ok(body) = body else {
             return with_status(StatusCode::PAYLOAD_TOO_LARGE);
         };
         // Reads files, and compiles.
@@ -178,7 +186,9 @@ pub(super) async fn answer_all(site: Arc<Site>, stream: TcpStream, mut ending: w
         let site = Arc::clone(&site);
         async move { Ok::<_, Infallible>(site.answer(request).await) }
     });
-    let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), answer));
     tokio::select! {
         // Whoever hangs up early has what it wants.
         _ = connection.as_mut() => return,

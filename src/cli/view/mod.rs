@@ -1,7 +1,8 @@
 //! `witprof view`: a profile in the Firefox Profiler.
 //!
 //! The profile is served on the loopback interface, under a path that no other program can guess, for the page to fetch.
-//! Below the same path, the page asks for sources and machine code when a frame is double-clicked. Nothing is uploaded.
+//! Below the same path, the page asks for sources and machine code when a frame is double-clicked. Nothing is uploaded;
+//! for names in a profile of another program, the page is sent to the symbol server that it asks without witprof.
 
 mod activity;
 mod code;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wasmtime_cli_flags::CommonOptions;
@@ -36,11 +37,18 @@ const PROFILER: &str = "https://profiler.firefox.com";
 /// How long clients have to take what they asked for, when the server ends.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// The most connections at a time. Others wait until one of these is closed.
+const MAX_CONNECTIONS: usize = 64;
+
+/// How long to wait when no connection can be taken, such as for want of file descriptors, before trying again.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// Open a profile in the Firefox Profiler
 ///
-/// Serves the profile on this machine, and opens the front-end, which loads it from there. Nothing is uploaded. A double
-/// click on a frame there shows its source, which is looked for in the folders that --source names, in the current one, and
-/// around the component; and its machine code. PROFILER_URL names a self-hosted front-end.
+/// Serves the profile on this machine, and opens the front-end, which loads it from there. The profile is not
+/// uploaded. For a profile of another program, the page asks Mozilla's symbol server for names, as it does without witprof.
+/// A double click on a frame there shows its source, which is looked for in the folders that --source names, in the current
+/// one, and around the component; and its machine code. PROFILER_URL names a self-hosted front-end.
 #[derive(Parser)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ViewArguments {
@@ -66,8 +74,8 @@ pub(super) struct ViewArguments {
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = limit)]
     timeout: Limit,
 
-    /// End when the page was not loaded for so long
-    #[arg(long, value_name = "TIME", default_value = "2h", value_parser = limit, hide = true)]
+    /// End so long after the start if the page was not loaded; `never` is not to
+    #[arg(long, value_name = "TIME", default_value = "2h", value_parser = limit)]
     load_timeout: Limit,
 
     /// A profile that witprof, samply or Wasmtime's guest profiler wrote: .json or .json.gz; `-` is stdin
@@ -127,13 +135,12 @@ async fn serve(arguments: ViewArguments, input: Input) -> Result<ExitCode> {
     let page = page(&site);
     super::message(&format!("open {page}"));
 
-    let places = Places {
-        sources: arguments.source,
-        component: arguments.component,
-        // Of stdin there is none but the current one.
-        around: arguments.profile.parent().map(Path::to_owned).into_iter().chain([PathBuf::new()]).collect(),
-        wasmtime: arguments.wasmtime,
-    };
+    // Of stdin there is none but the current one, and a name alone is in that.
+    let mut around: Vec<PathBuf> =
+        arguments.profile.parent().map(Path::to_owned).into_iter().chain([PathBuf::new()]).collect();
+    around.dedup();
+    let places =
+        Places { sources: arguments.source, component: arguments.component, around, wasmtime: arguments.wasmtime };
     let mut reading = tokio::task::spawn_blocking(move || {
         let (bytes, profile) = input.read()?;
         anyhow::Ok(Served { profile: bytes.into(), symbols: SymbolServer::new(profile, places) })
@@ -143,9 +150,7 @@ async fn serve(arguments: ViewArguments, input: Input) -> Result<ExitCode> {
     let mut is_read = false;
     loop {
         tokio::select! {
-            accepted = listener.accept() => {
-                // A connection that was given up is no reason to stop.
-                let Ok((stream, _)) = accepted else { continue };
+            stream = accept(&listener), if connections.len() < MAX_CONNECTIONS => {
                 connections.spawn(connection::answer_all(Arc::clone(&site), stream, ending.clone()));
             }
             Some(_) = connections.join_next() => {}
@@ -159,7 +164,8 @@ async fn serve(arguments: ViewArguments, input: Input) -> Result<ExitCode> {
                 }
             }
             reason = activity.over(), if is_read => {
-                super::message(&format!("witprof: ended: {reason}; `--timeout never` stays until Ctrl-C"));
+                let option = reason.option();
+                super::message(&format!("witprof: ended: {reason}; `{option} never` stays until Ctrl-C"));
                 break;
             }
             _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
@@ -174,6 +180,16 @@ async fn serve(arguments: ViewArguments, input: Input) -> Result<ExitCode> {
         _ = tokio::signal::ctrl_c() => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The next connection. What goes wrong with one, or for a while, is no reason to stop.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
 }
 
 /// What nobody can guess.

@@ -28,6 +28,8 @@ use crate::profile::{Origin, Profile};
 /// functions, lines, labels, calls and memories; and a timeline that selects a part of it. What is too small to be seen is
 /// summed up or left out, so that the page stays small.
 ///
+/// Frames of the host are those of `profile`: [`Profile::with_host_frames`] says how many it has.
+///
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_html(profile: &Profile, out: &mut dyn Write) -> Result<()> {
