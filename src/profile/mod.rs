@@ -36,7 +36,7 @@ pub use memories::{MemoryGrowth, MemoryTrack};
 pub use origin::Origin;
 pub use report::{Dimension, NO_INTERFACE, Report, ReportRow};
 #[cfg(feature = "html")]
-pub(crate) use report::{RowTimes, SteppedRow};
+pub(crate) use report::{PlacedRows, RowPlaces};
 pub(crate) use symbolize::{EVERYTHING, NamedProfile, Recording, Target, symbolize};
 pub use tables::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,

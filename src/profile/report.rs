@@ -7,6 +7,8 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::attribution::{Attribution, Crossing, Part};
 use super::calls::{CallTrace, CalledFunction};
+#[cfg(feature = "html")]
+use super::tables::Stack;
 use super::tables::{FileIndex, Profile, Sample, SourceLine, StackIndex};
 use crate::samples::ProfilerTime;
 use crate::symbols::{Direction, FunctionKind, Layer};
@@ -121,23 +123,48 @@ impl ReportRow {
         times(other).cmp(&times(self)).then_with(|| self.name.cmp(&other.name))
     }
 
+    /// What its time was spent on: guest, host, blocked, preempted and boundary; then its total.
     #[cfg(feature = "html")]
-    pub(crate) fn times(&self) -> RowTimes {
+    pub(crate) fn times(&self) -> [Duration; 6] {
         let waiting = self.blocked + self.preempted.unwrap_or_default();
         let guest = self.own.saturating_sub(self.host + waiting);
         [guest, self.host, self.blocked, self.preempted.unwrap_or_default(), self.boundary, self.total]
     }
 }
 
-/// What a row's time was spent on: guest, host, blocked, preempted and boundary; then its total.
+/// The rows of a report, in its order, and which of them have time of what.
 #[cfg(feature = "html")]
-pub(crate) type RowTimes = [Duration; 6];
+pub(crate) struct PlacedRows {
+    pub(crate) rows: Vec<ReportRow>,
+    pub(crate) place: RowPlaces,
+}
 
-/// A row with its times in each step in which it has any.
+/// Positions of rows.
 #[cfg(feature = "html")]
-pub(crate) struct SteppedRow {
-    pub(crate) row: ReportRow,
-    pub(crate) steps: Vec<(u32, RowTimes)>,
+pub(crate) enum RowPlaces {
+    ByStack {
+        /// By stack: whose own or boundary time its samples are.
+        own: Vec<Option<usize>>,
+        /// By stack: whose total has its samples and those of all that it calls. Nothing where the total of a caller has
+        /// them already.
+        total: Vec<Option<usize>>,
+        /// The row whose total is nothing but its own and boundary time: what is outside of all others.
+        outside: Option<usize>,
+    },
+    /// By set of labels: whose own or boundary time its samples are, and whose total.
+    ByLabels(Vec<Option<usize>>),
+}
+
+#[cfg(feature = "html")]
+impl RowPlaces {
+    /// All positions of rows.
+    pub(crate) fn rows(&mut self) -> impl Iterator<Item = &mut Option<usize>> {
+        let (by_one, by_other, outside) = match self {
+            Self::ByStack { own, total, outside } => (own.as_mut_slice(), total.as_mut_slice(), Some(outside)),
+            Self::ByLabels(rows) => (rows.as_mut_slice(), [].as_mut_slice(), None),
+        };
+        by_one.iter_mut().chain(by_other).chain(outside)
+    }
 }
 
 /// Time by one [`Dimension`].
@@ -256,50 +283,41 @@ impl Profile {
 
     fn report_of(&self, dimension: Dimension, label: Option<&str>) -> Report {
         let view = View::new(self, label);
-        let mut rows = Rows::new(&view, dimension);
+        self.finish_report(dimension, self.rows_of(&view, dimension))
+    }
+
+    fn rows_of<'v>(&'v self, view: &'v View<'v>, dimension: Dimension) -> Rows<'v> {
+        let mut rows = Rows::new(view, dimension);
         for (place, stack, sum) in self.sums_by_stack(dimension) {
             rows.add(place, stack, &sum);
         }
         self.add_calls(dimension, &mut rows);
-        self.finish_report(dimension, rows)
+        rows
     }
 
-    /// The rows of a report, in its order, with their times in each step. All samples, or what they were divided into, have
-    /// to come in order of the step that they are in. Rows cannot be threads.
+    /// The rows of a report, for sums of parts of the samples. Rows cannot be threads.
     #[cfg(feature = "html")]
-    pub(crate) fn report_by_step(
-        &self,
-        dimension: Dimension,
-        label: Option<&str>,
-        samples: &[(u32, Sample)],
-    ) -> Vec<SteppedRow> {
+    pub(crate) fn placed_rows(&self, dimension: Dimension, label: Option<&str>) -> PlacedRows {
         let view = View::new(self, label);
-        let mut rows = Rows::new(&view, dimension);
-        let mut steps: Vec<Vec<(u32, RowTimes)>> = Vec::new();
-        let mut before: Vec<RowTimes> = Vec::new();
-        for of_step in samples.chunk_by(|(a, _), (b, _)| a == b) {
-            let step = of_step[0].0;
-            for (_, sample) in of_step {
-                let mut sum = Sum::default();
-                sum.add(sample);
-                rows.add(Place::of(dimension, 0, sample), sample.stack, &sum);
+        let Rows { rows, .. } = self.rows_of(&view, dimension);
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by(|a, b| rows[*a].order(&rows[*b]));
+        let mut positions = vec![0; rows.len()];
+        order.iter().enumerate().for_each(|(position, row)| positions[*row] = position);
+        let find = |key: Key<'_>| rows.get_index_of(&key).map(|row| positions[row]);
+        let place = if dimension == Dimension::Label {
+            RowPlaces::ByLabels((0..).zip(&self.labels).map(|(set, _)| find(view.label_key(set))).collect())
+        } else {
+            let stacks = || (0..).zip(&self.stacks).map(|(index, _)| StackIndex(index));
+            let here: Vec<_> = stacks().map(|stack| view.key_here(dimension, stack).and_then(find)).collect();
+            RowPlaces::ByStack {
+                own: stacks().map(|stack| find(view.key(dimension, Place::default(), stack))).collect(),
+                total: outermost(&self.stacks, here, rows.len()),
+                outside: find(Key::Nothing),
             }
-            steps.resize_with(rows.rows.len(), Vec::new);
-            before.resize_with(rows.rows.len(), RowTimes::default);
-            for ((row, before), steps) in rows.rows.values().zip(&mut before).zip(&mut steps) {
-                let now = row.times();
-                if now != *before {
-                    steps.push((step, std::array::from_fn(|at| now[at].saturating_sub(before[at]))));
-                    *before = now;
-                }
-            }
-        }
-        self.add_calls(dimension, &mut rows);
-        steps.resize_with(rows.rows.len(), Vec::new);
-        let rows = rows.rows.into_values().zip(steps).map(|(row, steps)| SteppedRow { row, steps });
-        let mut rows: Vec<SteppedRow> = rows.collect();
-        rows.sort_by(|a, b| a.row.order(&b.row));
-        rows
+        };
+        let mut rows: Vec<Option<ReportRow>> = rows.into_values().map(Some).collect();
+        PlacedRows { rows: order.into_iter().filter_map(|row| rows[row].take()).collect(), place }
     }
 
     /// Adds how often each interface or interface function was called, if that is known; those that no sample saw included.
@@ -355,8 +373,17 @@ impl Profile {
         Report { dimension, rows, wall: self.wall_time(), cpu: self.cpu_time(), preempted, profiler }
     }
 
-    /// All samples, summed up by stack; apart for each thread or set of labels, if that is what `dimension` needs.
-    fn sums_by_stack(&self, dimension: Dimension) -> impl Iterator<Item = (Place, StackIndex, Sum)> + use<> {
+    /// All samples, summed up by stack, in order of stack; apart for each thread or set of labels, if that is what `dimension`
+    /// needs.
+    fn sums_by_stack(&self, dimension: Dimension) -> Vec<(Place, StackIndex, Sum)> {
+        if !matches!(dimension, Dimension::Thread | Dimension::Label) {
+            let mut sums: Vec<Option<Sum>> = vec![None; self.stacks.len()];
+            for sample in self.samples() {
+                sums[sample.stack.index()].get_or_insert_default().add(sample);
+            }
+            let sums = (0..).map(StackIndex).zip(sums);
+            return sums.filter_map(|(stack, sum)| Some((Place::default(), stack, sum?))).collect();
+        }
         let mut sums: IndexMap<(Place, StackIndex), Sum, FxBuildHasher> = IndexMap::default();
         for (thread, of_thread) in self.threads.iter().enumerate() {
             for sample in &of_thread.samples {
@@ -364,8 +391,36 @@ impl Profile {
             }
         }
         sums.sort_unstable_keys();
-        sums.into_iter().map(|((place, stack), sum)| (place, stack, sum))
+        sums.into_iter().map(|((place, stack), sum)| (place, stack, sum)).collect()
     }
+}
+
+/// Of the rows that begin at stacks, those that none of the stack's callers is in already. Goes through all stacks once, however
+/// deep they are.
+#[cfg(feature = "html")]
+fn outermost(stacks: &[Stack], mut here: Vec<Option<usize>>, rows: usize) -> Vec<Option<usize>> {
+    let mut at = None;
+    let mut first_called: Vec<Option<usize>> = vec![None; stacks.len()];
+    let mut next: Vec<Option<usize>> = vec![None; stacks.len()];
+    for (index, stack) in stacks.iter().enumerate().rev() {
+        let list = stack.caller.map_or(&mut at, |caller| &mut first_called[caller.index()]);
+        next[index] = list.replace(index);
+    }
+    let mut is_inside = vec![false; rows];
+    while let Some(stack) = at {
+        here[stack] = here[stack].filter(|row| !std::mem::replace(&mut is_inside[*row], true));
+        let mut left = stack;
+        at = first_called[stack].or_else(|| {
+            loop {
+                here[left].into_iter().for_each(|row| is_inside[row] = false);
+                if next[left].is_some() {
+                    break next[left];
+                }
+                left = stacks[left].caller?.index();
+            }
+        });
+    }
+    here
 }
 
 /// Where keys are looked up.
@@ -452,6 +507,17 @@ impl<'p> View<'p> {
                 callers.find(asks).map_or(Key::Nothing, |stack| self.frame_key(dimension, stack))
             }
             _ => self.key(dimension, place, stack),
+        }
+    }
+
+    /// The row that begins with the innermost frame of a stack, or goes on there.
+    #[cfg(feature = "html")]
+    fn key_here(&self, dimension: Dimension, stack: StackIndex) -> Option<Key<'_>> {
+        let crossing = || self.attribution.crossing_here(stack).map(|crossing| self.attribution.get(crossing));
+        match dimension {
+            Dimension::Interface => crossing().map(interface_key),
+            Dimension::InterfaceFunction => crossing().map(Key::Crossing),
+            _ => Some(self.frame_key(dimension, stack)).filter(|key| *key != Key::Nothing),
         }
     }
 

@@ -66,6 +66,10 @@ impl<'p> Tree<'p> {
     }
 
     fn add(&mut self, sample: &Sample) {
+        if !self.is_by_interface() {
+            self.nodes[self.of_stack[sample.stack.index()] as usize] += sample.wall;
+            return;
+        }
         for (node, time) in self.parts_of(sample) {
             self.nodes[node as usize] += time;
         }

@@ -16,36 +16,69 @@ pub(super) struct Row {
     pub(super) preempted: Duration,
 }
 
-/// The rows for a sample: one at its end and, if it stands for clearly more than an interval and there is room after the
-/// row before, one for its first interval at the beginning.
-fn rows(sample: &Sample, interval: Duration, last: Duration) -> impl Iterator<Item = Row> {
-    let Sample { time, wall, cpu, preempted, .. } = *sample;
-    let begin = time.saturating_sub(wall).saturating_add(interval).max(last);
-    let first = (wall > interval + interval / 2 && begin < time).then(|| {
-        let cpu = cpu.mul_f64(interval.as_secs_f64() / wall.as_secs_f64()).min(cpu);
-        Row { time: begin, wall: interval, cpu, preempted: preempted.min(interval.saturating_sub(cpu)) }
-    });
-    let done = first.unwrap_or_default();
-    let rest = Row {
-        time: time.max(last),
-        wall: wall.saturating_sub(done.wall),
-        cpu: cpu.saturating_sub(done.cpu),
-        preempted: preempted.saturating_sub(done.preempted),
-    };
-    first.into_iter().chain([rest])
-}
-
 /// The rows of the samples of a thread, each with its sample.
-pub(super) fn all_rows(samples: &[Sample], interval: Duration) -> impl Iterator<Item = (&Sample, Row)> {
-    let mut last = Duration::ZERO;
-    samples.iter().flat_map(move |sample| {
-        let before = last;
-        last = last.max(sample.time);
-        rows(sample, interval, before).map(move |row| (sample, row))
-    })
+pub(super) struct Rows<'s> {
+    samples: std::slice::Iter<'s, Sample>,
+    interval: Duration,
+    /// Samples that stand for no more than this are one row.
+    longest: Duration,
+    /// The time of the last row.
+    last: Duration,
+    /// The second row of the last sample.
+    rest: Option<(&'s Sample, Row)>,
 }
 
-/// Undoes [`rows`]: puts the rows of each sample together again.
+/// The rows of the samples of a thread: of each one at its end and, if it stands for clearly more than an interval and there
+/// is room after the row before, one for its first interval at the beginning.
+pub(super) fn all_rows(samples: &[Sample], interval: Duration) -> Rows<'_> {
+    let longest = interval + interval / 2;
+    Rows { samples: samples.iter(), interval, longest, last: Duration::ZERO, rest: None }
+}
+
+impl<'s> Iterator for Rows<'s> {
+    type Item = (&'s Sample, Row);
+
+    // Each column has rows made once more, mostly of samples of one row.
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(rest) = self.rest.take() {
+            return Some(rest);
+        }
+        let sample = self.samples.next()?;
+        if sample.wall > self.longest {
+            return Some((sample, self.first_of(sample)));
+        }
+        self.last = self.last.max(sample.time);
+        let Sample { wall, cpu, preempted, .. } = *sample;
+        Some((sample, Row { time: self.last, wall, cpu, preempted }))
+    }
+}
+
+impl<'s> Rows<'s> {
+    /// The first row of a sample that is longer than one row.
+    fn first_of(&mut self, sample: &'s Sample) -> Row {
+        let Sample { time, wall, cpu, preempted, .. } = *sample;
+        let interval = self.interval;
+        let begin = time.saturating_sub(wall).saturating_add(interval).max(self.last);
+        self.last = self.last.max(time);
+        let whole = Row { time: self.last, wall, cpu, preempted };
+        if begin >= time {
+            return whole;
+        }
+        let cpu = cpu.mul_f64(interval.as_secs_f64() / wall.as_secs_f64()).min(cpu);
+        let first = Row { time: begin, wall: interval, cpu, preempted: preempted.min(interval.saturating_sub(cpu)) };
+        let rest = Row {
+            wall: wall.saturating_sub(first.wall),
+            cpu: whole.cpu.saturating_sub(first.cpu),
+            preempted: preempted.saturating_sub(first.preempted),
+            ..whole
+        };
+        self.rest = Some((sample, rest));
+        first
+    }
+}
+
+/// Undoes [`all_rows`]: puts the rows of each sample together again.
 pub(crate) fn joined(rows: Vec<Sample>, interval: Duration) -> Vec<Sample> {
     let mut samples: Vec<Sample> = Vec::with_capacity(rows.len());
     // The last piece of a long sample follows others of the greatest weight, and stands for the end of its time; its
@@ -92,6 +125,11 @@ mod tests {
     fn sample(time: u64, wall: u64, cpu: u64) -> Sample {
         let (stack, labels, preempted) = (StackIndex(0), LabelsIndex(0), ms(wall - cpu) / 2);
         Sample { time: ms(time), stack, labels, count: 1, wall: ms(wall), cpu: ms(cpu), preempted }
+    }
+
+    /// The rows of a sample after a row at `last`.
+    fn rows(sample: &Sample, interval: Duration, last: Duration) -> impl Iterator<Item = Row> {
+        Rows { last, ..all_rows(std::slice::from_ref(sample), interval) }.map(|(_, row)| row)
     }
 
     #[test]

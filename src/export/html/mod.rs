@@ -15,7 +15,7 @@ use std::time::Duration;
 use indexmap::IndexSet;
 use serde::Serialize;
 
-use self::steps::{Grid, Series, by_step, fit};
+use self::steps::{Grid, Series, each_step, end_step, fit};
 use self::tables::{Calls, Memory, Table, memories, tables};
 use self::timeline::Timeline;
 use self::views::{KINDS, Views};
@@ -71,7 +71,7 @@ fn escape_markup(text: &str) -> String {
 
 /// All that the page shows. Times are in milliseconds, unless said otherwise.
 #[derive(Serialize)]
-struct Data {
+struct Data<'p> {
     name: String,
     version: &'static str,
     origin: Origin,
@@ -89,7 +89,7 @@ struct Data {
     kinds: [&'static str; KINDS.len()],
     /// The view to begin with.
     first_view: &'static str,
-    views: Views,
+    views: Views<'p>,
     tables: Vec<Table>,
     /// Labels without a table.
     labels_left_out: usize,
@@ -118,15 +118,17 @@ impl Strings {
     }
 }
 
-fn data(profile: &Profile) -> Data {
+fn data(profile: &Profile) -> Data<'_> {
     let counts = profile.counts();
     let mut strings = Strings::default();
-    let parts = by_step(profile, Grid::steps(profile));
-    let mut views = Views::new(profile, &parts, &mut strings);
-    let (mut tables, labels_left_out) = tables(profile, &parts, &mut strings);
-    let mut series: Vec<&mut Series> =
-        views.series().chain(tables.iter_mut().map(|table| &mut table.by_step)).collect();
-    let steps = fit(&mut series);
+    let mut views = Views::new(profile, &mut strings);
+    let (mut tables, labels_left_out) = tables(profile, &mut strings);
+    each_step(profile, Grid::steps(profile), &mut |step, sums| {
+        views.add(sums);
+        tables.iter_mut().for_each(|table| table.add(sums));
+        end_step(step, &mut series(&mut views, &mut tables));
+    });
+    let steps = fit(&mut series(&mut views, &mut tables));
     let (memories, memories_left_out) = memories(profile);
     Data {
         name: escape_name(profile.name()).into_owned(),
@@ -157,6 +159,11 @@ fn data(profile: &Profile) -> Data {
         timeline: Timeline::new(profile),
         strings,
     }
+}
+
+/// All that is by step.
+fn series<'d>(views: &'d mut Views<'_>, tables: &'d mut [Table]) -> Vec<&'d mut Series> {
+    views.series().chain(tables.iter_mut().map(|table| &mut table.by_step)).collect()
 }
 
 /// The longest command line that is shown.

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::steps::{Grid, Series};
+use super::steps::{Series, Spent, Sums, Times};
 use super::views::has_lines;
 use super::{Strings, rounded_milliseconds};
 use crate::export::calls::TimesJson;
 use crate::export::{escape_name, microseconds};
-use crate::profile::{CalledFunction, Dimension, MemoryTrack, Profile, RowTimes, Sample, SteppedRow};
+use crate::profile::{CalledFunction, Dimension, MemoryTrack, PlacedRows, Profile, ReportRow, RowPlaces};
 
 /// The most rows of one table.
 const MAX_ROWS: usize = 2_000;
@@ -41,7 +41,12 @@ pub(super) struct Table {
     calls: Vec<Option<u64>>,
     calls_at_least: Vec<Option<u64>>,
     left_out: LeftOut,
+    /// Which rows have time of what; rows are those of the table.
+    #[serde(skip)]
+    places: Vec<RowPlaces>,
 }
+
+const TOTAL: usize = 5;
 
 const COLUMNS: usize = 6;
 
@@ -53,61 +58,72 @@ struct LeftOut {
     spent_ms: f64,
 }
 
-/// All tables with times, and how many labels have none; `parts` are the samples [by step](super::steps::by_step). What a profile has rows of becomes a table by
-/// one line here.
-pub(super) fn tables(profile: &Profile, parts: &[(u32, Sample)], strings: &mut Strings) -> (Vec<Table>, usize) {
-    let grid = Grid::steps(profile);
-    let report = |dimension, label: Option<&str>| profile.report_by_step(dimension, label, parts);
+/// All tables with times, as yet without those by step, and how many labels have none. What a profile has rows of becomes a table
+/// by one line here.
+pub(super) fn tables(profile: &Profile, strings: &mut Strings) -> (Vec<Table>, usize) {
+    let rows = |dimension, label: Option<&str>| profile.placed_rows(dimension, label);
     let mut tables = vec![
-        interfaces(report(Dimension::Interface, None), report(Dimension::InterfaceFunction, None), grid, strings),
-        Table::new("function", "Functions", Some("function"), report(Dimension::Function, None), grid, strings),
+        interfaces(rows(Dimension::Interface, None), rows(Dimension::InterfaceFunction, None), strings),
+        Table::new("function", "Functions", Some("function"), rows(Dimension::Function, None), strings),
     ];
     if has_lines(profile) {
-        tables.push(Table::new("line", "Lines", Some("line"), report(Dimension::Line, None), grid, strings));
+        tables.push(Table::new("line", "Lines", Some("line"), rows(Dimension::Line, None), strings));
     }
     let keys = profile.label_keys();
     for key in keys.iter().take(MAX_LABELS) {
         let heading = escape_name(key).into_owned();
-        let rows = report(Dimension::Label, Some(key));
-        tables.push(Table::new(&format!("label:{heading}"), &heading, None, rows, grid, strings));
+        tables.push(Table::new(
+            &format!("label:{heading}"),
+            &heading,
+            None,
+            rows(Dimension::Label, Some(key)),
+            strings,
+        ));
     }
     (tables, keys.len().saturating_sub(MAX_LABELS))
 }
 
 /// Interfaces, each with its functions.
-fn interfaces(interfaces: Vec<SteppedRow>, functions: Vec<SteppedRow>, grid: Grid, strings: &mut Strings) -> Table {
-    let mut table = Table::new("interface", "Interfaces", Some("interface"), Vec::new(), grid, strings);
+fn interfaces(interfaces: PlacedRows, functions: PlacedRows, strings: &mut Strings) -> Table {
+    let mut table = Table::empty("interface", "Interfaces", Some("interface"));
     // `interface#function (import)` to `interface (import)`, and `function`.
     let names: HashMap<String, usize> =
-        interfaces.iter().enumerate().map(|(index, each)| (each.row.name.clone(), index)).collect();
+        interfaces.rows.iter().enumerate().map(|(index, row)| (row.name.clone(), index)).collect();
     let split = |name: &str| {
         let (name, direction) = name.rsplit_once(' ')?;
         name.match_indices('#')
             .find_map(|(at, _)| Some((*names.get(&format!("{} {direction}", &name[..at]))?, name[at + 1..].to_owned())))
     };
-    let functions: Vec<(i64, SteppedRow)> = functions
-        .into_iter()
-        .filter_map(|mut each| {
-            let (interface, function) = split(&each.row.name)?;
-            each.row.name = function;
-            Some((i64::try_from(interface).ok()?, each))
-        })
-        .collect();
-    let rows = interfaces.into_iter().map(|each| (-1, each)).chain(functions).collect();
-    table.fill(rows, grid, strings);
+    let count = interfaces.rows.len();
+    let parts = (count..).zip(functions.rows).filter_map(|(id, mut row)| {
+        let (interface, function) = split(&row.name)?;
+        row.name = function;
+        Some(NewRow { id, parent: i64::try_from(interface).ok()?, row })
+    });
+    let parts: Vec<NewRow> = parts.collect();
+    let rows = interfaces.rows.into_iter().enumerate().map(|(id, row)| NewRow { id, parent: -1, row });
+    table.fill(rows.chain(parts).collect(), [(0, interfaces.place), (count, functions.place)], strings);
     table
 }
 
+/// A row before it is in a table.
+struct NewRow {
+    id: usize,
+    /// Position of what it is a part of, or -1.
+    parent: i64,
+    row: ReportRow,
+}
+
 impl Table {
-    fn new(
-        id: &str,
-        heading: &str,
-        view: Option<&'static str>,
-        rows: Vec<SteppedRow>,
-        grid: Grid,
-        strings: &mut Strings,
-    ) -> Self {
-        let mut table = Self {
+    fn new(id: &str, heading: &str, view: Option<&'static str>, rows: PlacedRows, strings: &mut Strings) -> Self {
+        let mut table = Self::empty(id, heading, view);
+        let new = rows.rows.into_iter().enumerate().map(|(id, row)| NewRow { id, parent: -1, row });
+        table.fill(new.collect(), [(0, rows.place)], strings);
+        table
+    }
+
+    fn empty(id: &str, heading: &str, view: Option<&'static str>) -> Self {
+        Self {
             id: id.to_owned(),
             heading: heading.to_owned(),
             view,
@@ -119,20 +135,26 @@ impl Table {
             calls: Vec::new(),
             calls_at_least: Vec::new(),
             left_out: LeftOut::default(),
-        };
-        table.fill(rows.into_iter().map(|row| (-1, row)).collect(), grid, strings);
-        table
+            places: Vec::new(),
+        }
     }
 
-    /// Takes over the rows, each with that which it is a part of. A part comes after its whole.
-    fn fill(&mut self, mut rows: Vec<(i64, SteppedRow)>, grid: Grid, strings: &mut Strings) {
+    /// Takes over the rows. A part comes after its whole. `places` have positions of rows, which are that much less than their
+    /// ids.
+    fn fill(
+        &mut self,
+        mut rows: Vec<NewRow>,
+        places: impl IntoIterator<Item = (usize, RowPlaces)>,
+        strings: &mut Strings,
+    ) {
         if rows.len() > MAX_ROWS {
             let left_out = leave_out(&mut rows);
-            let spent = left_out.iter().filter(|(parent, _)| *parent < 0).map(|(_, each)| each.row.attributed());
+            let spent = left_out.iter().filter(|each| each.parent < 0).map(|each| each.row.attributed());
             self.left_out = LeftOut { rows: left_out.len(), spent_ms: rounded_milliseconds(spent.sum()) };
         }
-        let mut times = Vec::new();
-        for (index, (parent, SteppedRow { row, steps })) in rows.into_iter().enumerate() {
+        let mut positions: HashMap<usize, usize> = HashMap::with_capacity(rows.len());
+        for (position, NewRow { id, parent, row }) in rows.into_iter().enumerate() {
+            positions.insert(id, position);
             self.name.push(strings.add(&row.name));
             let detail = row.detail.as_deref().filter(|_| !self.id.starts_with("label:"));
             self.detail.push(detail.map_or(-1, |detail| i64::try_from(strings.add(detail)).unwrap_or(-1)));
@@ -142,35 +164,77 @@ impl Table {
             }
             self.calls.push(row.calls);
             self.calls_at_least.push(row.calls_at_least);
-            for (step, of_step) in steps {
-                let cells = (index * COLUMNS..).zip::<RowTimes>(of_step);
-                times.extend(cells.map(|(cell, time)| ((cell, step), time)));
+        }
+        let places = places.into_iter().map(|(before, mut places)| {
+            places.rows().for_each(|row| *row = row.and_then(|row| positions.get(&(row + before)).copied()));
+            places
+        });
+        self.places = places.collect();
+        self.by_step = Series::new(self.name.len() * COLUMNS);
+    }
+
+    /// Adds the samples of a step.
+    pub(super) fn add(&mut self, sums: &Sums) {
+        let series = &mut self.by_step;
+        for places in &self.places {
+            match places {
+                RowPlaces::ByStack { own, total, outside } => {
+                    for stack in sums.stacks.iter().map(|stack| stack.index()) {
+                        let times = sums.own[stack];
+                        if let Some(row) = own[stack] {
+                            add_own(series, row, times, sums.spent[stack]);
+                            if *outside == Some(row) {
+                                series.add(row * COLUMNS + TOTAL, times.wall);
+                            }
+                        }
+                        if let Some(row) = total[stack] {
+                            series.add(row * COLUMNS + TOTAL, sums.total[stack]);
+                        }
+                    }
+                }
+                RowPlaces::ByLabels(rows) => {
+                    for ((labels, spent), times) in &sums.by_labels {
+                        if let Some(row) = rows[labels.index()] {
+                            add_own(series, row, *times, *spent);
+                            series.add(row * COLUMNS + TOTAL, times.wall);
+                        }
+                    }
+                }
             }
         }
-        self.by_step = Series::new(grid, times);
     }
 }
 
+/// Adds to the columns before the total.
+fn add_own(series: &mut Series, row: usize, times: Times, spent: Spent) {
+    let columns = match spent {
+        Spent::Guest => [times.cpu, 0, times.blocked(), times.preempted, 0],
+        Spent::Host => [0, times.cpu, times.blocked(), times.preempted, 0],
+        Spent::Boundary => [0, 0, 0, 0, times.wall],
+    };
+    (row * COLUMNS..).zip(columns).for_each(|(cell, time)| series.add(cell, time));
+}
+
 /// Removes the rows that tell least, in own as in total time, until the rest may stay. Rows with parts stay first of all.
-fn leave_out(rows: &mut Vec<(i64, SteppedRow)>) -> Vec<(i64, SteppedRow)> {
-    let wholes: HashSet<i64> = rows.iter().map(|(parent, _)| *parent).collect();
+fn leave_out(rows: &mut Vec<NewRow>) -> Vec<NewRow> {
+    let wholes: HashSet<i64> = rows.iter().map(|each| each.parent).collect();
     // The hottest functions have less time of their own than those that call them have in total.
-    let weight = |row: &SteppedRow| (row.row.attributed() * 4).max(row.row.total);
+    let weight = |row: &ReportRow| (row.attributed() * 4).max(row.total);
     let mut order: Vec<(bool, Reverse<Duration>, i64)> = (0..)
         .zip(rows.iter())
-        .map(|(index, (_, row))| (!wholes.contains(&index), Reverse(weight(row)), index))
+        .map(|(index, each)| (!wholes.contains(&index), Reverse(weight(&each.row)), index))
         .collect();
     order.sort_unstable();
     let mut kept: Vec<i64> = order.into_iter().take(MAX_ROWS).map(|(.., index)| index).collect();
     kept.sort_unstable();
     let mut left_out = Vec::new();
-    for (index, (parent, row)) in (0..).zip(std::mem::take(rows)) {
+    for (index, each) in (0..).zip(std::mem::take(rows)) {
         if kept.binary_search(&index).is_ok() {
             // What it is a part of has stayed, and is where it is among those that have.
-            let parent = kept.binary_search(&parent).ok().and_then(|parent| i64::try_from(parent).ok());
-            rows.push((parent.unwrap_or(-1), row));
+            let parent = kept.binary_search(&each.parent).ok().and_then(|parent| i64::try_from(parent).ok());
+            rows.push(NewRow { parent: parent.unwrap_or(-1), ..each });
         } else {
-            left_out.push((parent, row));
+            left_out.push(each);
         }
     }
     left_out
@@ -232,31 +296,28 @@ pub(super) fn memories(profile: &Profile) -> (Vec<Memory>, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::html::steps::by_step;
-    use crate::profile::{ReportRow, arbitrary};
+    use crate::export::html::steps::{Grid, each_step, end_step};
+    use crate::profile::arbitrary;
     use proptest::prelude::*;
 
     /// A row with so many milliseconds of its own, and twice as many in total.
-    fn row(name: usize, own: usize) -> SteppedRow {
+    fn row(id: usize, parent: i64, own: usize) -> NewRow {
         let own = Duration::from_millis(own as u64);
-        SteppedRow {
-            row: ReportRow { name: name.to_string(), own, total: own * 2, ..ReportRow::default() },
-            steps: Vec::new(),
-        }
+        NewRow { id, parent, row: ReportRow { name: id.to_string(), own, total: own * 2, ..ReportRow::default() } }
     }
 
     #[test]
     fn what_has_least_time_is_left_out_and_parts_stay_with_their_wholes() {
         let count = MAX_ROWS + 500;
-        let mut rows: Vec<(i64, SteppedRow)> = (0..count).map(|index| (-1, row(index, index))).collect();
+        let mut rows: Vec<NewRow> = (0..count).map(|index| row(index, -1, index)).collect();
         // The first has no time, but a part that has much.
-        rows.push((0, row(count, count)));
+        rows.push(row(count, 0, count));
         let left_out = leave_out(&mut rows);
         assert_eq!((rows.len(), left_out.len()), (MAX_ROWS, 501));
-        let shortest = rows.iter().skip(1).map(|(_, each)| each.row.own).min();
-        assert!(left_out.iter().all(|(_, each)| Some(each.row.own) < shortest));
-        assert_eq!((rows[0].1.row.name.as_str(), rows[MAX_ROWS - 1].0), ("0", 0));
-        assert_eq!(rows[MAX_ROWS - 1].1.row.name, count.to_string());
+        let shortest = rows.iter().skip(1).map(|each| each.row.own).min();
+        assert!(left_out.iter().all(|each| Some(each.row.own) < shortest));
+        assert_eq!((rows[0].id, rows[MAX_ROWS - 1].parent), (0, 0));
+        assert_eq!(rows[MAX_ROWS - 1].id, count);
     }
 
     #[test]
@@ -269,10 +330,9 @@ mod tests {
         // The last of them, no sample has.
         let labels = (0..u32::try_from(MAX_LABELS + 3).expect("a few")).map(crate::profile::LabelsIndex);
         let sample = *profile.samples().next().expect("a sample");
-        profile.threads[0].samples = labels.map(|labels| Sample { labels, ..sample }).collect();
+        profile.threads[0].samples = labels.map(|labels| crate::profile::Sample { labels, ..sample }).collect();
         profile.threads.truncate(1);
-        let parts = by_step(&profile, Grid::steps(&profile));
-        let (tables, left_out) = tables(&profile, &parts, &mut Strings::default());
+        let (tables, left_out) = tables(&profile, &mut Strings::default());
         let labels: Vec<&str> = tables.iter().filter_map(|table| table.id.strip_prefix("label:")).collect();
         assert_eq!((labels.len(), labels[0], left_out), (MAX_LABELS, "key 00", 3));
     }
@@ -282,8 +342,12 @@ mod tests {
         fn tables_and_their_steps_have_all_of_the_time(profile in arbitrary::profile()) {
             let mut strings = Strings::default();
             let wall = profile.wall_time();
-            let parts = by_step(&profile, Grid::steps(&profile));
-            for table in tables(&profile, &parts, &mut strings).0 {
+            let (mut tables, _) = tables(&profile, &mut strings);
+            each_step(&profile, Grid::steps(&profile), &mut |step, sums| {
+                tables.iter_mut().for_each(|table| table.add(sums));
+                end_step(step, &mut tables.iter_mut().map(|table| &mut table.by_step).collect::<Vec<_>>());
+            });
+            for table in tables {
                 let whole = table.parent.iter().enumerate().filter(|(_, parent)| **parent < 0).map(|(row, _)| row);
                 let spent: u64 = whole.map(|row| table.times[..5].iter().map(|column| column[row]).sum::<u64>()).sum();
                 // Each time is rounded to a microsecond.

@@ -45,16 +45,16 @@ impl Timeline {
 
 /// The time of each layer in each bin.
 fn bins(profile: &Profile, thread: &Thread, grid: Grid) -> [Vec<u64>; 6] {
-    let mut bins: [Vec<Duration>; 6] = std::array::from_fn(|_| vec![Duration::ZERO; BINS as usize]);
+    let mut bins: [Vec<u64>; 6] = std::array::from_fn(|_| vec![0; BINS as usize]);
     for sample in &thread.samples {
         let function = &profile.functions()[profile.leaf(sample.stack).index()];
         let layer = layer_position(profile.libraries()[function.library.index()].layer);
         grid.cut(sample, &mut |bin, part| {
-            let bin = bin as usize;
-            bins[layer][bin] += part.cpu;
-            bins[4][bin] += part.wall.saturating_sub(part.cpu + part.preempted);
-            bins[5][bin] += part.preempted;
+            for (of, time) in [(layer, part.cpu), (4, part.blocked()), (5, part.preempted)] {
+                let sum = &mut bins[of][bin as usize];
+                *sum = sum.saturating_add(time);
+            }
         });
     }
-    bins.map(|layer| layer.into_iter().map(microseconds).collect())
+    bins.map(|layer| layer.into_iter().map(|nanos| microseconds(Duration::from_nanos(nanos))).collect())
 }

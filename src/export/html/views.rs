@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Strings;
-use super::steps::{Grid, Series};
+use super::steps::{Series, Sums};
 use crate::export::microseconds;
-use crate::profile::{Dimension, FunctionIndex, Label, Profile, Sample, Tree};
+use crate::nanos::nanos;
+use crate::profile::{Dimension, FunctionIndex, Label, Profile, Tree};
 use crate::symbols::{FunctionKind, Layer};
 
 /// Nodes of a tree that stand for less than this share of the time are summed up.
@@ -23,17 +24,17 @@ pub(super) const KINDS: [&str; 9] =
 const KIND_OTHER: usize = 7;
 
 #[derive(Serialize)]
-pub(super) struct Views {
-    pub(super) interface: View,
-    pub(super) library: View,
-    pub(super) function: View,
+pub(super) struct Views<'p> {
+    interface: View<'p>,
+    library: View<'p>,
+    function: View<'p>,
     /// If there are lines of source code.
-    pub(super) line: Option<View>,
+    line: Option<View<'p>>,
 }
 
 /// A call tree by columns. Node 0 is the root; a parent comes before its children.
 #[derive(Serialize, Default)]
-pub(super) struct View {
+struct View<'p> {
     parent: Vec<i64>,
     /// Positions in `strings`.
     name: Vec<usize>,
@@ -45,12 +46,16 @@ pub(super) struct View {
     #[serde(rename = "self")]
     own: Vec<u64>,
     /// Own time by node and step.
-    pub(super) by_step: Series,
+    by_step: Series,
+    /// The whole tree, and where each of its nodes went.
+    #[serde(skip)]
+    whole: Option<(Tree<'p>, Vec<usize>)>,
 }
 
-impl Views {
-    pub(super) fn new(profile: &Profile, parts: &[(u32, Sample)], strings: &mut Strings) -> Self {
-        let mut view = |dimension| view(profile, dimension, parts, strings);
+impl<'p> Views<'p> {
+    /// All views, as yet without times by step.
+    pub(super) fn new(profile: &'p Profile, strings: &mut Strings) -> Self {
+        let mut view = |dimension| View::new(Tree::new(profile, dimension), profile.wall_time(), strings);
         Self {
             interface: view(Dimension::Interface),
             library: view(Dimension::Library),
@@ -59,9 +64,17 @@ impl Views {
         }
     }
 
+    fn all(&mut self) -> impl Iterator<Item = &mut View<'p>> {
+        [&mut self.interface, &mut self.library, &mut self.function].into_iter().chain(&mut self.line)
+    }
+
     pub(super) fn series(&mut self) -> impl Iterator<Item = &mut Series> {
-        let views = [&mut self.interface, &mut self.library, &mut self.function].into_iter().chain(&mut self.line);
-        views.map(|view| &mut view.by_step)
+        self.all().map(|view| &mut view.by_step)
+    }
+
+    /// Adds the samples of a step.
+    pub(super) fn add(&mut self, sums: &Sums) {
+        self.all().for_each(|view| view.add(sums));
     }
 }
 
@@ -69,22 +82,8 @@ pub(super) fn has_lines(profile: &Profile) -> bool {
     profile.frames().iter().any(|frame| frame.source.is_some())
 }
 
-fn view(profile: &Profile, dimension: Dimension, parts: &[(u32, Sample)], strings: &mut Strings) -> View {
-    let mut tree = Tree::new(profile, dimension);
-    let (mut out, new_index) = reduce(&tree, profile.wall_time(), strings);
-    let mut times = Vec::with_capacity(parts.len());
-    for (step, part) in parts {
-        for (node, time) in tree.parts_of(part) {
-            // Part of a sample goes where the sample goes, so no node is new.
-            times.extend(new_index.get(node as usize).map(|node| ((*node, *step), time)));
-        }
-    }
-    out.by_step = Series::new(Grid::steps(profile), times);
-    out
-}
-
 /// The tree with small nodes summed up, and where each of its nodes went.
-fn reduce(tree: &Tree<'_>, wall: Duration, strings: &mut Strings) -> (View, Vec<usize>) {
+fn reduce(tree: &Tree<'_>, wall: Duration, strings: &mut Strings) -> (View<'static>, Vec<usize>) {
     let nodes: Vec<(u32, Label, Duration)> = tree.nodes().collect();
     let mut totals: Vec<Duration> = nodes.iter().map(|(_, _, own)| *own).collect();
     for (index, (parent, _, _)) in nodes.iter().enumerate().skip(1).rev() {
@@ -153,7 +152,25 @@ pub(super) fn layer_position(layer: Layer) -> usize {
     }
 }
 
-impl View {
+impl<'p> View<'p> {
+    fn new(tree: Tree<'p>, wall: Duration, strings: &mut Strings) -> Self {
+        let (out, new_index) = reduce(&tree, wall, strings);
+        View { by_step: Series::new(out.own.len()), whole: Some((tree, new_index)), ..out }
+    }
+
+    /// Adds the samples of a step.
+    fn add(&mut self, sums: &Sums) {
+        let Some((tree, new_index)) = &mut self.whole else { return };
+        for sample in sums.samples() {
+            // Part of a sample goes where the sample goes, so no node is new.
+            for (node, time) in tree.parts_of(&sample) {
+                if let Some(node) = new_index.get(node as usize) {
+                    self.by_step.add(*node, nanos(time));
+                }
+            }
+        }
+    }
+
     fn push(&mut self, parent: i64, name: usize, library: i64, kind: usize) -> usize {
         self.parent.push(parent);
         self.name.push(name);
