@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use witprof::Profile;
 use witprof::export::{
     escape_name, write_call_json, write_call_table, write_report_json, write_report_table, write_summary,
 };
+use witprof::{Dimension, Profile};
 
 use super::dimension::RowsBy;
 use super::host_frames::HostFramesChoice;
@@ -23,8 +23,9 @@ use super::terminal::{Stream, print, table_style};
 #[command(after_help = EXAMPLES)]
 pub(super) struct ReportArguments {
     /// What rows are: interface, interface-function, component, library, function, line, layer, thread, or label:KEY
-    #[arg(long, value_name = "WHAT", default_value = "interface", value_parser = RowsBy::parse)]
-    by: RowsBy,
+    /// [default: interface, unless one interface has nearly all of the time; then function]
+    #[arg(long, value_name = "WHAT", value_parser = RowsBy::parse)]
+    by: Option<RowsBy>,
 
     /// Show who calls this interface or interface function, and what it costs them. `wasi:io/streams`, with or without
     /// the version, or `wasi:io/streams#output-stream.write`
@@ -65,7 +66,11 @@ pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
     if arguments.calls {
         return calls(arguments, &profile);
     }
-    let report = match (&arguments.callers, &arguments.by) {
+    // Scripts get the same whatever the guest does.
+    let is_fixed = arguments.json || arguments.callers.is_some();
+    let usual = || if is_fixed { Dimension::Interface } else { profile.first_dimension() };
+    let by = arguments.by.clone().unwrap_or_else(|| RowsBy::Dimension(usual()));
+    let report = match (&arguments.callers, &by) {
         (None, RowsBy::Dimension(by)) => profile.report(*by),
         (None, RowsBy::Label(key)) => {
             refuse_unknown_label(&profile, key)?;
@@ -75,7 +80,7 @@ pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
         (Some(name), RowsBy::Dimension(by)) => match profile.callers(name, *by) {
             Some(report) => report,
             None => bail!(
-                "no sample is inside of an interface called `{name}`; `witprof report` lists those that there are"
+                "no sample is inside of an interface called `{name}`; `witprof report --by interface` lists those that there are"
             ),
         },
     };
