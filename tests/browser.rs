@@ -305,9 +305,11 @@ fn the_report_of_a_composition_can_be_used() {
         (&"</script><img src=x onerror=console.error(1)>".into(), &0.into()),
         "{seen}"
     );
-    // All rows of the graph are on paper, to the last of them.
+    // All rows of the graph are on paper, to the last of them; or more, because paper is wider, and has frames that are too
+    // narrow for the screen.
     let paper = &seen["paper"];
-    assert_eq!(paper[0].as_str(), Some(format!("{}px", paper[1])).as_deref(), "{seen}");
+    let on_screen = paper[0].as_str().and_then(|height| height.strip_suffix("px")?.parse::<f64>().ok());
+    assert!(on_screen.is_some() && paper[1].as_f64() >= on_screen, "{seen}");
     assert_eq!((&paper[2], &paper[3], &paper[4]), (&true.into(), &0.into(), &"exact".into()), "{seen}");
 }
 
