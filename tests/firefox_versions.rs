@@ -9,7 +9,8 @@ use std::io::Read as _;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
+use proptest::prelude::*;
+use serde_json::{Value, json};
 use witprof::{Dimension, Profile, Report, read_firefox};
 
 /// The JSON of a profile of `tests/profiles/versions`.
@@ -222,4 +223,52 @@ fn what_is_not_json_is_named() {
     assert!(slabs.contains("JsonSlabs") && slabs.contains("Download button"), "{slabs}");
     let compressed = support::read(&support::root().join("tests/profiles/versions/hot-v70.json.gz"));
     assert!(problem(&compressed).contains("compressed with gzip"), "{}", problem(&compressed));
+}
+
+/// All places in the tables of a file that are read, as JSON pointers; of a column, its first rows.
+fn places_in_tables(value: &Value, at: &str, places: &mut Vec<String>) {
+    places.push(at.to_owned());
+    let below: Vec<(String, &Value)> = match value {
+        Value::Array(values) => {
+            values.iter().take(12).enumerate().map(|(row, value)| (row.to_string(), value)).collect()
+        }
+        Value::Object(values) => {
+            values.iter().filter(|(key, _)| *key != "markers").map(|(key, value)| (key.clone(), value)).collect()
+        }
+        _ => Vec::new(),
+    };
+    below.into_iter().for_each(|(key, value)| places_in_tables(value, &format!("{at}/{key}"), places));
+}
+
+fn damage() -> impl Strategy<Value = (prop::sample::Index, Value)> {
+    let values =
+        [json!(null), json!(-1), json!(1), json!(40), json!(u64::MAX), json!(0.5), json!("a"), json!([]), json!({})];
+    (any::<prop::sample::Index>(), prop::sample::select(values.to_vec()))
+}
+
+proptest! {
+
+    /// What we write is damaged by the tests of the reader; this is what others wrote, in each shape that there was.
+    #[test]
+    fn a_damaged_file_of_any_version_is_an_error_or_a_profile(
+        name in prop::sample::select((55..=70).collect::<Vec<u32>>()).prop_map(|version| format!("hot-v{version}")),
+        damage in prop::collection::vec(damage(), 1..4),
+    ) {
+        let mut file: Value = serde_json::from_slice(&file(&name)).expect("JSON");
+        for (at, value) in damage {
+            let mut places = Vec::new();
+            for part in ["libs", "threads", "shared"] {
+                if let Some(value) = file.get(part) {
+                    places_in_tables(value, &format!("/{part}"), &mut places);
+                }
+            }
+            *file.pointer_mut(at.get::<String>(&places[..])).expect("it was found there") = value;
+        }
+        if let Ok(read) = read_firefox(&mut file.to_string().as_bytes()) {
+            for dimension in Dimension::ALL {
+                let _ = read.report(dimension);
+            }
+            witprof::export::write_firefox(&read, &mut std::io::sink()).expect("writing");
+        }
+    }
 }
