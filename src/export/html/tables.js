@@ -292,6 +292,12 @@ function bar(table, row, longest) {
     }));
 }
 
+/** The time of rows that are not all, and so never all of it. */
+function shareOfMost(rows) {
+  const text = share(sum(rows.map(spent)));
+  return text === '100.0%' ? 'over 99.9%' : text;
+}
+
 /** The functions with the most time of their own, beside the graph. */
 function showHottest() {
   const table = tables.all.find(({ id }) => id === 'function');
@@ -306,7 +312,7 @@ function showHottest() {
     el('td', {}, share(spent(row))))));
   const others = hottest.length - shown.length;
   $('hot-note').textContent = hottest.length === 0 ? 'No function has this name, or time of its own.'
-    : others > 0 ? `These have ${share(sum(shown.map(spent)))} of the time, `
+    : others > 0 ? `These have ${shareOfMost(shown)} of the time, `
       + (others === 1 ? 'one more has the rest.' : `${number(others)} more have the rest.`) : '';
 }
 
