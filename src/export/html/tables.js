@@ -128,7 +128,7 @@ function callsTable({ rows, rows_left_out: leftOut, unnamed }) {
   ].filter(({ id, value }) => !['suspended', 'cpu'].includes(id) || rows.some(row => value(row) > 0));
   const notes = [
     leftOut > 0 ? `${number(leftOut)} more functions are not on this page.` : '',
-    unnamed > 0 ? `A guest was entered ${number(unnamed)} times without a way to tell by which function.` : '',
+    unnamed > 0 ? `A guest was entered ${unnamed === 1 ? 'once' : `${number(unnamed)} times`} without a way to tell by which function.` : '',
   ];
   const bar = ({ times }) => (times === null ? [] : [
     ['interface', times.wall_ms - times.suspended_ms, time(times.wall_ms - times.suspended_ms)],
