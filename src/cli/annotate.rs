@@ -96,7 +96,7 @@ fn text_of(
     let mut missing = Vec::new();
     let mut files: Vec<FileIndex> = function.lines.keys().map(|(file, _)| *file).collect();
     files.dedup();
-    let sources = Sources { folders: &arguments.source, component: arguments.component.as_deref() };
+    let sources = Sources { folders: arguments.source.clone(), component: arguments.component.clone() };
     for index in files {
         let file = profile.file(index);
         let kept = profile.source_text(index);

@@ -12,7 +12,7 @@ use super::dimension::StacksBy;
 use super::format::Format;
 use super::host_frames::{HostFramesChoice, ShownProfile};
 use super::input::read_profile;
-use super::sources::{SourcePlaces, missing_source};
+use super::sources::{Sources, missing_source};
 
 /// Write a profile in other formats
 #[derive(Parser)]
@@ -58,8 +58,8 @@ pub(super) fn convert(arguments: &ConvertArguments) -> Result<ExitCode> {
     let outputs = OutputFile::open_all(&arguments.output, arguments.format, &arguments.profile)?;
     let mut profile = read_profile(&arguments.profile)?;
     if !arguments.embed_sources.is_empty() {
-        let places = SourcePlaces { folders: arguments.embed_sources.clone(), component: None };
-        if let Some(missing) = places.embed(&mut profile) {
+        let sources = Sources { folders: arguments.embed_sources.clone(), component: None };
+        if let Some(missing) = sources.embed(&mut profile) {
             super::message(&missing_source(&missing));
         }
     }

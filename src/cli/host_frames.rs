@@ -1,6 +1,6 @@
 //! `--host-frames`.
 
-use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use clap::ValueEnum;
 use witprof::{HostFrames, Profile};
@@ -31,18 +31,21 @@ impl From<HostFramesChoice> for HostFrames {
 pub(crate) struct ShownProfile<'p> {
     /// All of it, which is what is stored.
     pub(crate) whole: &'p Profile,
-    /// What is shown.
-    pub(crate) shown: Cow<'p, Profile>,
-    /// What that was made with.
     pub(crate) host_frames: HostFrames,
+    /// Made when first asked for: whoever stores a profile alone does without the copy.
+    shown: OnceCell<Profile>,
 }
 
 impl<'p> ShownProfile<'p> {
     pub(crate) fn new(whole: &'p Profile, host_frames: HostFrames) -> Self {
-        let shown = match host_frames {
-            HostFrames::All => Cow::Borrowed(whole),
-            _ => Cow::Owned(whole.with_host_frames(host_frames)),
-        };
-        Self { whole, shown, host_frames }
+        Self { whole, host_frames, shown: OnceCell::new() }
+    }
+
+    /// What is shown.
+    pub(crate) fn shown(&self) -> &Profile {
+        match self.host_frames {
+            HostFrames::All => self.whole,
+            host_frames => self.shown.get_or_init(|| self.whole.with_host_frames(host_frames)),
+        }
     }
 }

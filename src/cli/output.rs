@@ -13,14 +13,14 @@ use super::descriptor;
 use super::format::Format;
 use super::host_frames::ShownProfile;
 use super::shell::shell_word;
-use super::sources::SourcePlaces;
+use super::sources::Sources;
 
 /// Where a profile goes, and what is shown and kept of it.
 pub(crate) struct Outputs {
     pub(crate) files: Vec<OutputFile>,
     pub(crate) host_frames: HostFrames,
     /// Where sources are looked for that the profile is to keep.
-    pub(crate) sources: Option<SourcePlaces>,
+    pub(crate) sources: Option<Sources>,
 }
 
 /// A file that a profile will be written to.

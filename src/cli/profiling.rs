@@ -10,7 +10,7 @@ use witprof::{Recorder, SamplerChoice, SamplingClock};
 use super::arguments::{OUTPUT, RECORDING};
 use super::format::Format;
 use super::host_frames::HostFramesChoice;
-use super::sources::SourcePlaces;
+use super::sources::Sources;
 use super::{OutputFile, Outputs};
 use crate::host::{CallTracing, ExternalProfilers, Sampling, Verbosity, WasmFile};
 
@@ -145,7 +145,7 @@ impl ProfilingArguments {
     /// Opens the files that the profile of `file` goes to.
     pub(super) fn open_outputs(&self, file: &WasmFile) -> Result<Outputs> {
         let sources = (!self.embed_sources.is_empty())
-            .then(|| SourcePlaces { folders: self.embed_sources.clone(), component: Some(file.path().to_owned()) });
+            .then(|| Sources { folders: self.embed_sources.clone(), component: Some(file.path().to_owned()) });
         Ok(Outputs { files: self.open_files(file)?, host_frames: self.host_frames.into(), sources })
     }
 

@@ -14,13 +14,13 @@ const MAX_SOURCE: u64 = 64 << 20;
 const FOLDERS_AROUND: usize = 5;
 
 /// Where sources are looked for: in the folders that the user names, in the current one, and around the component.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sources<'a> {
-    pub(super) folders: &'a [PathBuf],
-    pub(super) component: Option<&'a Path>,
+#[derive(Clone, Debug)]
+pub(crate) struct Sources {
+    pub(crate) folders: Vec<PathBuf>,
+    pub(crate) component: Option<PathBuf>,
 }
 
-impl Sources<'_> {
+impl Sources {
     /// A source file of the profile. A profile may come from anywhere, so its paths do not lead out of the folders that are
     /// named, or that the user is in or the component.
     pub(super) fn find(&self, file: &str) -> Option<SourceText> {
@@ -37,7 +37,7 @@ impl Sources<'_> {
                 Component::ParentDir => Some(None),
             })
             .collect::<Option<_>>()?;
-        let component = self.component.and_then(|path| path.canonicalize().ok());
+        let component = self.component.as_ref().and_then(|path| path.canonicalize().ok());
         // Not the root, which every file is below of.
         let around = component.iter().flat_map(|component| component.ancestors().skip(1).take(FOLDERS_AROUND));
         let around = around.filter(|folder| folder.parent().is_some());
@@ -50,37 +50,27 @@ impl Sources<'_> {
         let others = here.into_iter().chain(around).map(|folder| folder.join(&whole));
         named.chain(others).find_map(|path| Some(SourceText { text: read(&path)?, place: path.display().to_string() }))
     }
-}
 
-/// The current folder as a part of paths. Not if it is the root, for the same reason as around the component.
-fn here(current: Option<&Path>) -> Option<&'static Path> {
-    current?.parent().map(|_| Path::new(""))
-}
-
-/// The same places, kept until there is a profile.
-#[derive(Clone, Debug)]
-pub(crate) struct SourcePlaces {
-    pub(crate) folders: Vec<PathBuf>,
-    pub(crate) component: Option<PathBuf>,
-}
-
-impl SourcePlaces {
     /// Puts the sources that are found into a profile that names them. Returns the path of one that is not found.
     pub(crate) fn embed(&self, profile: &mut Profile) -> Option<String> {
-        let sources = Sources { folders: &self.folders, component: self.component.as_deref() };
         let files: Vec<_> = profile.files().map(|(file, path)| (file, path.to_owned())).collect();
         let mut missing = None;
         for (file, path) in files {
             if profile.source_text(file).is_some() {
                 continue;
             }
-            match sources.find(&path) {
+            match self.find(&path) {
                 Some(found) => profile.set_source_text(file, found.text),
                 None => missing = missing.or(Some(path)),
             }
         }
         missing
     }
+}
+
+/// The current folder as a part of paths. Not if it is the root, for the same reason as around the component.
+fn here(current: Option<&Path>) -> Option<&'static Path> {
+    current?.parent().map(|_| Path::new(""))
 }
 
 /// What to say of a source file that is not found.
@@ -106,15 +96,14 @@ mod tests {
     #[test]
     fn the_root_is_not_looked_into_because_one_is_there() {
         let folder = std::env::current_dir().expect("a folder");
-        let sources = Sources { folders: &[], component: None };
+        let sources = Sources { folders: Vec::new(), component: None };
         assert!(sources.find_from(here(Some(&folder)), "Cargo.toml").is_some());
         let root = folder.ancestors().last().expect("a root");
         for nowhere in [Some(root), None] {
             assert!(sources.find_from(here(nowhere), "Cargo.toml").is_none());
         }
         // Who names it wants it.
-        let named = [root.to_owned()];
-        let sources = Sources { folders: &named, component: None };
+        let sources = Sources { folders: vec![root.to_owned()], component: None };
         let file = folder.join("Cargo.toml");
         assert!(sources.find_from(None, file.to_str().expect("UTF-8")).is_some());
     }

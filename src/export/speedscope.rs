@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use super::escape::escape_control;
 use crate::error::{Error, Result};
 use crate::nanos::nanos;
-use crate::profile::{Dimension, Label, Profile, Tree};
+use crate::profile::{Dimension, ELIDED, Label, Profile, Tree};
 use crate::symbols::Layer;
 
 /// Writes `profile` for speedscope, as JSON: a profile for each thread, with its samples in order of time and the nanoseconds of
@@ -145,7 +145,7 @@ impl<'p> Document<'p> {
         let is_deep = |node: &u32| depth_of_node[*node as usize].0 > 2 * HALF;
         let elided = threads.iter().flat_map(|thread| &thread.nodes).any(is_deep).then(|| {
             // The recorder's own is the same.
-            let (name, library) = ("(frames left out)".to_owned(), "elided".to_owned());
+            let [library, name] = [ELIDED.0, ELIDED.1].map(str::to_owned);
             let frame = SharedFrame { name, file: Some(library.clone()), line: None, library: Some(library) };
             u32::try_from(frames.insert_full(frame).0).unwrap_or(u32::MAX)
         });

@@ -327,7 +327,7 @@ pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs, verbo
     } else if verbosity == Verbosity::Normal {
         // A closed stderr is no reason to lose the profile.
         let _ =
-            write_summary(&shown_profile.shown, cli::table_style(Stream::Error, SUMMARY_ROWS), &mut std::io::stderr());
+            write_summary(shown_profile.shown(), cli::table_style(Stream::Error, SUMMARY_ROWS), &mut std::io::stderr());
     }
     if let (Some(problem), true) = (recorder.refused(), profile.counts().kept > 0) {
         cli::report(&anyhow!("some threads were not sampled: {}", reason(problem)));

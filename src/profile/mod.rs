@@ -37,7 +37,7 @@ pub use origin::Origin;
 pub use report::{Dimension, NO_INTERFACE, Report, ReportRow};
 #[cfg(feature = "html")]
 pub(crate) use report::{PlacedRows, RowPlaces};
-pub(crate) use symbolize::{EVERYTHING, NamedProfile, Recording, Target, symbolize};
+pub(crate) use symbolize::{ELIDED, EVERYTHING, NamedProfile, Recording, Target, symbolize};
 pub use tables::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
     Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,

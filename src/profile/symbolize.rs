@@ -464,7 +464,7 @@ impl<'r> Tables<'r> {
         let (library, name) = match kind {
             FunctionKind::Suspended => ("host", "suspended"),
             FunctionKind::Unregistered => ("other code", "(not shown)"),
-            FunctionKind::Elided => ("elided", "(frames left out)"),
+            FunctionKind::Elided => ELIDED,
             _ => (HOST, HOST),
         };
         let layer = kind.layer();
@@ -537,6 +537,9 @@ impl Position {
         }
     }
 }
+
+/// The library, and the function of it, that stand for frames that are left out.
+pub(crate) const ELIDED: (&str, &str) = ("elided", "(frames left out)");
 
 /// A position in a table.
 pub(super) fn handle(index: usize) -> u32 {

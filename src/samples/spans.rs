@@ -48,4 +48,9 @@ impl Span {
         self.cpu = Some(cpu);
         self
     }
+
+    /// When it ended.
+    pub(crate) fn end(&self) -> Duration {
+        self.begin.saturating_add(self.wall)
+    }
 }

@@ -29,6 +29,7 @@ use self::activity::{Activity, Limits};
 use self::connection::{Served, Site};
 use self::symbol_server::{Places, SymbolServer};
 use super::input::{Input, refuse_stdin_twice, shown};
+use super::sources::Sources;
 use crate::host::failed;
 
 /// Where the front-end is, unless `PROFILER_URL` says otherwise.
@@ -139,8 +140,8 @@ async fn serve(arguments: ViewArguments, input: Input) -> Result<ExitCode> {
     let mut around: Vec<PathBuf> =
         arguments.profile.parent().map(Path::to_owned).into_iter().chain([PathBuf::new()]).collect();
     around.dedup();
-    let places =
-        Places { sources: arguments.source, component: arguments.component, around, wasmtime: arguments.wasmtime };
+    let sources = Sources { folders: arguments.source, component: arguments.component };
+    let places = Places { sources, around, wasmtime: arguments.wasmtime };
     let mut reading = tokio::task::spawn_blocking(move || {
         let (bytes, profile) = input.read()?;
         anyhow::Ok(Served { profile: bytes.into(), symbols: SymbolServer::new(profile, places) })

@@ -42,8 +42,7 @@ impl Question {
 
 /// Where the answers are.
 pub(super) struct Places {
-    pub(super) sources: Vec<PathBuf>,
-    pub(super) component: Option<PathBuf>,
+    pub(super) sources: Sources,
     /// Where the component may be, if it is not given: folders, the likelier first.
     pub(super) around: Vec<PathBuf>,
     pub(super) wasmtime: CommonOptions,
@@ -112,8 +111,7 @@ impl SymbolServer {
         if !self.files.contains(file) {
             bail!("the profile has no line of `{file}`");
         }
-        let sources = Sources { folders: &self.places.sources, component: self.places.component.as_deref() };
-        let found = sources.find(file).with_context(|| {
+        let found = self.places.sources.find(file).with_context(|| {
             format!(
                 "`{file}` was not found: start `witprof view` with `--source FOLDER`, where FOLDER is the folder that it \
                  is below of"
@@ -174,7 +172,7 @@ impl SymbolServer {
     }
 
     fn code(&self) -> Result<&MachineCode> {
-        let given = self.places.component.clone();
+        let given = self.places.sources.component.clone();
         let component = given.or_else(|| self.component_around()).context(
             "start `witprof view` with `--component WASM`, where WASM is the component or module that was profiled",
         )?;

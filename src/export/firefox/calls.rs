@@ -56,7 +56,7 @@ impl Document<'_> {
     }
 
     fn span_marker(&mut self, span: &Span, request: Option<(usize, Str)>) {
-        let end = span.begin.saturating_add(span.wall);
+        let end = span.end();
         let mut string = |text: &Option<String>| text.as_ref().map(|text| self.shared.string(text));
         let data = Data::Span {
             detail: string(&span.detail),
@@ -116,7 +116,7 @@ impl<'p> Requests<'p> {
     fn new(spans: &'p [Span], left_out: u64) -> Self {
         let mut spans: Vec<&Span> = spans.iter().filter(|span| span.path.is_some()).collect();
         spans.sort_by_key(|span| span.begin);
-        let mut ends: Vec<Duration> = spans.iter().map(|span| span.begin.saturating_add(span.wall)).collect();
+        let mut ends: Vec<Duration> = spans.iter().map(|span| span.end()).collect();
         ends.sort();
         Self { spans, ends, are_all: left_out == 0 }
     }
@@ -134,9 +134,8 @@ impl<'p> Requests<'p> {
         if !self.are_all || begun - ended != 1 {
             return None;
         }
-        let end_of = |number: &usize| self.spans[*number].begin.saturating_add(self.spans[*number].wall);
-        let there = (0..begun).rev().find(|number| end_of(number) >= begin)?;
-        (self.spans[there].begin <= begin && end <= end_of(&there)).then_some(there)
+        let there = (0..begun).rev().find(|number| self.spans[*number].end() >= begin)?;
+        (self.spans[there].begin <= begin && end <= self.spans[there].end()).then_some(there)
     }
 }
 

@@ -169,19 +169,17 @@ impl<'p> Document<'p> {
 /// The rows of those stacks of `profile` that are `needed`, made of interface functions alone.
 fn interface_stacks<'p>(shared: &mut Shared<'p>, profile: &'p Profile, needed: &[bool]) -> Vec<Option<StackRow>> {
     let mut tree = Tree::without_samples(profile, Dimension::Interface);
-    let stacks = (0..u32::try_from(needed.len()).unwrap_or(u32::MAX)).map(StackIndex).zip(needed);
-    let nodes: Vec<Option<u32>> = stacks.map(|(stack, is_needed)| is_needed.then(|| tree.node_of(stack))).collect();
+    let stacks = (0..).map(StackIndex).zip(needed);
+    let nodes: Vec<Option<(StackIndex, u32)>> =
+        stacks.map(|(stack, is_needed)| is_needed.then(|| (stack, tree.node_of(stack)))).collect();
     let mut made: Vec<Option<StackRow>> = vec![None; tree.nodes().len()];
-    // What is outside of all interfaces is the host's, or the guest's whose entry was not seen: one row for each layer.
-    let mut outside: [Option<StackRow>; Layer::ALL.len()] = [None; Layer::ALL.len()];
     let mut row = |(stack, node): (StackIndex, u32)| {
         if tree.label(node) == Label::All {
+            // The host's, or of a guest whose entry was not seen.
             let function = &profile.functions()[profile.leaf(stack).index()];
             let layer = profile.libraries()[function.library.index()].layer;
-            let known = Layer::ALL.iter().zip(&mut outside).find(|(one, _)| **one == layer).map(|(_, row)| row);
             let category = shared.categories.row(Category::Layer(layer), None);
-            let mut made = || shared.label(None, NO_INTERFACE, category);
-            return known.map(|row| *row.get_or_insert_with(&mut made));
+            return Some(shared.label(None, NO_INTERFACE, category));
         }
         let missing: Vec<u32> = tree.path(node).take_while(|at| made[*at as usize].is_none()).collect();
         let mut caller = tree.path(node).nth(missing.len()).and_then(|at| made[at as usize]);
@@ -201,8 +199,7 @@ fn interface_stacks<'p>(shared: &mut Shared<'p>, profile: &'p Profile, needed: &
         }
         caller
     };
-    let stacks = (0..u32::try_from(needed.len()).unwrap_or(u32::MAX)).map(StackIndex);
-    stacks.zip(nodes).map(|(stack, node)| row((stack, node?))).collect()
+    nodes.into_iter().map(|node| node.and_then(&mut row)).collect()
 }
 
 /// The most components that the name of a track names.

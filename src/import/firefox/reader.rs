@@ -129,9 +129,7 @@ impl<'d> Reader<'d> {
         let rows: u64 = rows.fold(0, u64::saturating_add);
         let rounded = || time(contents.meta.start_time, 1e3 * 100.0).map_or(Duration::ZERO, |time| time * 100);
         let started = meta.and_then(|meta| meta.started_ns).map_or_else(rounded, Duration::from_nanos);
-        let is_there = |span: &Span| {
-            self.part.is_none_or(|(begin, end)| span.begin <= end && span.begin.saturating_add(span.wall) >= begin)
-        };
+        let is_there = |span: &Span| self.part.is_none_or(|(begin, end)| span.begin <= end && span.end() >= begin);
         let sources = contents.sources.iter().filter_map(|(name, text)| {
             let file = self.files.get_index_of(contents.strings.get(*name as usize)?)?;
             Some((FileIndex(u32::try_from(file).ok()?), text.clone()))
