@@ -48,8 +48,8 @@ fn main() {
 }
 
 fn recorder(component: &Component, interval: Duration) -> Recorder {
-    let map = Arc::new(SymbolMap::builder("guest").component(component).expect("a map"));
-    let builder = Recorder::builder(interval).sampler(SamplerChoice::Signal).component(map, component);
+    let map = Arc::new(SymbolMap::builder("guest").build(component).expect("a map"));
+    let builder = Recorder::builder(interval).sampler(SamplerChoice::Signal).code(map, component);
     builder.start().expect("a recorder")
 }
 

@@ -50,11 +50,11 @@ impl Bench {
         let mut out = linker.instance("demo:log/out@1.0.0").expect("an instance");
         out.func_wrap("put", |_, (_,): (u32,)| Ok(())).expect("put");
         out.func_wrap("wait", |_, (n,): (u32,)| Ok((n,))).expect("wait");
-        let map = Arc::new(SymbolMap::builder("caller").component(&component).expect("a map"));
+        let map = Arc::new(SymbolMap::builder("caller").build(&component).expect("a map"));
         let recorder = |with_cpu: bool| {
             let builder = Recorder::builder(Duration::from_mins(1)).sampler(SamplerChoice::Epoch);
             let builder = if with_cpu { builder.trace_call_cpu_time() } else { builder };
-            builder.component(Arc::clone(&map), &component).start().expect("a recorder")
+            builder.code(Arc::clone(&map), &component).start().expect("a recorder")
         };
         let recorders = [recorder(false), recorder(true)];
         Self { engine, component, linker, recorders, guest }

@@ -95,8 +95,8 @@ fn main() {
 
 /// Seconds of CPU time that the process takes for the work.
 fn cpu_time(component: &Component, way: Way, function: &str, count: u32) -> f64 {
-    let map = || Arc::new(SymbolMap::builder("guest").component(component).expect("a map"));
-    let builder = |interval, choice| Recorder::builder(interval).sampler(choice).component(map(), component);
+    let map = || Arc::new(SymbolMap::builder("guest").build(component).expect("a map"));
+    let builder = |interval, choice| Recorder::builder(interval).sampler(choice).code(map(), component);
     let recorder = match way {
         Way::Unprofiled | Way::Nothing { .. } | Way::Wasmtime => None,
         Way::Signal { interval, show_host: false } => Some(builder(interval, SamplerChoice::Signal)),
@@ -159,8 +159,8 @@ fn sample() {
     for (depth, interval, show_host) in
         kilohertz.into_iter().chain([(30, MILLISECOND, true), (30, Duration::from_micros(100), false)])
     {
-        let map = Arc::new(SymbolMap::builder("deep").component(&component).expect("a map"));
-        let builder = Recorder::builder(interval).sampler(SamplerChoice::Signal).component(map, &component);
+        let map = Arc::new(SymbolMap::builder("deep").build(&component).expect("a map"));
+        let builder = Recorder::builder(interval).sampler(SamplerChoice::Signal).code(map, &component);
         let builder = if show_host { builder.show_host_frames() } else { builder };
         let recorder = builder.start().expect("a recorder");
         let mut guest = Guest::new(&component, Host::default());

@@ -94,8 +94,8 @@ fn measure(name: &str, wasm: &[u8], component: &Component, runs: usize, run: imp
             let start = Instant::now();
             let map = SymbolMap::builder(name).debug_info(Arc::clone(&shared));
             let map = if has_lines { map } else { map.without_lines() };
-            let map = map.component(component).expect("a map");
-            let recorder = Recorder::builder(Duration::from_micros(500)).component(Arc::new(map), component);
+            let map = map.build(component).expect("a map");
+            let recorder = Recorder::builder(Duration::from_micros(500)).code(Arc::new(map), component);
             let recorder = recorder.start().expect("a recorder");
             let mapped = start.elapsed();
             let active = recorder.enter();

@@ -41,7 +41,7 @@ fn components() -> Vec<(String, Vec<u8>)> {
 }
 
 fn build(name: &str, wasm: &[u8], component: &Component) -> SymbolMap {
-    SymbolMap::builder(name).source(wasm).component(component).expect("a map")
+    SymbolMap::builder(name).source(wasm).build(component).expect("a map")
 }
 
 /// Offsets all over the text, in an order that no cache can guess.

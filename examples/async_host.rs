@@ -60,8 +60,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let component = Component::new(&engine, &wasm)?;
     let mut linker = Linker::new(&engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    let map = Arc::new(SymbolMap::builder("app").debug_info(wasm).component(&component)?);
-    let recorder = Recorder::builder(Duration::from_millis(1)).component(map, &component).start()?;
+    let map = Arc::new(SymbolMap::builder("app").debug_info(wasm).build(&component)?);
+    let recorder = Recorder::builder(Duration::from_millis(1)).code(map, &component).start()?;
 
     let guests = Arc::new(Guests { engine, component, linker, recorder, arguments });
     let tasks = ["red", "green", "blue", "white"].map(|tenant| {

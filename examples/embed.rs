@@ -44,8 +44,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Names are read once per component, and may be shared by any number of recorders. The binary is kept for lines of source
     // code, in the debug info that it may have.
-    let map = Arc::new(SymbolMap::builder("app").debug_info(wasm).component(&component)?);
-    let recorder = Recorder::builder(Duration::from_millis(1)).component(map, &component).start()?;
+    let map = Arc::new(SymbolMap::builder("app").debug_info(wasm).build(&component)?);
+    let recorder = Recorder::builder(Duration::from_millis(1)).code(map, &component).start()?;
 
     let mut linker = Linker::new(&engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;

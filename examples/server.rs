@@ -139,11 +139,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     let guest = ProxyPre::new(linker.instantiate_pre(&component)?)?;
 
-    let map = Arc::new(SymbolMap::builder("server").component(&component)?);
+    let map = Arc::new(SymbolMap::builder("server").build(&component)?);
     // A server has no end: only the last minutes are kept.
     let recorder = Recorder::builder(Duration::from_millis(1))
         .keep_last(Duration::from_secs(600))
-        .component(map, &component)
+        .code(map, &component)
         .start()?;
     let server = Arc::new(Server { guest, recorder, answered: AtomicU64::new(0), enough, is_enough: Notify::new() });
 

@@ -16,8 +16,8 @@
 //! # #[cfg(any())]
 //! let engine = Engine::default();
 //! let component = Component::new(&engine, &wasm)?;
-//! let map = Arc::new(SymbolMap::builder("app").debug_info(wasm).component(&component)?);
-//! let recorder = Recorder::builder(Duration::from_millis(1)).component(map, &component).start()?;
+//! let map = Arc::new(SymbolMap::builder("app").debug_info(wasm).build(&component)?);
+//! let recorder = Recorder::builder(Duration::from_millis(1)).code(map, &component).start()?;
 //!
 //! let mut store = Store::new(&engine, ());
 //! # recorder.attach(&mut store);
@@ -78,16 +78,17 @@ pub mod export;
 mod external_profilers;
 mod guest_profiler;
 mod import;
-#[cfg(feature = "pprof")]
-mod live;
 mod lock;
 mod nanos;
 mod profile;
+mod recording;
 mod sampler;
 mod samples;
 mod symbols;
+mod tracing;
 
 pub use address::{CodePoint, TextOffset, WasmOffset};
+pub use component::Code;
 pub use error::{Error, ImageProblem, Result, SignalProblem, VTuneProblem};
 #[cfg(feature = "vtune")]
 pub use external_profilers::VTune;
@@ -95,20 +96,21 @@ pub use external_profilers::VTune;
 pub use external_profilers::{JitDump, PerfMap};
 pub use guest_profiler::GuestProfiler;
 pub use import::read_firefox;
-#[cfg(feature = "pprof")]
-pub use live::{PPROF_INDEX, PPROF_PATH, Scrape};
 pub use profile::{
     Annotation, CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, Dimension,
     FileIndex, Frame, FrameIndex, FunctionIndex, HostFrames, LabelsIndex, LibraryIndex, LineTime, MemoryGrowth,
     MemoryTrack, NO_INTERFACE, Origin, Part, Profile, ProfileFunction, ProfileLibrary, Report, ReportRow, Sample,
     SamplerKind, SourceLine, Stack, StackIndex, Thread, TracedCall,
 };
-pub use sampler::{
-    Activation, CallTracer, EpochProbe, Instrumented, Labels, MemoryTracer, Recorder, RecorderBuilder, ReservedSignal,
-    SamplerChoice, SamplingClock,
+pub use recording::{
+    Activation, EpochProbe, Instrumented, Labels, Recorder, RecorderBuilder, ReservedSignal, SamplerChoice,
 };
+#[cfg(feature = "pprof")]
+pub use recording::{PPROF_INDEX, PPROF_PATH, Scrape};
+pub use sampler::SamplingClock;
 pub use samples::{HandlerCost, LossReason, ProfilerTime, SampleCounts, Span};
 pub use symbols::{Direction, Function, FunctionKind, Layer, Library, NamedBy, SymbolMap, SymbolMapBuilder};
+pub use tracing::{CallTracer, MemoryTracer};
 
 /// The examples in the documentation, compiled.
 #[cfg(doctest)]

@@ -47,9 +47,9 @@ impl Guest {
     }
 
     fn recorder(&self, with: impl FnOnce(RecorderBuilder) -> RecorderBuilder) -> Recorder {
-        let map = SymbolMap::builder("caller").source(GUEST.as_bytes()).component(&self.component);
+        let map = SymbolMap::builder("caller").source(GUEST.as_bytes()).build(&self.component);
         let builder = Recorder::builder(Duration::from_millis(1)).sampler(SamplerChoice::Epoch);
-        with(builder.component(Arc::new(map.expect("a map")), &self.component)).start().expect("a recorder")
+        with(builder.code(Arc::new(map.expect("a map")), &self.component)).start().expect("a recorder")
     }
 
     /// A traced store, and an instance in it.
@@ -252,9 +252,9 @@ fn traps_do_not_disturb_the_count() {
       (func (export "run") (canon lift (core func $i "run"))))"#;
     let engine = support::engine();
     let component = Component::new(&engine, TRAP).expect("a component");
-    let map = SymbolMap::builder("trap").component(&component).expect("a map");
+    let map = SymbolMap::builder("trap").build(&component).expect("a map");
     let recorder = Recorder::builder(Duration::from_millis(1)).sampler(SamplerChoice::Epoch);
-    let recorder = recorder.component(Arc::new(map), &component).start().expect("a recorder");
+    let recorder = recorder.code(Arc::new(map), &component).start().expect("a recorder");
     let mut linker = Linker::<u32>::new(&engine);
     let hit = |mut store: wasmtime::StoreContextMut<'_, u32>, (): ()| {
         *store.data_mut() += 1;
@@ -285,9 +285,9 @@ fn memories_are_followed() {
     const PAGE: u64 = 65_536;
     let engine = support::engine();
     let component = Component::new(&engine, GUEST).expect("a component");
-    let map = SymbolMap::builder("caller").source(GUEST.as_bytes()).component(&component).expect("a map");
+    let map = SymbolMap::builder("caller").source(GUEST.as_bytes()).build(&component).expect("a map");
     let recorder = Recorder::builder(Duration::from_millis(1)).sampler(SamplerChoice::Epoch);
-    let recorder = recorder.component(Arc::new(map), &component).start().expect("a recorder");
+    let recorder = recorder.code(Arc::new(map), &component).start().expect("a recorder");
     let mut linker = Linker::<Limited>::new(&engine);
     let mut out = linker.instance("demo:log/out@1.0.0").expect("an instance");
     out.func_wrap("put", |_, (_,): (u32,)| Ok(())).expect("put");
@@ -347,9 +347,9 @@ fn a_memory_belongs_to_one_module_for_good() {
       (func (export "other") (param "pages" s32) (result s32) (canon lift (core func $o "grow"))))"#;
     let engine = support::engine();
     let component = Component::new(&engine, SAME).expect("a component");
-    let map = SymbolMap::builder("same").component(&component).expect("a map");
+    let map = SymbolMap::builder("same").build(&component).expect("a map");
     let recorder = Recorder::builder(Duration::from_millis(1)).sampler(SamplerChoice::Epoch);
-    let recorder = recorder.component(Arc::new(map), &component).start().expect("a recorder");
+    let recorder = recorder.code(Arc::new(map), &component).start().expect("a recorder");
     let mut store = Store::new(&engine, Limited { memory: recorder.trace_memory(wasmtime::StoreLimits::default()) });
     store.limiter(|host| &mut host.memory);
     recorder.attach(&mut store);
@@ -465,9 +465,9 @@ fn memories_that_do_not_grow_are_not_said_to() {
       (func (export "grow") (param "n" s32) (result s32) (canon lift (core func $i "grow"))))"#;
     let engine = support::engine();
     let component = Component::new(&engine, component).expect("a component");
-    let map = SymbolMap::builder("small").component(&component).expect("a map");
+    let map = SymbolMap::builder("small").build(&component).expect("a map");
     let recorder = Recorder::builder(Duration::from_millis(1)).sampler(SamplerChoice::Epoch);
-    let recorder = recorder.component(Arc::new(map), &component).start().expect("a recorder");
+    let recorder = recorder.code(Arc::new(map), &component).start().expect("a recorder");
     let mut store = Store::new(&engine, Limited { memory: recorder.trace_memory(wasmtime::StoreLimits::default()) });
     store.limiter(|host| &mut host.memory);
     recorder.attach(&mut store);

@@ -198,12 +198,12 @@ fn one_engine_for_modules_and_components_works_in_every_combination() {
         let component = Component::new(&engine, COMPONENT).expect("a component");
         let module = Module::new(&engine, MODULE).expect("a module");
         let map = |built: witprof::Result<SymbolMap>| Arc::new(built.expect("a map"));
-        let component_map = map(SymbolMap::builder("component").component(&component));
-        let module_map = map(SymbolMap::builder("module").module(&module));
+        let component_map = map(SymbolMap::builder("component").build(&component));
+        let module_map = map(SymbolMap::builder("module").build(&module));
         let recorder = Recorder::builder(Duration::from_micros(200))
             .sampler(choice)
-            .component(component_map, &component)
-            .module(module_map, &module)
+            .code(component_map, &component)
+            .code(module_map, &module)
             .start();
         let start = match &recorder {
             Ok(recorder) => Start::Sampler(recorder.sampler()),
@@ -236,10 +236,10 @@ fn one_engine_for_modules_and_components_works_in_every_combination() {
 fn code_that_is_debugged_has_no_map() {
     let engine = engine(false, true, true);
     let component = Component::new(&engine, COMPONENT).expect("a component");
-    let error = SymbolMap::builder("component").component(&component).expect_err("private copies");
+    let error = SymbolMap::builder("component").build(&component).expect_err("private copies");
     assert!(matches!(error, Error::GuestDebug { .. }), "{error}");
     let module = Module::new(&engine, MODULE).expect("a module");
-    let error = SymbolMap::builder("module").module(&module).expect_err("private copies");
+    let error = SymbolMap::builder("module").build(&module).expect_err("private copies");
     assert!(matches!(error, Error::GuestDebug { .. }), "{error}");
 }
 

@@ -44,9 +44,9 @@ impl Guest {
         map: impl FnOnce(SymbolMapBuilder<'static>) -> SymbolMapBuilder<'s>,
         with: impl FnOnce(RecorderBuilder) -> RecorderBuilder,
     ) -> Recorder {
-        let map = Arc::new(map(SymbolMap::builder("guest")).module(&self.module).expect("a map"));
+        let map = Arc::new(map(SymbolMap::builder("guest")).build(&self.module).expect("a map"));
         let builder = Recorder::builder(Duration::from_micros(200)).sampler(SamplerChoice::Signal);
-        with(builder.module(map, &self.module)).start().expect("a recorder")
+        with(builder.code(map, &self.module)).start().expect("a recorder")
     }
 
     fn instance(&self, work: Work) -> (Store<()>, wasmtime::Instance) {
@@ -274,7 +274,7 @@ fn what_tracing_takes_is_in_no_row() {
     // No row is of the tracer, whatever the rows are.
     for dimension in [Dimension::Function, Dimension::Line] {
         for row in traced.report(dimension).rows.iter().filter(|row| !row.attributed().is_zero()) {
-            assert!(!row.name.contains("CallTracer") && !row.name.contains("witprof::sampler::calls"), "{row:?}");
+            assert!(!row.name.contains("CallTracer") && !row.name.contains("witprof::tracing::calls"), "{row:?}");
         }
     }
     let changes = Comparison::new(&plain, &traced, Dimension::Function).changes;
@@ -359,10 +359,9 @@ fn what_adapters_say_is_counted_exactly() {
     use wasmtime::component::{Component, Linker};
     let engine = Engine::default();
     let component = Component::new(&engine, COUNTERS).expect("a component");
-    let map =
-        Arc::new(SymbolMap::builder("counting").source(COUNTERS.as_bytes()).component(&component).expect("a map"));
+    let map = Arc::new(SymbolMap::builder("counting").source(COUNTERS.as_bytes()).build(&component).expect("a map"));
     let recorder = Recorder::builder(Duration::from_millis(1)).sampler(SamplerChoice::Signal);
-    let recorder = recorder.component(map, &component).start().expect("a recorder");
+    let recorder = recorder.code(map, &component).start().expect("a recorder");
     let run = |n: u32| {
         let mut store = Store::new(&engine, ());
         recorder.trace_calls(&mut store).expect("tracing");

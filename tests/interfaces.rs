@@ -84,7 +84,7 @@ fn no_map_has_an_interface_that_its_component_has_not() {
     for (path, wasm) in components() {
         let declared = declared(&wasm);
         for engine in [&engine, &without_symbols] {
-            let map = SymbolMap::builder("case").source(&wasm).component(&support::component(engine, &wasm));
+            let map = SymbolMap::builder("case").source(&wasm).build(&support::component(engine, &wasm));
             let map = map.expect("a map");
             for library in map.libraries() {
                 let Some(interface) = &library.interface else { continue };
@@ -113,7 +113,7 @@ fn a_drop_belongs_to_the_version_that_is_imported() {
     let component = support::component(&support::engine(), &wasm);
     // With the source and without: the wiring alone tells.
     for builder in [SymbolMap::builder("case").source(&wasm), SymbolMap::builder("case")] {
-        let map = builder.component(&component).expect("a map");
+        let map = builder.build(&component).expect("a map");
         let drop = map
             .functions()
             .find(|function| function.kind() == FunctionKind::ResourceIntrinsic && function.name() == "pollable.drop");
@@ -155,7 +155,7 @@ fn components_of_a_composition_mean_what_they_are_given() {
       (export "run" (func $a "run")))"#;
     let wasm = wat::parse_str(wat).expect("WAT");
     let component = Component::new(&Engine::new(&Config::new()).expect("an engine"), &wasm).expect("a component");
-    let map = SymbolMap::builder("whole").source(&wasm).component(&component).expect("a map");
+    let map = SymbolMap::builder("whole").source(&wasm).build(&component).expect("a map");
     let libraries: Vec<&str> = map.libraries().iter().map(|library| library.name.as_str()).collect();
     assert!(libraries.contains(&"wasi:io/poll@0.2.6 (import)"), "{libraries:?}");
     // Named by its consumer, in the version that this imports.
@@ -187,7 +187,7 @@ fn components_without_a_name_are_called_after_their_core_module() {
     );
     let wasm = wat::parse_str(&wat).expect("WAT");
     let component = support::component(&support::engine(), &wasm);
-    let map = SymbolMap::builder("whole").source(&wasm).component(&component).expect("a map");
+    let map = SymbolMap::builder("whole").source(&wasm).build(&component).expect("a map");
     let libraries: Vec<&str> = map.libraries().iter().map(|library| library.name.as_str()).collect();
     let expected = ["doubler/doubler.wasm", "halver/halver.wasm", "app/app.wasm", "component[4]/module[3]"];
     for expected in expected {

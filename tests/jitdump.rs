@@ -140,14 +140,14 @@ impl Dumped {
         // The layer in the header of the binary.
         let (map, text) = if bytes[6] == 1 {
             let component = Component::new(&engine, bytes).expect("a component");
-            let map = builder.component(&component).expect("a map");
-            dump.component(&map, &component).expect("writing");
+            let map = builder.build(&component).expect("a map");
+            dump.add(&map, &component).expect("writing");
             let text = component.text();
             (map, (text.as_ptr().addr() as u64, text.to_vec()))
         } else {
             let module = Module::new(&engine, bytes).expect("a module");
-            let map = builder.module(&module).expect("a map");
-            dump.module(&map, &module).expect("writing");
+            let map = builder.build(&module).expect("a map");
+            dump.add(&map, &module).expect("writing");
             let text = module.text();
             (map, (text.as_ptr().addr() as u64, text.to_vec()))
         };
@@ -218,21 +218,21 @@ fn what_is_added_again_is_not_written_again_and_interpreters_are_refused() {
     let wat = "(component (core module $m (func (export \"f\"))) (core instance (instantiate $m)))";
     let engine = support::engine();
     let component = Component::new(&engine, wat).expect("a component");
-    let map = SymbolMap::builder("first").component(&component).expect("a map");
+    let map = SymbolMap::builder("first").build(&component).expect("a map");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut dump = JitDump::create(folder.path()).expect("a file");
     assert_eq!(dump.path(), folder.path().join(format!("jit-{}.dump", std::process::id())));
-    dump.component(&map, &component).expect("writing");
-    dump.component(&map, &component).expect("writing");
+    dump.add(&map, &component).expect("writing");
+    dump.add(&map, &component).expect("writing");
     let other = Component::new(&engine, wat).expect("a component");
-    dump.component(&SymbolMap::builder("second").component(&other).expect("a map"), &other).expect("writing");
+    dump.add(&SymbolMap::builder("second").build(&other).expect("a map"), &other).expect("writing");
     let written = records(&support::read(dump.path()), std::process::id());
     assert_eq!(functions(&written).len(), map.functions().len() * 2, "each once: {written:x?}");
 
     let pulley = Engine::new(Config::new().target("pulley64").expect("a target")).expect("an engine");
     let component = Component::new(&pulley, wat).expect("a component");
-    let map = SymbolMap::builder("third").component(&component).expect("a map");
-    assert!(matches!(dump.component(&map, &component), Err(Error::Interpreted { .. })));
+    let map = SymbolMap::builder("third").build(&component).expect("a map");
+    assert!(matches!(dump.add(&map, &component), Err(Error::Interpreted { .. })));
 }
 
 #[test]

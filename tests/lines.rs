@@ -472,7 +472,7 @@ fn flipped_bits_in_debug_info_never_panic() {
                 let bytes = bytes.iter_mut().filter(|_| name.starts_with(".debug_") && !is_name);
                 bytes.for_each(|byte| *byte ^= if noise().is_multiple_of(rarely) { 1 << (noise() % 8) } else { 0 });
             });
-            let map = SymbolMap::builder("hot").debug_info(wasm).component(&component).expect("a map");
+            let map = SymbolMap::builder("hot").debug_info(wasm).build(&component).expect("a map");
             let profile = record(map, &component, SamplerChoice::Epoch, Duration::from_millis(15));
             assert!(profile.missing_lines().len() <= 1, "{:?}", profile.missing_lines());
             assert!(
@@ -563,7 +563,7 @@ fn precompiled_components_have_lines_if_they_were_compiled_with_them() {
 /// Calls a guest for a while under a recorder.
 fn record(map: SymbolMap, component: &Component, sampler: SamplerChoice, time: Duration) -> Profile {
     let recorder = Recorder::builder(Duration::from_millis(1)).sampler(sampler);
-    let recorder = recorder.component(Arc::new(map), component).start().expect("a recorder");
+    let recorder = recorder.code(Arc::new(map), component).start().expect("a recorder");
     let mut guest = Guest::with(component, Host::default(), |store| recorder.attach(store));
     let active = recorder.enter();
     let start = Instant::now();
@@ -593,7 +593,7 @@ fn the_library_tells_lines() {
     for hot in HOT {
         let component = support::component(&engine, &hot.bytes());
         for sampler in [SamplerChoice::Auto, SamplerChoice::Epoch] {
-            let map = SymbolMap::builder("hot").debug_info(hot.bytes()).component(&component).expect("a map");
+            let map = SymbolMap::builder("hot").debug_info(hot.bytes()).build(&component).expect("a map");
             let profile = record(map, &component, sampler, A_WHILE);
             support::check_profile(&profile);
             assert!(profile.missing_lines().is_empty(), "{:?}", profile.missing_lines());
@@ -607,18 +607,18 @@ fn the_library_tells_lines() {
         // From the compiled code alone.
         let engine = Engine::new(support::config().wasm_backtrace_details(WasmBacktraceDetails::Enable));
         let detailed = support::component(&engine.expect("an engine"), &hot.bytes());
-        let map = SymbolMap::builder("hot").component(&detailed).expect("a map");
+        let map = SymbolMap::builder("hot").build(&detailed).expect("a map");
         let profile = record(map, &detailed, SamplerChoice::Epoch, A_WHILE);
         assert!(profile.missing_lines().is_empty(), "{:?}", profile.missing_lines());
         let source = (hot.files[1].to_owned(), u32::try_from(hot.hot_line()).expect("a line"));
         assert!(frames(&profile).contains(&(hot.functions[1].to_owned(), Some(source), true)), "{profile:?}");
 
         let builder = || SymbolMap::builder("hot").debug_info(hot.bytes());
-        let map = builder().path_map(BUILT_IN, "lib").component(&component).expect("a map");
+        let map = builder().path_map(BUILT_IN, "lib").build(&component).expect("a map");
         let mapped = frames(&record(map, &component, SamplerChoice::Epoch, A_WHILE));
         let file = format!("lib/{}", hot.files[1]);
         assert!(mapped.iter().any(|(_, source, _)| source.as_ref().is_some_and(|(at, _)| *at == file)), "{mapped:#?}");
-        let map = builder().without_lines().component(&component).expect("a map");
+        let map = builder().without_lines().build(&component).expect("a map");
         let profile = record(map, &component, SamplerChoice::Epoch, A_WHILE);
         assert!(profile.missing_lines().is_empty());
         assert!(frames(&profile).iter().all(|(_, source, is_inlined)| source.is_none() && !is_inlined));
@@ -633,7 +633,7 @@ fn debug_info_of_another_component_is_noticed() {
     let text = b"no WebAssembly".to_vec();
     let half = c[..c.len() / 2].to_vec();
     for wrong in [rust, text, half, support::read(&support::kitchen())] {
-        let map = SymbolMap::builder("hot").debug_info(wrong).component(&component).expect("a map");
+        let map = SymbolMap::builder("hot").debug_info(wrong).build(&component).expect("a map");
         let profile = record(map, &component, SamplerChoice::Epoch, A_WHILE);
         support::check_profile(&profile);
         let missing = profile.missing_lines();

@@ -28,9 +28,9 @@ fn cases() -> Vec<PathBuf> {
 fn map_of(engine: &Engine, name: &str, wasm: &[u8]) -> SymbolMap {
     let builder = SymbolMap::builder(name).source(wasm).signatures();
     if wasmparser::Parser::is_component(wasm) {
-        builder.component(&support::component(engine, wasm)).expect("a map of a component")
+        builder.build(&support::component(engine, wasm)).expect("a map of a component")
     } else {
-        builder.module(&Module::new(engine, wasm).expect("a module")).expect("a map of a module")
+        builder.build(&Module::new(engine, wasm).expect("a module")).expect("a map of a module")
     }
 }
 
@@ -145,7 +145,7 @@ fn without_source_and_without_symbols_everything_still_has_a_name() {
         let wasm = wat::parse_file(&case).expect("WAT");
         if wasmparser::Parser::is_component(&wasm) {
             let component = support::component(&engine, &wasm);
-            let map = SymbolMap::builder("case").component(&component).expect("a map");
+            let map = SymbolMap::builder("case").build(&component).expect("a map");
             check(&map, component.text().len());
         }
     }
@@ -157,7 +157,7 @@ fn without_symbols_imports_are_named_by_their_consumers() {
     config.debug_symbols(false);
     let engine = Engine::new(&config).expect("an engine");
     let wasm = wat::parse_file(support::root().join("tests/map/imports.wat")).expect("WAT");
-    let map = SymbolMap::builder("case").component(&support::component(&engine, &wasm)).expect("a map");
+    let map = SymbolMap::builder("case").build(&support::component(&engine, &wasm)).expect("a map");
     let lowered = map.functions().find(|function| function.name() == "stream.write").expect("the lowered import");
     assert_eq!(lowered.library().name, "demo:log/sink@1.2.3 (import)");
     assert_eq!(lowered.named_by().name(), "core-import");
@@ -168,7 +168,7 @@ fn the_bundled_composition_is_named_from_wit() {
     let engine = support::engine();
     let wasm = support::read(&support::kitchen());
     let component = support::component(&engine, &wasm);
-    let map = SymbolMap::builder("kitchen").source(&wasm).signatures().component(&component).expect("a map");
+    let map = SymbolMap::builder("kitchen").source(&wasm).signatures().build(&component).expect("a map");
     check(&map, component.text().len());
     let library = |name: &str| map.libraries().iter().find(|library| library.name == name);
     assert!(library("demo:math/ops@0.1.0 (app -> provider)").is_some_and(|library| library.functions >= 5));
@@ -203,7 +203,7 @@ fn ten_thousand_functions_are_all_found() {
     wat.push_str("(func (export \"f\") (result i32) (call $function_9999)))\n(core instance (instantiate $m)))");
     let engine = support::engine();
     let component = support::component(&engine, wat.as_bytes());
-    let map = SymbolMap::builder("big").component(&component).expect("a map");
+    let map = SymbolMap::builder("big").build(&component).expect("a map");
     check(&map, component.text().len());
     let library = map.libraries().iter().find(|library| library.name == "big/m").expect("the module");
     assert_eq!(library.functions, 10_001);
@@ -217,7 +217,7 @@ fn modules_of_one_name_stay_apart() {
         (core module $y (@name \"x\") (func (export \"b\"))) (core instance (instantiate $y))
         (core module $z (@name \"x[1]\") (func (export \"c\"))) (core instance (instantiate $z)))";
     let engine = support::engine();
-    let map = SymbolMap::builder("c").component(&support::component(&engine, wat.as_bytes())).expect("a map");
+    let map = SymbolMap::builder("c").build(&support::component(&engine, wat.as_bytes())).expect("a map");
     let guests: std::collections::HashSet<_> = map
         .functions()
         .filter(|one| one.layer() == witprof::Layer::Guest)
@@ -233,7 +233,7 @@ fn a_name_that_stands_for_gigabytes_is_shown_as_it_is() {
         "(component (core module (func (export \"{bomb}\") ) (func (@name \"{bomb}\"))) (core instance (instantiate 0)))"
     );
     let engine = support::engine();
-    let map = SymbolMap::builder("c").component(&support::component(&engine, wat.as_bytes())).expect("a map");
+    let map = SymbolMap::builder("c").build(&support::component(&engine, wat.as_bytes())).expect("a map");
     assert!(map.functions().all(|function| function.name().len() < 100_000));
 }
 
@@ -243,7 +243,7 @@ fn an_engine_with_guest_debugging_is_refused() {
     config.guest_debug(true);
     let engine = Engine::new(&config).expect("an engine");
     let component = support::component(&engine, b"(component)");
-    let error = SymbolMap::builder("debugged").component(&component).expect_err("guest debugging");
+    let error = SymbolMap::builder("debugged").build(&component).expect_err("guest debugging");
     assert!(matches!(error, Error::GuestDebug { .. }));
 }
 
@@ -295,7 +295,7 @@ fn hostile_names_do_not_reach_a_terminal() {
     let wat = "(component (core module (func (export \"\\1b[31mred\\u{202e}\")) (func (export \"a\\nb\")))
         (core instance (instantiate 0)))";
     let engine = support::engine();
-    let map = SymbolMap::builder("\u{1b}[2J").component(&support::component(&engine, wat.as_bytes())).expect("a map");
+    let map = SymbolMap::builder("\u{1b}[2J").build(&support::component(&engine, wat.as_bytes())).expect("a map");
     let mut table = Vec::new();
     write_map_table(&map, MapDetail::Functions, TableStyle::default(), &mut table).expect("writing to memory");
     let table = String::from_utf8(table).expect("text");
@@ -340,7 +340,7 @@ fn composition_with_adapter_helpers() -> String {
 fn helpers_of_adapters_belong_to_the_adapter_that_needs_them() {
     let engine = support::engine();
     let component = support::component(&engine, composition_with_adapter_helpers().as_bytes());
-    let map = SymbolMap::builder("composed").component(&component).expect("a map");
+    let map = SymbolMap::builder("composed").build(&component).expect("a map");
     let helpers: Vec<_> =
         map.functions().filter(|function| function.kind() == witprof::FunctionKind::AdapterHelper).collect();
     assert!(!helpers.is_empty(), "the tuple is too small to need a helper");
@@ -390,7 +390,7 @@ fn random_components_are_mapped_completely() {
         let Some(wasm) = wasm else { continue };
         let Ok(component) = Component::new(&engine, &wasm) else { continue };
         let builder = SymbolMap::builder("random").source(&wasm).signatures();
-        let map = builder.component(&component).expect("a map of what Wasmtime compiled");
+        let map = builder.build(&component).expect("a map of what Wasmtime compiled");
         check(&map, component.text().len());
         mapped += 1;
         with_code += usize::from(map.functions().len() > 0);

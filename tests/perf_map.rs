@@ -30,7 +30,7 @@ fn every_function_is_there_once() {
     let engine = support::engine();
     let bytes = support::read(&support::kitchen());
     let component = Component::new(&engine, &bytes).expect("a component");
-    let map = SymbolMap::builder("kitchen").source(&bytes).component(&component).expect("a map");
+    let map = SymbolMap::builder("kitchen").source(&bytes).build(&component).expect("a map");
     let mut out = Vec::new();
     write_perf_map(&map, 0x7000_0000_0000, &mut out).expect("writing to memory");
     let out = text(&out);
@@ -52,20 +52,20 @@ fn the_file_is_made_once_and_interpreters_are_refused() {
     let wat = "(component (core module $m (func (export \"f\"))) (core instance (instantiate $m)))";
     let engine = support::engine();
     let component = Component::new(&engine, wat).expect("a component");
-    let map = Arc::new(SymbolMap::builder("first").component(&component).expect("a map"));
+    let map = Arc::new(SymbolMap::builder("first").build(&component).expect("a map"));
     let mut perf = PerfMap::create().expect("a file");
-    perf.component(&map, &component).expect("writing");
-    perf.component(&map, &component).expect("writing");
+    perf.add(&map, &component).expect("writing");
+    perf.add(&map, &component).expect("writing");
     let other = Component::new(&engine, wat).expect("a component");
-    perf.component(&SymbolMap::builder("second").component(&other).expect("a map"), &other).expect("writing");
+    perf.add(&SymbolMap::builder("second").build(&other).expect("a map"), &other).expect("writing");
     let written = std::fs::read_to_string(perf.path()).expect("the file");
     let starts: BTreeSet<u64> = support::perf_map_entries(&written).iter().map(|entry| entry.0).collect();
     assert_eq!(starts.len(), map.functions().len() * 2, "each once: {written}");
 
     let pulley = Engine::new(Config::new().target("pulley64").expect("a target")).expect("an engine");
     let component = Component::new(&pulley, wat).expect("a component");
-    let map = SymbolMap::builder("third").component(&component).expect("a map");
-    assert!(matches!(perf.component(&map, &component), Err(Error::Interpreted { .. })));
+    let map = SymbolMap::builder("third").build(&component).expect("a map");
+    assert!(matches!(perf.add(&map, &component), Err(Error::Interpreted { .. })));
     std::fs::remove_file(perf.path()).expect("removing it");
 }
 

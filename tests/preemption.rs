@@ -42,8 +42,8 @@ fn component(engine: &Engine) -> Component {
 }
 
 fn builder(component: &Component, interval: Duration, sampler: SamplerChoice) -> RecorderBuilder {
-    let map = SymbolMap::builder("guest").component(component).expect("a map");
-    Recorder::builder(interval).sampler(sampler).component(Arc::new(map), component)
+    let map = SymbolMap::builder("guest").build(component).expect("a map");
+    Recorder::builder(interval).sampler(sampler).code(Arc::new(map), component)
 }
 
 fn cpus() -> usize {

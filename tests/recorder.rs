@@ -32,7 +32,7 @@ const PHASES: &str = r#"(component $phases
 fn record(component: &Component, map: SymbolMap, call: impl FnOnce(&Recorder, &Engine)) -> Profile {
     let recorder = Recorder::builder(INTERVAL)
         .sampler(SamplerChoice::Epoch)
-        .component(Arc::new(map), component)
+        .code(Arc::new(map), component)
         .start()
         .expect("a recorder");
     call(&recorder, component.engine());
@@ -79,7 +79,7 @@ fn check(profile: &Profile) -> Value {
 fn time_is_divided_as_it_was_spent() {
     let engine = support::engine();
     let component = support::component(&engine, PHASES.as_bytes());
-    let map = SymbolMap::builder("phases").component(&component).expect("a map");
+    let map = SymbolMap::builder("phases").build(&component).expect("a map");
     let profile = record(&component, map, |recorder, engine| {
         let (mut store, run) = attached_component(recorder, engine, &component);
         let start = std::time::Instant::now();
@@ -104,12 +104,9 @@ fn time_is_divided_as_it_was_spent() {
 async fn async_stores_that_yield_are_recorded() {
     let engine = support::engine();
     let component = support::component(&engine, PHASES.as_bytes());
-    let map = Arc::new(SymbolMap::builder("phases").component(&component).expect("a map"));
-    let recorder = Recorder::builder(INTERVAL)
-        .sampler(SamplerChoice::Epoch)
-        .component(map, &component)
-        .start()
-        .expect("a recorder");
+    let map = Arc::new(SymbolMap::builder("phases").build(&component).expect("a map"));
+    let recorder =
+        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).code(map, &component).start().expect("a recorder");
     let run = async |yielding: bool| {
         let mut store = Store::new(&engine, ());
         if yielding {
@@ -134,12 +131,9 @@ async fn async_stores_that_yield_are_recorded() {
 async fn concurrent_calls_of_async_exports_are_recorded() {
     let engine = support::engine();
     let component = support::component(&engine, support::ASYNC_COMMAND.as_bytes());
-    let map = Arc::new(SymbolMap::builder("command").component(&component).expect("a map"));
-    let recorder = Recorder::builder(INTERVAL)
-        .sampler(SamplerChoice::Epoch)
-        .component(map, &component)
-        .start()
-        .expect("a recorder");
+    let map = Arc::new(SymbolMap::builder("command").build(&component).expect("a map"));
+    let recorder =
+        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).code(map, &component).start().expect("a recorder");
     let mut store = Store::new(&engine, ());
     recorder.attach(&mut store);
     let instance = Linker::new(&engine).instantiate_async(&mut store, &component).await.expect("an instance");
@@ -187,7 +181,7 @@ fn a_composition_shows_the_adapter_and_both_components() {
     let wasm = wat::parse_str(wat).expect("WAT");
     let component = support::component(&engine, &wasm);
     for round in 0..20 {
-        let map = SymbolMap::builder("composed").source(&wasm).component(&component).expect("a map");
+        let map = SymbolMap::builder("composed").source(&wasm).build(&component).expect("a map");
         let profile = record(&component, map, |recorder, engine| {
             let (mut store, run) = attached_component(recorder, engine, &component);
             run.call(&mut store, (if round == 0 { 400_000 } else { 20_000 },)).expect("a call");
@@ -210,9 +204,9 @@ fn only_registered_code_is_seen() {
     let engine = support::engine();
     let shown = Module::new(&engine, SPIN).expect("a module");
     let hidden = Module::new(&engine, SPIN.replace("$program", "$secret")).expect("a module");
-    let map = Arc::new(SymbolMap::builder("shown").module(&shown).expect("a map"));
+    let map = Arc::new(SymbolMap::builder("shown").build(&shown).expect("a map"));
     let recorder =
-        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).module(map, &shown).start().expect("a recorder");
+        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).code(map, &shown).start().expect("a recorder");
     for module in [&shown, &hidden] {
         let (mut store, spin) = attached_module(&recorder, &engine, module);
         spin.call(&mut store, 100_000_000).expect("a call");
@@ -235,9 +229,9 @@ fn deep_recursion_is_kept_up_to_the_limit_of_the_engine() {
           (then (call $down (i32.sub (local.get 0) (i32.const 1)) (local.get 1)))
           (else (loop $l (local.set 1 (i32.sub (local.get 1) (i32.const 1))) (br_if $l (local.get 1)))))))";
     let module = Module::new(&engine, wat).expect("a module");
-    let map = Arc::new(SymbolMap::builder("deep").module(&module).expect("a map"));
+    let map = Arc::new(SymbolMap::builder("deep").build(&module).expect("a map"));
     let recorder =
-        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).module(map, &module).start().expect("a recorder");
+        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).code(map, &module).start().expect("a recorder");
     let mut store = Store::new(&engine, ());
     recorder.attach(&mut store);
     let instance = Instance::new(&mut store, &module, &[]).expect("an instance");
@@ -257,9 +251,9 @@ fn deep_recursion_is_kept_up_to_the_limit_of_the_engine() {
 fn many_threads_have_a_track_each() {
     let engine = support::engine();
     let module = Module::new(&engine, SPIN).expect("a module");
-    let map = Arc::new(SymbolMap::builder("threads").module(&module).expect("a map"));
+    let map = Arc::new(SymbolMap::builder("threads").build(&module).expect("a map"));
     let recorder =
-        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).module(map, &module).start().expect("a recorder");
+        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).code(map, &module).start().expect("a recorder");
     std::thread::scope(|scope| {
         for number in 0..3 {
             let (engine, module, recorder) = (&engine, &module, &recorder);
@@ -282,9 +276,9 @@ fn many_threads_have_a_track_each() {
 fn finishing_is_final_and_repeatable() {
     let engine = support::engine();
     let module = Module::new(&engine, SPIN).expect("a module");
-    let map = Arc::new(SymbolMap::builder("spin").module(&module).expect("a map"));
+    let map = Arc::new(SymbolMap::builder("spin").build(&module).expect("a map"));
     let recorder =
-        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).module(map, &module).start().expect("a recorder");
+        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).code(map, &module).start().expect("a recorder");
     let (mut store, spin) = attached_module(&recorder, &engine, &module);
     spin.call(&mut store, 50_000_000).expect("a call");
     let first = recorder.finish();
@@ -303,9 +297,9 @@ fn finishing_is_final_and_repeatable() {
 fn a_recording_without_samples_is_a_valid_profile() {
     let engine = support::engine();
     let module = Module::new(&engine, SPIN).expect("a module");
-    let map = Arc::new(SymbolMap::builder("idle").module(&module).expect("a map"));
+    let map = Arc::new(SymbolMap::builder("idle").build(&module).expect("a map"));
     let recorder =
-        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).module(map, &module).start().expect("a recorder");
+        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).code(map, &module).start().expect("a recorder");
     check(&recorder.finish());
     let nothing = Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).start().expect("a recorder of nothing");
     check(&nothing.finish());
@@ -315,20 +309,20 @@ fn a_recording_without_samples_is_a_valid_profile() {
 fn intervals_and_engines_that_cannot_work_are_refused() {
     let engine = support::engine();
     let module = Module::new(&engine, SPIN).expect("a module");
-    let map = Arc::new(SymbolMap::builder("spin").module(&module).expect("a map"));
+    let map = Arc::new(SymbolMap::builder("spin").build(&module).expect("a map"));
     for interval in [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(3600)] {
         let error = Recorder::builder(interval)
             .sampler(SamplerChoice::Epoch)
-            .module(Arc::clone(&map), &module)
+            .code(Arc::clone(&map), &module)
             .start()
             .expect_err("an interval");
         assert!(matches!(error, Error::Interval { .. }), "{error}");
     }
     let engine = Engine::new(&Config::new()).expect("an engine");
     let module = Module::new(&engine, SPIN).expect("a module");
-    let map = Arc::new(SymbolMap::builder("spin").module(&module).expect("a map"));
+    let map = Arc::new(SymbolMap::builder("spin").build(&module).expect("a map"));
     let error =
-        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).module(map, &module).start().expect_err("no epochs");
+        Recorder::builder(INTERVAL).sampler(SamplerChoice::Epoch).code(map, &module).start().expect_err("no epochs");
     assert!(matches!(error, Error::NoEpochs { .. }), "{error}");
     assert!(error.to_string().contains("epoch-interruption"), "{error}");
 }
@@ -337,7 +331,7 @@ fn intervals_and_engines_that_cannot_work_are_refused() {
 fn samples_cost_memory_per_stack_not_per_sample() {
     let engine = support::engine();
     let component = support::component(&engine, PHASES.as_bytes());
-    let map = SymbolMap::builder("phases").component(&component).expect("a map");
+    let map = SymbolMap::builder("phases").build(&component).expect("a map");
     let profile = record(&component, map, |recorder, engine| {
         let (mut store, run) = attached_component(recorder, engine, &component);
         for _ in 0..200 {

@@ -259,8 +259,8 @@ fn a_recorder_takes_a_signal_that_is_free() {
       (core instance $i (instantiate $m))
       (func (export "spin") (param "n" u32) (canon lift (core func $i "spin"))))"#;
     let component = Component::new(&engine, wat).expect("a component");
-    let map = Arc::new(SymbolMap::builder("spin").component(&component).expect("a map"));
-    let recorder = Recorder::builder(Duration::from_micros(100)).component(Arc::clone(&map), &component);
+    let map = Arc::new(SymbolMap::builder("spin").build(&component).expect("a map"));
+    let recorder = Recorder::builder(Duration::from_micros(100)).code(Arc::clone(&map), &component);
     let recorder = recorder.start().expect("a recorder by another signal");
     assert_eq!(recorder.sampler(), SamplerKind::Signal);
     assert!(recorder.signal().is_some_and(|signal| signal != libc::SIGPROF) && recorder.refused().is_none());
@@ -278,7 +278,7 @@ fn a_recorder_takes_a_signal_that_is_free() {
     assert!(recorder.finish().counts().kept > 0);
 
     // Who asks for the one that is taken does without it.
-    let builder = Recorder::builder(Duration::from_millis(1)).component(map, &component);
+    let builder = Recorder::builder(Duration::from_millis(1)).code(map, &component);
     let error = builder.signal(libc::SIGPROF).sampler(SamplerChoice::Auto).start().expect_err("no epochs either");
     assert!(error.to_string().contains("has a handler already"), "{error}");
     // SAFETY: sends a signal that has a handler to this thread.

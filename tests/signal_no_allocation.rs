@@ -53,11 +53,11 @@ unsafe impl GlobalAlloc for Counting {
 #[test]
 fn ten_thousand_samples_allocate_nothing() {
     let component = support::component(&Engine::default(), &support::guests::bytes("boundary"));
-    let map = Arc::new(SymbolMap::builder("guest").component(&component).expect("a map"));
+    let map = Arc::new(SymbolMap::builder("guest").build(&component).expect("a map"));
     let recorder = Recorder::builder(Duration::from_micros(100))
         .sampler(SamplerChoice::Signal)
         .show_host_frames()
-        .component(map, &component)
+        .code(map, &component)
         .start()
         .expect("a recorder");
     let mut guest = Guest::new(&component, Host::default());

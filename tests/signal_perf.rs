@@ -176,7 +176,7 @@ mod agreement {
         let maps: Vec<Arc<SymbolMap>> = components
             .iter()
             .zip(GUESTS)
-            .map(|(component, name)| Arc::new(SymbolMap::builder(name).component(component).expect("a map")))
+            .map(|(component, name)| Arc::new(SymbolMap::builder(name).build(component).expect("a map")))
             .collect();
         if mode == "wasmtime" {
             return write_times(folder, &with_wasmtime(&engine, &components));
@@ -185,7 +185,7 @@ mod agreement {
             let choice = if by_epochs { SamplerChoice::Epoch } else { SamplerChoice::Signal };
             let mut builder = Recorder::builder(INTERVAL).sampler(choice);
             for (map, component) in maps.iter().zip(&components) {
-                builder = builder.component(Arc::clone(map), component);
+                builder = builder.code(Arc::clone(map), component);
             }
             builder.start().expect("a recorder")
         });

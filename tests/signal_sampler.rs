@@ -25,8 +25,8 @@ fn component(name: &str) -> Component {
 }
 
 fn builder(component: &Component, interval: Duration) -> RecorderBuilder {
-    let map = SymbolMap::builder("guest").component(component).expect("a map");
-    Recorder::builder(interval).sampler(SamplerChoice::Signal).component(Arc::new(map), component)
+    let map = SymbolMap::builder("guest").build(component).expect("a map");
+    Recorder::builder(interval).sampler(SamplerChoice::Signal).code(Arc::new(map), component)
 }
 
 /// Calls `work` with an active guest until `time` has passed.
@@ -681,10 +681,9 @@ fn a_task_that_still_waits_at_the_end_is_recorded() {
 #[test]
 fn a_recorder_that_is_dropped_lets_go_of_everything() {
     let component = component("boundary");
-    let map = Arc::new(SymbolMap::builder("guest").component(&component).expect("a map"));
+    let map = Arc::new(SymbolMap::builder("guest").build(&component).expect("a map"));
     let start = || {
-        let builder =
-            Recorder::builder(INTERVAL).sampler(SamplerChoice::Signal).component(Arc::clone(&map), &component);
+        let builder = Recorder::builder(INTERVAL).sampler(SamplerChoice::Signal).code(Arc::clone(&map), &component);
         builder.start().expect("a recorder")
     };
     let recorder = start();

@@ -55,8 +55,7 @@ fn nothing_goes_wrong_in_a_storm() {
     let (traps, boundary) = (component("traps"), component("boundary"));
     let mut builder = Recorder::builder(Duration::from_micros(50)).sampler(SamplerChoice::Signal).show_host_frames();
     for component in called.iter().map(|(component, _)| component).chain([&traps, &boundary]) {
-        builder =
-            builder.component(Arc::new(SymbolMap::builder("guest").component(component).expect("a map")), component);
+        builder = builder.code(Arc::new(SymbolMap::builder("guest").build(component).expect("a map")), component);
     }
     let recorder = builder.start().expect("a recorder");
     let guests = Arc::new(Guests { engine, called, traps, boundary, recorder, rounds: AtomicU64::new(0) });
@@ -82,10 +81,10 @@ fn nothing_goes_wrong_in_a_storm() {
         .collect();
     // Recorders come and go beside it, with the same signal.
     while Instant::now() < end {
-        let map = Arc::new(SymbolMap::builder("guest").component(&guests.boundary).expect("a map"));
+        let map = Arc::new(SymbolMap::builder("guest").build(&guests.boundary).expect("a map"));
         let other = Recorder::builder(Duration::from_micros(50))
             .sampler(SamplerChoice::Signal)
-            .component(map, &guests.boundary)
+            .code(map, &guests.boundary)
             .start()
             .expect("a recorder");
         let mut guest = Guest::new(&guests.boundary, Host::default());

@@ -309,7 +309,7 @@ fn check(engine: &Engine, name: &str, expected: u32) -> BTreeMap<Layer, usize> {
     );
     assert!(oracle.compared > 100, "{name}: {} of {} steps", oracle.compared, oracle.steps);
 
-    let maps = [&component, &other].map(|component| SymbolMap::builder(name).component(component).expect("a map"));
+    let maps = [&component, &other].map(|component| SymbolMap::builder(name).build(component).expect("a map"));
     let mut layers = BTreeMap::new();
     for (target, offset) in &oracle.seen {
         let function = maps[*target as usize].lookup(TextOffset::new(*offset)).expect("no code between functions runs");

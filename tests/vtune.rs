@@ -260,10 +260,10 @@ fn threads_tell_everything_once_and_the_last_says_that_no_more_follows() {
     let engine = support::engine();
     let guest = |name: &str| {
         let component = Component::new(&engine, wat).expect("a component");
-        let map = Arc::new(SymbolMap::builder(name).component(&component).expect("a map"));
+        let map = Arc::new(SymbolMap::builder(name).build(&component).expect("a map"));
         let mut vtune = VTune::new().expect("a collector");
-        vtune.component(&map, &component).expect("machine code");
-        vtune.component(&map, &component).expect("machine code");
+        vtune.add(&map, &component).expect("machine code");
+        vtune.add(&map, &component).expect("machine code");
         (vtune, map.functions().len())
     };
     let names: Vec<String> = (0..8).map(|number| format!("guest{number}")).collect();
@@ -277,9 +277,9 @@ fn threads_tell_everything_once_and_the_last_says_that_no_more_follows() {
 
     let pulley = Engine::new(Config::new().target("pulley64").expect("a target")).expect("an engine");
     let component = Component::new(&pulley, wat).expect("a component");
-    let map = SymbolMap::builder("interpreted").component(&component).expect("a map");
+    let map = SymbolMap::builder("interpreted").build(&component).expect("a map");
     let (mut last, _) = guests.pop().expect("eight guests");
-    assert!(matches!(last.component(&map, &component), Err(Error::Interpreted { .. })));
+    assert!(matches!(last.add(&map, &component), Err(Error::Interpreted { .. })));
     drop(guests);
     assert_eq!(shutdowns(&events(log)), 0, "one is left");
     drop(last);

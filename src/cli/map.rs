@@ -94,10 +94,10 @@ fn build(arguments: &mut MapArguments, file: &WasmFile) -> Result<SymbolMap> {
     let builder = builder.source(&wasm).signatures();
     let map = match file.kind() {
         Some(WasmKind::Component) => {
-            builder.component(&Component::from_binary(&engine, &wasm).map_err(failed).with_context(reading)?)
+            builder.build(&Component::from_binary(&engine, &wasm).map_err(failed).with_context(reading)?)
         }
         Some(WasmKind::Module) => {
-            builder.module(&Module::from_binary(&engine, &wasm).map_err(failed).with_context(reading)?)
+            builder.build(&Module::from_binary(&engine, &wasm).map_err(failed).with_context(reading)?)
         }
         None => bail!("`{}` is neither a WebAssembly component nor a core module", file.path().display()),
     };

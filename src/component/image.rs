@@ -3,83 +3,9 @@
 use object::elf::FileHeader64;
 use object::read::elf::{ElfFile, ElfSymbol};
 use object::{Endianness, FileFlags, Object, ObjectSection, ObjectSymbol, SymbolKind};
-use wasmtime::Module;
-use wasmtime::component::Component;
 use wasmtime_environ::obj;
 
-use crate::address::InstructionRanges;
 use crate::error::ImageProblem;
-
-/// Compiled code that can be profiled: a component, or a core module that stands alone.
-#[derive(Clone)]
-pub(crate) enum CompiledCode {
-    /// A component.
-    Component(Component),
-    /// A core module outside of any component.
-    Module(Module),
-}
-
-impl CompiledCode {
-    /// The whole image, in place.
-    pub(crate) fn image(&self) -> &[u8] {
-        let range = match self {
-            Self::Component(component) => component.image_range(),
-            Self::Module(module) => module.image_range(),
-        };
-        let len = range.end.addr().saturating_sub(range.start.addr());
-        // SAFETY: both `image_range` methods are `slice.as_ptr_range()` of one `&[u8]` that covers the whole image
-        // (Wasmtime 48: `self.inner.code.image().as_ptr_range()`), so the pointers bound one readable allocation of
-        // `len` initialised bytes. The mapping is owned by the `Arc` inside the component or module, and is never
-        // written to after publication, except when guest debugging patches breakpoints, for which Wasmtime makes a
-        // private copy per store. `self` is borrowed for as long as the slice lives, so the owner outlives it.
-        #[allow(unsafe_code, reason = "reads the compiled image in place instead of copying megabytes")]
-        unsafe {
-            std::slice::from_raw_parts(range.start, len)
-        }
-    }
-
-    /// The text section: where a code address has to lie to belong to this code.
-    pub(crate) fn text(&self) -> &[u8] {
-        match self {
-            Self::Component(component) => component.text(),
-            Self::Module(module) => module.text(),
-        }
-    }
-
-    /// Which text was compiled from which instruction; nothing if it was compiled without an address map.
-    pub(crate) fn instruction_ranges(&self) -> Option<InstructionRanges> {
-        match self {
-            Self::Component(component) => component.address_map().map(InstructionRanges::collect),
-            Self::Module(module) => module.address_map().map(InstructionRanges::collect),
-        }
-    }
-
-    /// Whether it tells which text was compiled from which instruction.
-    pub(crate) fn has_address_map(&self) -> bool {
-        match self {
-            Self::Component(component) => component.address_map().is_some(),
-            Self::Module(module) => module.address_map().is_some(),
-        }
-    }
-
-    /// The engine that compiled it.
-    pub(crate) fn engine(&self) -> &wasmtime::Engine {
-        match self {
-            Self::Component(component) => component.engine(),
-            Self::Module(module) => module.engine(),
-        }
-    }
-}
-
-impl std::fmt::Debug for CompiledCode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = match self {
-            Self::Component(_) => "Component",
-            Self::Module(_) => "Module",
-        };
-        f.debug_struct(kind).field("text_bytes", &self.text().len()).finish()
-    }
-}
 
 /// The major version of Wasmtime whose images are read.
 pub(crate) const WASMTIME: &str = "48";

@@ -13,6 +13,7 @@
 //! [`ImageProblem`](crate::ImageProblem).
 
 mod artifacts;
+mod code;
 mod function_table;
 mod image;
 mod memories;
@@ -21,8 +22,9 @@ mod symbol_name;
 mod wiring;
 
 pub(crate) use artifacts::{Artifacts, ModuleArtifact, ResourceOrigin};
+pub use code::Code;
 pub(crate) use function_table::CompiledFunction;
-pub(crate) use image::{CompiledCode, Image, WASMTIME};
+pub(crate) use image::{Image, WASMTIME};
 pub(crate) use memories::Memories;
 pub(crate) use source::Source;
 pub(crate) use symbol_name::{ResourceOperation, TrampolinePurpose};

@@ -29,7 +29,7 @@ use self::paths::PathMap;
 use self::sections::ModuleSections;
 use self::trust::Bodies;
 use crate::address::WasmOffset;
-use crate::component::{Artifacts, CompiledCode, Image};
+use crate::component::{Artifacts, Code, Image};
 use crate::lock::lock;
 
 /// A function at an instruction: the one that was compiled, or one that was inlined into it.
@@ -230,7 +230,7 @@ impl DebugInfo {
     }
 
     /// Opens the debug info, for questions about `code`, which is what it was found for.
-    pub(crate) fn open<'a>(&'a self, code: &'a CompiledCode) -> Lines<'a> {
+    pub(crate) fn open<'a>(&'a self, code: &'a Code) -> Lines<'a> {
         let bytes = match &self.origin {
             Origin::Wasm(wasm) => wasm.as_ref(),
             Origin::Image => code.image(),

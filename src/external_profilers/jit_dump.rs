@@ -23,15 +23,13 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use object::elf;
-use wasmtime::Module;
-use wasmtime::component::Component;
 use wasmtime_internal_jit_debug::perf_jitdump::{CodeLoadRecord, JitDumpFile, RecordId};
 
 use super::added_code::AddedCode;
 use super::own_file;
 use super::source_lines::{FileLine, SourceLines};
 use crate::address::TextOffset;
-use crate::component::CompiledCode;
+use crate::component::Code;
 use crate::error::{Error, Result};
 use crate::export::{escape_control, escape_name, perf_name};
 use crate::symbols::SymbolMap;
@@ -81,12 +79,11 @@ const NO_LINE: u32 = 0;
 ///
 /// ```no_run
 /// # use std::path::Path;
-/// # use wasmtime::component::Component;
-/// # use witprof::{JitDump, SymbolMap};
+/// # /// # use witprof::{JitDump, SymbolMap};
 /// # fn example(component: &Component) -> witprof::Result<JitDump> {
-/// let map = SymbolMap::builder("shop").component(component)?;
+/// let map = SymbolMap::builder("shop").build(component)?;
 /// let mut dump = JitDump::create(Path::new("."))?;
-/// dump.component(&map, component)?;
+/// dump.add(&map, component)?;
 /// # Ok(dump)
 /// # }
 /// ```
@@ -115,28 +112,16 @@ impl JitDump {
         &self.path
     }
 
-    /// Adds `component` under the names of `map`, with its lines if the map knows them. One that has been added is not
+    /// Adds `code` under the names of `map`, with its lines if the map knows them. One that has been added is not
     /// added again.
     ///
     /// # Errors
     /// [`Error::Interpreted`] if it is not machine code, [`Error::GuestDebug`] if stores run copies of it;
     /// [`Error::JitDump`] if the file cannot be written to, or if
     /// `map` is of another component.
-    pub fn component(&mut self, map: &SymbolMap, component: &Component) -> Result<()> {
-        self.add(map, CompiledCode::Component(component.clone()))
-    }
-
-    /// The same for a core module that stands alone.
-    ///
-    /// # Errors
-    /// As for [`component`](Self::component).
-    pub fn module(&mut self, map: &SymbolMap, module: &Module) -> Result<()> {
-        self.add(map, CompiledCode::Module(module.clone()))
-    }
-
-    fn add(&mut self, map: &SymbolMap, code: CompiledCode) -> Result<()> {
+    pub fn add(&mut self, map: &SymbolMap, code: impl Into<Code>) -> Result<()> {
         let Self { path, file, code: added } = self;
-        added.add(map, code, |code| {
+        added.add(map, code.into(), |code| {
             write(file, map, code).map_err(|source| Error::JitDump { path: path.clone(), source })
         })
     }
@@ -160,7 +145,7 @@ fn create(path: &Path) -> io::Result<JitDumpFile> {
 }
 
 /// Writes all functions of `map`.
-fn write(file: &mut JitDumpFile, map: &SymbolMap, code: &CompiledCode) -> io::Result<()> {
+fn write(file: &mut JitDumpFile, map: &SymbolMap, code: &Code) -> io::Result<()> {
     let text = code.text();
     let address = text.as_ptr().addr() as u64;
     let source_lines = SourceLines::open(map, code);

@@ -4,12 +4,9 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use wasmtime::Module;
-use wasmtime::component::Component;
-
 use super::added_code::AddedCode;
 use super::own_file;
-use crate::component::CompiledCode;
+use crate::component::Code;
 use crate::error::{Error, Result};
 use crate::export::write_perf_map;
 use crate::symbols::SymbolMap;
@@ -21,12 +18,11 @@ use crate::symbols::SymbolMap;
 /// on; what has been added stays loaded as long as this exists, so that no address gets another meaning.
 ///
 /// ```no_run
-/// # use wasmtime::component::Component;
-/// # use witprof::{PerfMap, SymbolMap};
+/// # /// # use witprof::{PerfMap, SymbolMap};
 /// # fn example(component: &Component) -> witprof::Result<PerfMap> {
-/// let map = SymbolMap::builder("shop").component(component)?;
+/// let map = SymbolMap::builder("shop").build(component)?;
 /// let mut perf = PerfMap::create()?;
-/// perf.component(&map, component)?;
+/// perf.add(&map, component)?;
 /// # Ok(perf)
 /// # }
 /// ```
@@ -55,26 +51,14 @@ impl PerfMap {
         &self.path
     }
 
-    /// Adds `component` under the names of `map`. One that has been added is not added again.
+    /// Adds `code` under the names of `map`. One that has been added is not added again.
     ///
     /// # Errors
     /// [`Error::Interpreted`] if it is not machine code, [`Error::GuestDebug`] if stores run copies of it;
     /// [`Error::PerfMap`] if the file cannot be written to.
-    pub fn component(&mut self, map: &SymbolMap, component: &Component) -> Result<()> {
-        self.add(map, CompiledCode::Component(component.clone()))
-    }
-
-    /// The same for a core module that stands alone.
-    ///
-    /// # Errors
-    /// As for [`component`](Self::component).
-    pub fn module(&mut self, map: &SymbolMap, module: &Module) -> Result<()> {
-        self.add(map, CompiledCode::Module(module.clone()))
-    }
-
-    fn add(&mut self, map: &SymbolMap, code: CompiledCode) -> Result<()> {
+    pub fn add(&mut self, map: &SymbolMap, code: impl Into<Code>) -> Result<()> {
         let Self { path, file, code: added } = self;
-        added.add(map, code, |code| {
+        added.add(map, code.into(), |code| {
             let mut lines = Vec::new();
             write_perf_map(map, code.text().as_ptr().addr() as u64, &mut lines)?;
             file.write_all(&lines).map_err(|source| Error::PerfMap { path: path.clone(), source })

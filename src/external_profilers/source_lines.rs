@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::address::{InstructionRanges, TextOffset};
-use crate::component::CompiledCode;
+use crate::component::Code;
 use crate::debug_info::Lines;
 use crate::symbols::{Function, Layer, SymbolMap};
 
@@ -16,7 +16,7 @@ pub(super) type FileLine<'l> = (Cow<'l, str>, u32);
 impl<'a> SourceLines<'a> {
     /// The lines of `code`, of which `map` is the map. Reading the address map takes time, so it is left alone where no line
     /// is known.
-    pub(super) fn open(map: &'a SymbolMap, code: &'a CompiledCode) -> Self {
+    pub(super) fn open(map: &'a SymbolMap, code: &'a Code) -> Self {
         let debug_info = map.debug_info().and_then(Result::ok);
         Self(debug_info.and_then(|debug_info| Some((debug_info.open(code), code.instruction_ranges()?))))
     }

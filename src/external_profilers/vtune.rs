@@ -7,13 +7,10 @@
 //! The loader keeps what it knows in variables of its own without a lock, and the collector takes the end of one user
 //! for the end of all. So what is said goes through one place, behind a lock, which says the end for the last user.
 
-use wasmtime::Module;
-use wasmtime::component::Component;
-
 use self::session::Session;
 use super::added_code::AddedCode;
 use super::source_lines::SourceLines;
-use crate::component::CompiledCode;
+use crate::component::Code;
 use crate::error::{Error, Result};
 use crate::export::{escape_control, escape_name, perf_name};
 use crate::symbols::{Function, SymbolMap};
@@ -37,17 +34,16 @@ const MAX_PARTS: usize = 16;
 /// it passes on: some hundred bytes for each function.
 ///
 /// ```no_run
-/// # use wasmtime::component::Component;
-/// # use witprof::{Error, SymbolMap, VTune};
+/// # /// # use witprof::{Error, SymbolMap, VTune};
 /// # fn example(component: &Component) -> witprof::Result<Option<VTune>> {
-/// let map = SymbolMap::builder("shop").component(component)?;
+/// let map = SymbolMap::builder("shop").build(component)?;
 /// let mut vtune = match VTune::new() {
 ///     Ok(vtune) => vtune,
 ///     // Most runs are not under VTune.
 ///     Err(Error::VTune { .. }) => return Ok(None),
 ///     Err(error) => return Err(error),
 /// };
-/// vtune.component(&map, component)?;
+/// vtune.add(&map, component)?;
 /// # Ok(Some(vtune))
 /// # }
 /// ```
@@ -69,25 +65,13 @@ impl VTune {
         Ok(Self { session, code: AddedCode::default() })
     }
 
-    /// Adds `component` under the names of `map`. One that has been added is not added again.
+    /// Adds `code` under the names of `map`. One that has been added is not added again.
     ///
     /// # Errors
     /// [`Error::Interpreted`] if it is not machine code, [`Error::GuestDebug`] if stores run copies of it.
-    pub fn component(&mut self, map: &SymbolMap, component: &Component) -> Result<()> {
-        self.add(map, CompiledCode::Component(component.clone()))
-    }
-
-    /// The same for a core module that stands alone.
-    ///
-    /// # Errors
-    /// As for [`component`](Self::component).
-    pub fn module(&mut self, map: &SymbolMap, module: &Module) -> Result<()> {
-        self.add(map, CompiledCode::Module(module.clone()))
-    }
-
-    fn add(&mut self, map: &SymbolMap, code: CompiledCode) -> Result<()> {
+    pub fn add(&mut self, map: &SymbolMap, code: impl Into<Code>) -> Result<()> {
         let Self { session, code: added } = self;
-        added.add(map, code, |code| {
+        added.add(map, code.into(), |code| {
             let lines = SourceLines::open(map, code);
             for function in map.functions() {
                 let start = function.offset().get() as usize;

@@ -21,7 +21,7 @@ use self::visible::Visible;
 use crate::error::Error;
 use crate::export::firefox::write_with_host_calls;
 use crate::profile::{EVERYTHING, Recording, SamplerKind, symbolize};
-use crate::sampler::capture;
+use crate::sampler::epoch::capture;
 use crate::samples::{HostCalls, LabelsId, MemoryLog, RawSample, Retention, SampleLog, ThreadIdentity};
 
 /// Bytes that a recording may take; beyond that, its oldest part is dropped.

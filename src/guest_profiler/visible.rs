@@ -6,7 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
-use crate::component::CompiledCode;
+use crate::component::Code;
 use crate::error::{Error, Result};
 use crate::profile::Target;
 use crate::symbols::SymbolMap;
@@ -43,8 +43,8 @@ impl Visible {
     /// Allows all of a component.
     pub(super) fn component(&mut self, name: &str, component: &Component) -> Result<()> {
         self.check(name, component.engine())?;
-        let code = CompiledCode::Component(component.clone());
-        let map = SymbolMap::builder(name).code(&code)?;
+        let code = Code::Component(component.clone());
+        let map = SymbolMap::builder(name).build(&code)?;
         self.add(map, code, Modules::All);
         Ok(())
     }
@@ -54,14 +54,14 @@ impl Visible {
         self.check(name, module.engine())?;
         // One without functions is on no stack.
         let Some(index) = module.functions().next().map(|function| function.module.as_u32()) else { return Ok(()) };
-        let code = CompiledCode::Module(module.clone());
+        let code = Code::Module(module.clone());
         if let Some(known) = self.by_text.get_mut(&address(code.text())) {
             if let Modules::Only(modules) = &mut known.modules {
                 modules.insert(index);
             }
             return Ok(());
         }
-        let mut map = SymbolMap::builder(name).code(&code)?;
+        let mut map = SymbolMap::builder(name).build(&code)?;
         map.rename_module(name);
         self.add(map, code, Modules::Only(FxHashSet::from_iter([index])));
         Ok(())
@@ -82,7 +82,7 @@ impl Visible {
         is_visible.then_some(text.target)
     }
 
-    fn add(&mut self, map: SymbolMap, code: CompiledCode, modules: Modules) {
+    fn add(&mut self, map: SymbolMap, code: Code, modules: Modules) {
         // As many targets as there are distinct texts in memory.
         let target = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
         self.by_text.insert(address(code.text()), Text { target, modules });

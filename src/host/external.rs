@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use witprof::SymbolMap;
-
-use super::recording::Code;
+use witprof::{Code, SymbolMap};
 
 /// Which other profilers are to know the names.
 #[derive(Clone, Debug, Default)]
@@ -50,21 +48,19 @@ impl ExternalProfilers {
 
 impl Listeners {
     /// Tells all of them of `code`.
-    pub(super) fn tell(&mut self, map: &SymbolMap, code: Code<'_>) -> Result<()> {
+    pub(super) fn tell(&mut self, map: &SymbolMap, code: &Code) -> Result<()> {
         #[cfg(target_os = "linux")]
         self.tell_perf(map, code)?;
         #[cfg(feature = "vtune")]
-        match (&mut self.vtune, code) {
-            (Some(vtune), Code::Component(component)) => vtune.component(map, component)?,
-            (Some(vtune), Code::Module(module)) => vtune.module(map, module)?,
-            (None, _) => {}
+        if let Some(vtune) = &mut self.vtune {
+            vtune.add(map, code)?;
         }
         Ok(())
     }
 
     /// Writes the files that perf reads. The code stays loaded until the process ends.
     #[cfg(target_os = "linux")]
-    fn tell_perf(&self, map: &SymbolMap, code: Code<'_>) -> Result<()> {
+    fn tell_perf(&self, map: &SymbolMap, code: &Code) -> Result<()> {
         use witprof::{JitDump, PerfMap};
 
         let mut made = Vec::new();
@@ -72,18 +68,12 @@ impl Listeners {
             if self.profilers.perf_map {
                 let mut perf = PerfMap::create()?;
                 made.push(perf.path().to_owned());
-                match code {
-                    Code::Component(component) => perf.component(map, component)?,
-                    Code::Module(module) => perf.module(map, module)?,
-                }
+                perf.add(map, code)?;
             }
             if let Some(folder) = &self.profilers.jit_dump {
                 let mut dump = JitDump::create(folder)?;
                 made.push(dump.path().to_owned());
-                match code {
-                    Code::Component(component) => dump.component(map, component)?,
-                    Code::Module(module) => dump.module(map, module)?,
-                }
+                dump.add(map, code)?;
             }
             Ok(())
         };

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use wasmtime::component::Component;
-use wasmtime::{Config, Engine, Module, WasmBacktraceDetails};
+use wasmtime::{Config, Engine, WasmBacktraceDetails};
 use wasmtime_cli::commands::RunCommand;
 use witprof::export::{escape_control, write_summary};
-use witprof::{Profile, Recorder, ReservedSignal, SamplerChoice, SamplerKind, SamplingClock, SignalProblem, SymbolMap};
+use witprof::{
+    Code, Profile, Recorder, ReservedSignal, SamplerChoice, SamplerKind, SamplingClock, SignalProblem, SymbolMap,
+};
 
 use super::external::{ExternalProfilers, Listeners};
 use super::{WasmFile, checks, failed};
@@ -65,13 +66,6 @@ pub(crate) struct Sampling {
     pub(crate) lines: bool,
     /// What paths of source files begin with, and what they are to begin with.
     pub(crate) path_map: Vec<(String, String)>,
-}
-
-/// What is to be run.
-#[derive(Clone, Copy)]
-pub(super) enum Code<'c> {
-    Component(&'c Component),
-    Module(&'c Module),
 }
 
 /// An engine with what the options ask for and what sampling needs, and what `load` loads with it. Settles how samples
@@ -213,7 +207,7 @@ fn loading_problem(file: &WasmFile) -> String {
 
 /// Starts recording what runs of `code`, and tells `listeners` of it.
 pub(super) fn recorder(
-    code: Code<'_>,
+    code: &Code,
     file: &WasmFile,
     sampling: &Sampling,
     listeners: &mut Listeners,
@@ -243,16 +237,9 @@ pub(super) fn recorder(
     if calls == CallTracing::WallAndCpu {
         recorder = recorder.trace_call_cpu_time();
     }
-    let map = Arc::new(match code {
-        Code::Component(component) => map.component(component)?,
-        Code::Module(module) => map.module(module)?,
-    });
+    let map = Arc::new(map.build(code)?);
     listeners.tell(&map, code)?;
-    let recorder = match code {
-        Code::Component(component) => recorder.component(map, component),
-        Code::Module(module) => recorder.module(map, module),
-    };
-    let recorder = recorder.start()?;
+    let recorder = recorder.code(map, code).start()?;
     if let Some(problem) = recorder.refused() {
         let problem = reason(problem);
         cli::message(&format!(

@@ -9,9 +9,9 @@ use anyhow::{Context as _, Result, bail};
 use tokio::runtime::Runtime;
 use wasmtime::{Engine, ResourceLimiter, Store, StoreLimits, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_cli::commands::{CliLinker, RunCommand};
-use witprof::{Layer, MemoryTracer, Profile, Recorder, SamplerKind};
+use witprof::{Code, Layer, MemoryTracer, Profile, Recorder, SamplerKind};
 
-use super::recording::{self, Active, CallTracing, Code, Sampling, Verbosity};
+use super::recording::{self, Active, CallTracing, Sampling, Verbosity};
 use super::signals::EndingSignals;
 use super::{WasmFile, WasmKind, checks, ending, failed, lock, providers};
 use crate::cli::{self, Outputs};
@@ -70,14 +70,14 @@ async fn run_in_runtime(guest: GuestRun) -> Result<ExitCode> {
     )?;
     // The type of a loaded target has no public name, so what it is has to be asked of the file.
     let code = match file.kind() {
-        Some(WasmKind::Component) => Code::Component(target.unwrap_component()),
-        Some(WasmKind::Module) => Code::Module(target.unwrap_core()),
+        Some(WasmKind::Component) => Code::from(target.unwrap_component()),
+        Some(WasmKind::Module) => Code::from(target.unwrap_core()),
         None => bail!("`{path}` is neither a WebAssembly component nor a core module"),
     };
-    if let (Code::Component(component), None) = (code, &command.invoke) {
+    if let (Code::Component(component), None) = (&code, &command.invoke) {
         checks::has_command(component, &engine)?;
     }
-    let recorder = Arc::new(recording::recorder(code, &file, &sampling, &mut listeners)?);
+    let recorder = Arc::new(recording::recorder(&code, &file, &sampling, &mut listeners)?);
     let (mut store, mut linker) = command.new_store_and_linker(&engine, &target).map_err(failed)?;
     match recorder.sampler() {
         SamplerKind::Epoch => attach(&recorder, &mut store, command.run.common.wasm.timeout),
@@ -115,9 +115,9 @@ async fn run_in_runtime(guest: GuestRun) -> Result<ExitCode> {
     // The same with other options. Not every guest can have every option.
     let mut missing_with = |command: &mut RunCommand| {
         let (mut store, linker) = command.new_store_and_linker(&engine, &target).ok()?;
-        missing_imports(&linker, code, &engine, &mut store)
+        missing_imports(&linker, &code, &engine, &mut store)
     };
-    let missing = missing_imports(&linker, code, &engine, &mut store).unwrap_or_default();
+    let missing = missing_imports(&linker, &code, &engine, &mut store).unwrap_or_default();
     if missing.is_empty() {
         return Err(failed(error));
     }
@@ -128,7 +128,7 @@ async fn run_in_runtime(guest: GuestRun) -> Result<ExitCode> {
 /// What the linker lacks of what the guest imports.
 fn missing_imports(
     linker: &CliLinker,
-    code: Code<'_>,
+    code: &Code,
     engine: &Engine,
     store: &mut Store<wasmtime_cli::commands::Host>,
 ) -> Option<Vec<String>> {

@@ -8,9 +8,9 @@ use indexmap::IndexMap;
 use super::attribution::Crossing;
 use super::symbolize::Target;
 use super::tables::index;
-use crate::sampler::{crosses_interface, function_at};
 use crate::samples::{CallSums, Called, CountedCalls};
 use crate::symbols::{Direction, Function};
+use crate::tracing::{crosses_interface, function_at};
 
 index! {
     /// A function of a [`CallTrace`]; valid for the trace it came from.

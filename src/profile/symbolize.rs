@@ -18,7 +18,7 @@ use super::tables::{
     SamplerKind, Stack, StackIndex, Thread,
 };
 use crate::address::{CodePoint, InstructionRanges, TextOffset, WasmOffset};
-use crate::component::CompiledCode;
+use crate::component::Code;
 use crate::samples::{
     CountedCalls, Entry, Growth, LossReason, MemoryLog, ProfilerTime, RawFrame, SampleCounts, SampleLog, Span, Track,
     Window,
@@ -29,7 +29,7 @@ use crate::symbols::{Direction, FunctionId, FunctionKind, Layer, LibraryId, Symb
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) map: Arc<SymbolMap>,
-    pub(crate) code: CompiledCode,
+    pub(crate) code: Code,
 }
 
 impl Target {
@@ -170,9 +170,9 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProf
 
 /// Functions of the host with this in their names do nothing but the profiler's own work.
 const OWN_CODE: [&str; 3] = [
-    concat!(env!("CARGO_CRATE_NAME"), "::sampler::calls::"),
+    concat!(env!("CARGO_CRATE_NAME"), "::tracing::calls::"),
     concat!(env!("CARGO_CRATE_NAME"), "::sampler::signal::callers::"),
-    concat!(env!("CARGO_CRATE_NAME"), "::sampler::recorder::Recorder::trace_calls"),
+    concat!(env!("CARGO_CRATE_NAME"), "::recording::recorder::Recorder::trace_calls"),
 ];
 
 /// What tells one function from another.

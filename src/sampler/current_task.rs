@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::clock::thread_cpu_time;
-use super::recorder::Shared;
 use crate::nanos::nanos;
+use crate::recording::Shared;
 use crate::samples::{CallSite, LabelsId};
 
 thread_local! {
@@ -17,48 +17,48 @@ thread_local! {
 
 /// The task that a thread runs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct CurrentTask {
+pub(crate) struct CurrentTask {
     /// Tells tasks apart; `None` outside of tasks.
-    pub(super) number: Option<u64>,
+    pub(crate) number: Option<u64>,
     /// Nanoseconds that it was suspended until now.
-    pub(super) waited: u64,
+    pub(crate) waited: u64,
     /// What is to be added to the thread's CPU time to get the task's, in nanoseconds.
-    pub(super) cpu_offset: i64,
+    pub(crate) cpu_offset: i64,
     /// Its labels, and the address of the recorder that made them.
     labels: (LabelsId, usize),
     /// The import that it is inside of, if calls are traced, and there is one only.
-    pub(super) open_call: Option<OpenCall>,
+    pub(crate) open_call: Option<OpenCall>,
 }
 
 /// A call of an import that has not returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct OpenCall {
+pub(crate) struct OpenCall {
     /// How the guest was entered that calls, if that is known.
-    pub(super) entry: Option<CallSite>,
-    pub(super) import: CallSite,
+    pub(crate) entry: Option<CallSite>,
+    pub(crate) import: CallSite,
 }
 
 impl CurrentTask {
     const NONE: Self = Self { number: None, waited: 0, cpu_offset: 0, labels: (LabelsId::NONE, 0), open_call: None };
 
     /// Its labels, if they are of this recorder.
-    pub(super) fn labels(self, recorder: &Arc<Shared>) -> LabelsId {
+    pub(crate) fn labels(self, recorder: &Arc<Shared>) -> LabelsId {
         if self.labels.1 == Arc::as_ptr(recorder).addr() { self.labels.0 } else { LabelsId::NONE }
     }
 
-    pub(super) fn get() -> Self {
+    pub(crate) fn get() -> Self {
         CURRENT.with(Cell::get)
     }
 
     /// The task that runs here is inside of an import, or of none any more.
-    pub(super) fn set_open_call(open_call: Option<OpenCall>) {
+    pub(crate) fn set_open_call(open_call: Option<OpenCall>) {
         CURRENT.with(|current| current.set(Self { open_call, ..current.get() }));
     }
 }
 
 /// The times of one task, between its polls.
 #[derive(Debug, Default)]
-pub(super) struct TaskTimes {
+pub(crate) struct TaskTimes {
     /// Given when it runs for the first time.
     number: Option<u64>,
     waited: u64,
@@ -74,7 +74,7 @@ fn thread_cpu() -> i64 {
 
 impl TaskTimes {
     /// Does `poll` as a part of the task. Reads the CPU clock, which is a system call, only if the recorder wants it.
-    pub(super) fn during<R>(&mut self, recorder: &Arc<Shared>, labels: LabelsId, poll: impl FnOnce() -> R) -> R {
+    pub(crate) fn during<R>(&mut self, recorder: &Arc<Shared>, labels: LabelsId, poll: impl FnOnce() -> R) -> R {
         let with_cpu = recorder.call_cpu;
         if let Some(since) = self.suspended.take() {
             self.waited = self.waited.saturating_add(nanos(since.elapsed()));
@@ -95,7 +95,7 @@ impl TaskTimes {
     }
 
     /// The task waits from now on, or is over.
-    pub(super) fn suspend(&mut self) {
+    pub(crate) fn suspend(&mut self) {
         self.suspended = Some(Instant::now());
     }
 }

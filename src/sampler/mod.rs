@@ -1,34 +1,21 @@
-//! Stage 3: where a running guest is right now.
+//! Where a running guest is right now, in numbers.
 //!
-//! A [`Recorder`] owns what has been seen and decides what may be seen: only code that was registered with it ever
-//! appears. How it learns where a guest is, is the business of a sampler. There are two: `signal/`, which sees
-//! everything, and `epoch/`, which is portable and safe. Nothing here knows a name.
+//! There are two samplers: `signal/`, which sees everything, and `epoch/`, which is portable and safe. What they have in
+//! common with tracers is here as well: what a thread does at the moment. Nothing here knows a name.
 
-mod activation;
-mod builder;
-mod calls;
 mod clock;
 mod current_task;
-mod epoch;
-mod labels;
-mod memory;
-mod own_work;
-mod recorder;
-mod reserved_signal;
+pub(crate) mod epoch;
+pub(crate) mod own_work;
 mod run_delay;
+mod sampling_clock;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-mod signal;
+pub(crate) mod signal;
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 #[path = "unsupported.rs"]
-mod signal;
+pub(crate) mod signal;
 
-pub use activation::{Activation, Instrumented};
-pub use builder::{RecorderBuilder, SamplerChoice, SamplingClock};
-pub use calls::CallTracer;
-pub(crate) use calls::{crosses_interface, function_at};
-pub use epoch::EpochProbe;
-pub(crate) use epoch::capture;
-pub use labels::Labels;
-pub use memory::MemoryTracer;
-pub use recorder::Recorder;
-pub use reserved_signal::ReservedSignal;
+pub(crate) use clock::thread_cpu_time;
+pub(crate) use current_task::{CurrentTask, OpenCall, TaskTimes};
+pub(crate) use own_work::OwnWork;
+pub use sampling_clock::SamplingClock;

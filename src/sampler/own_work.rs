@@ -17,11 +17,11 @@ thread_local! {
 }
 
 /// The current thread does work of the profiler's own while this exists.
-pub(super) struct OwnWork(PhantomData<*const ()>);
+pub(crate) struct OwnWork(PhantomData<*const ()>);
 
 impl OwnWork {
     #[inline(always)]
-    pub(super) fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         DEPTH.with(|depth| depth.set(depth.get().wrapping_add(1)));
         // The handler runs on this thread: it is enough that the compiler keeps the order.
         compiler_fence(Ordering::SeqCst);
@@ -39,18 +39,18 @@ impl Drop for OwnWork {
 
 /// Whether the current thread does such work. May be asked by a signal handler.
 #[inline]
-pub(super) fn is_under_way() -> bool {
+pub(crate) fn is_under_way() -> bool {
     DEPTH.with(Cell::get) != 0
 }
 
 /// Adds to what [`take_spent`] will tell this thread, in nanoseconds.
 #[inline]
-pub(super) fn add_spent(nanos: u64) {
+pub(crate) fn add_spent(nanos: u64) {
     SPENT.with(|spent| spent.set(spent.get().saturating_add(nanos)));
 }
 
 /// How long such work took on this thread since it was asked before, as far as it was measured; in nanoseconds.
-pub(super) fn take_spent() -> u64 {
+pub(crate) fn take_spent() -> u64 {
     SPENT.with(Cell::take)
 }
 

@@ -3,16 +3,16 @@
 //! open.
 
 /// Time off the CPU that is not worth a reading, in nanoseconds.
-pub(super) const NOTICEABLE: u64 = 20_000;
+pub(crate) const NOTICEABLE: u64 = 20_000;
 
 /// Nanoseconds that the current thread has waited for a CPU since it began. `None` where the system does not tell.
-pub(super) fn of_current_thread() -> Option<u64> {
+pub(crate) fn of_current_thread() -> Option<u64> {
     read("/proc/thread-self/schedstat")
 }
 
 /// The same for another thread of this process, by the number that the kernel knows it by.
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-pub(super) fn of_thread(number: i32) -> Option<u64> {
+pub(crate) fn of_thread(number: i32) -> Option<u64> {
     read(&format!("/proc/self/task/{number}/schedstat"))
 }
 

@@ -5,98 +5,94 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::SamplingClock;
-use crate::component::CompiledCode;
+use crate::component::Code;
 use crate::error::SignalProblem;
 use crate::profile::HostPlace;
 use crate::samples::{CallSite, LabelsId, SampleLog};
 
-pub(super) const IS_SUPPORTED: bool = false;
+pub(crate) const IS_SUPPORTED: bool = false;
 
 #[allow(dead_code, reason = "read where there is a signal sampler")]
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SignalOptions {
-    pub(super) clock: SamplingClock,
-    pub(super) signal: Option<i32>,
-    pub(super) show_host: bool,
-    pub(super) interval: Duration,
+pub(crate) struct SignalOptions {
+    pub(crate) clock: SamplingClock,
+    pub(crate) signal: Option<i32>,
+    pub(crate) show_host: bool,
+    pub(crate) interval: Duration,
 }
 
 /// There is none.
 #[derive(Debug)]
-pub(super) enum Reservation {}
+pub(crate) enum Reservation {}
 
 impl Reservation {
-    pub(super) fn new(_: Option<i32>, _: SamplingClock) -> Result<Self, SignalProblem> {
+    pub(crate) fn new(_: Option<i32>, _: SamplingClock) -> Result<Self, SignalProblem> {
         Err(SignalProblem::Platform)
     }
 
-    pub(super) fn signal(&self) -> i32 {
+    pub(crate) fn signal(&self) -> i32 {
         match *self {}
     }
 
-    pub(super) fn instead(&self) -> Option<&SignalProblem> {
+    pub(crate) fn instead(&self) -> Option<&SignalProblem> {
         match *self {}
     }
 }
 
 /// There is none.
 #[derive(Debug)]
-pub(super) enum SignalSampler {}
+pub(crate) enum SignalSampler {}
 
 impl SignalSampler {
-    pub(super) fn start(
-        _: SignalOptions,
-        _: Vec<CompiledCode>,
-        _: Arc<Mutex<SampleLog>>,
-    ) -> Result<Self, SignalProblem> {
+    pub(crate) fn start(_: SignalOptions, _: Vec<Code>, _: Arc<Mutex<SampleLog>>) -> Result<Self, SignalProblem> {
         Err(SignalProblem::Platform)
     }
 
-    pub(super) fn enter(&self, _: LabelsId) -> Option<Entered> {
+    pub(crate) fn enter(&self, _: LabelsId) -> Option<Entered> {
         match *self {}
     }
 
-    pub(super) fn stop(&self, _: &Mutex<SampleLog>) {
+    pub(crate) fn stop(&self, _: &Mutex<SampleLog>) {
         match *self {}
     }
 
-    pub(super) fn pause(&self) {
+    pub(crate) fn pause(&self) {
         match *self {}
     }
 
-    pub(super) fn resume(&self) {
+    pub(crate) fn resume(&self) {
         match *self {}
     }
 
-    pub(super) fn collect(&self, _: &Mutex<SampleLog>) {
+    pub(crate) fn collect(&self, _: &Mutex<SampleLog>) {
         match *self {}
     }
 
-    pub(super) fn signal(&self) -> i32 {
+    pub(crate) fn signal(&self) -> i32 {
         match *self {}
     }
 
-    pub(super) fn refused(&self) -> Option<&SignalProblem> {
+    pub(crate) fn refused(&self) -> Option<&SignalProblem> {
         match *self {}
     }
 
-    pub(super) fn host_place(&self, _: u64) -> Option<HostPlace> {
+    pub(crate) fn host_place(&self, _: u64) -> Option<HostPlace> {
         match *self {}
     }
 }
 
 /// There is none.
 #[derive(Debug)]
-pub(super) enum Entered {}
+pub(crate) enum Entered {}
 
 /// What is known of one task: nothing.
 #[derive(Debug, Default)]
-pub(super) struct Instrumentation {
-    pub(super) labels: LabelsId,
+pub(crate) struct Instrumentation {
+    pub(crate) labels: LabelsId,
 }
 
 impl Instrumentation {
-    pub(super) fn poll<R>(
+    pub(crate) fn poll<R>(
         &mut self,
         sampler: &SignalSampler,
         _: &Mutex<SampleLog>,
@@ -106,44 +102,44 @@ impl Instrumentation {
         match *sampler {}
     }
 
-    pub(super) fn dropped(&mut self, sampler: &SignalSampler, _: &Mutex<SampleLog>) {
+    pub(crate) fn dropped(&mut self, sampler: &SignalSampler, _: &Mutex<SampleLog>) {
         match *sampler {}
     }
 }
 
 /// There is none.
 #[derive(Debug)]
-pub(super) enum CallScene {}
+pub(crate) enum CallScene {}
 
 impl CallScene {
-    pub(super) fn new(_: Vec<CompiledCode>) -> Option<Self> {
+    pub(crate) fn new(_: Vec<Code>) -> Option<Self> {
         None
     }
 }
 
 /// What would ask who called.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Beginning {
+pub(crate) enum Beginning {
     CallHook,
     Limiter,
 }
 
 /// A register file that is not looked at.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Registers {
-    pub(super) sp: u64,
+pub(crate) struct Registers {
+    pub(crate) sp: u64,
 }
 
 /// There is none.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Caller {
-    pub(super) site: CallSite,
-    pub(super) number: u32,
+pub(crate) struct Caller {
+    pub(crate) site: CallSite,
+    pub(crate) number: u32,
 }
 
 /// What a caller would be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(crate) enum Meaning {
     Call,
     Note,
     Nothing,
@@ -151,62 +147,62 @@ pub(super) enum Meaning {
 
 /// There is none.
 #[derive(Debug)]
-pub(super) struct CallerFinder(Arc<CallScene>);
+pub(crate) struct CallerFinder(Arc<CallScene>);
 
 impl CallerFinder {
-    pub(super) fn new(scene: Arc<CallScene>, _: Beginning) -> Self {
+    pub(crate) fn new(scene: Arc<CallScene>, _: Beginning) -> Self {
         Self(scene)
     }
 
-    pub(super) fn here() -> Registers {
+    pub(crate) fn here() -> Registers {
         Registers { sp: 0 }
     }
 
-    pub(super) fn time() -> u64 {
+    pub(crate) fn time() -> u64 {
         0
     }
 
-    pub(super) fn now(&mut self) -> u64 {
+    pub(crate) fn now(&mut self) -> u64 {
         match *self.0 {}
     }
 
-    pub(super) fn find(&mut self, _: Registers) -> Option<Caller> {
+    pub(crate) fn find(&mut self, _: Registers) -> Option<Caller> {
         match *self.0 {}
     }
 
-    pub(super) fn expected(&self) -> Meaning {
+    pub(crate) fn expected(&self) -> Meaning {
         match *self.0 {}
     }
 
-    pub(super) fn finds_nothing(&mut self, _: Registers) -> bool {
+    pub(crate) fn finds_nothing(&mut self, _: Registers) -> bool {
         match *self.0 {}
     }
 
-    pub(super) fn means(&mut self, _: Meaning) {
+    pub(crate) fn means(&mut self, _: Meaning) {
         match *self.0 {}
     }
 
-    pub(super) fn return_address_of(&self, _: Caller, _: Registers) -> u64 {
+    pub(crate) fn return_address_of(&self, _: Caller, _: Registers) -> u64 {
         match *self.0 {}
     }
 
-    pub(super) fn site(&self, _: u64) -> Option<CallSite> {
+    pub(crate) fn site(&self, _: u64) -> Option<CallSite> {
         match *self.0 {}
     }
 
-    pub(super) fn caller_of(&self, _: Caller, _: Registers) -> Option<CallSite> {
+    pub(crate) fn caller_of(&self, _: Caller, _: Registers) -> Option<CallSite> {
         match *self.0 {}
     }
 
-    pub(super) fn stack(&mut self, _: Registers) -> Vec<CallSite> {
+    pub(crate) fn stack(&mut self, _: Registers) -> Vec<CallSite> {
         match *self.0 {}
     }
 
-    pub(super) fn about_to_enter(&mut self, _: Registers) -> Option<CallSite> {
+    pub(crate) fn about_to_enter(&mut self, _: Registers) -> Option<CallSite> {
         match *self.0 {}
     }
 
-    pub(super) fn entry_of(&self, _: Caller, _: Registers) -> CallSite {
+    pub(crate) fn entry_of(&self, _: Caller, _: Registers) -> CallSite {
         match *self.0 {}
     }
 }

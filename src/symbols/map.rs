@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use indexmap::IndexSet;
 use rustc_hash::FxHashMap;
-use wasmtime::Module;
-use wasmtime::component::Component;
 
 use super::function::{Direction, Function, FunctionKind, NamedBy, readable};
 use super::host_imports::HostImports;
@@ -14,7 +12,7 @@ use super::name_table::{NameHandle, NameTable};
 use super::namer;
 use super::wit_signatures::WitSignatures;
 use crate::address::TextOffset;
-use crate::component::{Artifacts, CompiledCode, Image, Memories, Source};
+use crate::component::{Artifacts, Code, Image, Memories, Source};
 use crate::debug_info::{DebugInfo, NoLines, WasmBytes};
 use crate::error::{Error, ImageProblem, Result};
 
@@ -64,7 +62,7 @@ pub(super) struct ModuleFunctions {
 ///     (core instance $i (instantiate $m))
 ///     (func (export "answer") (result s32) (canon lift (core func $i "answer"))))"#;
 /// let component = Component::new(&Engine::default(), wat)?;
-/// let map = SymbolMap::builder("demo").component(&component)?;
+/// let map = SymbolMap::builder("demo").build(&component)?;
 ///
 /// let function = map.lookup(TextOffset::new(0)).expect("text starts with a function");
 /// assert_eq!(function.name(), "answer");
@@ -233,7 +231,7 @@ impl SymbolMap {
 /// # use witprof::SymbolMap;
 /// # fn example(engine: &Engine, wasm: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
 /// let component = Component::new(engine, wasm)?;
-/// let map = SymbolMap::builder("shop").source(wasm).signatures().component(&component)?;
+/// let map = SymbolMap::builder("shop").source(wasm).signatures().build(&component)?;
 /// println!("{} functions in {} libraries", map.functions().len(), map.libraries().len());
 /// # Ok(())
 /// # }
@@ -269,7 +267,7 @@ impl<'s> SymbolMapBuilder<'s> {
     /// # use wasmtime::component::Component;
     /// # use witprof::SymbolMap;
     /// # fn example(component: &Component, wasm: std::sync::Arc<[u8]>) -> witprof::Result<SymbolMap> {
-    /// SymbolMap::builder("shop").debug_info(wasm).path_map("/home/me/shop", "").component(component)
+    /// SymbolMap::builder("shop").debug_info(wasm).path_map("/home/me/shop", "").build(component)
     /// # }
     /// ```
     #[must_use]
@@ -310,30 +308,19 @@ impl<'s> SymbolMapBuilder<'s> {
         self
     }
 
-    /// Builds the map of a component, in place: nothing of its code is copied.
+    /// Builds the map of a component, or of a core module that stands alone, in place: nothing of its code is copied.
     ///
     /// # Errors
     /// [`Error::Image`] if the image cannot be read, [`Error::GuestDebug`] if its engine runs private copies of the
     /// code.
-    pub fn component(self, component: &Component) -> Result<SymbolMap> {
-        self.code(&CompiledCode::Component(component.clone()))
-    }
-
-    /// Builds the map of a core module that stands alone, in place.
-    ///
-    /// # Errors
-    /// As for [`component`](Self::component).
-    pub fn module(self, module: &Module) -> Result<SymbolMap> {
-        self.code(&CompiledCode::Module(module.clone()))
-    }
-
-    pub(crate) fn code(self, code: &CompiledCode) -> Result<SymbolMap> {
+    pub fn build(self, code: impl Into<Code>) -> Result<SymbolMap> {
+        let code = code.into();
         if code.engine().get_guest_debug() {
             return Err(Error::GuestDebug { name: self.name });
         }
         // Compiled or loaded by this process's own Wasmtime, which has checked the version.
         let image = Image::parse(code.image()).map_err(|problem| self.error(problem))?;
-        self.build(&image)
+        self.read(&image)
     }
 
     /// Builds the map of a compiled image: the bytes of a `.cwasm` file, or what `Component::serialize` or
@@ -349,7 +336,7 @@ impl<'s> SymbolMapBuilder<'s> {
         let build = move || {
             let image = Image::parse(image).map_err(|problem| self.error(problem))?;
             image.check_version().map_err(|problem| self.error(problem))?;
-            self.build(&image)
+            self.read(&image)
         };
         // What a panic could leave half done is dropped.
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(build)).unwrap_or_else(|_| {
@@ -362,7 +349,7 @@ impl<'s> SymbolMapBuilder<'s> {
         Error::Image { name: self.name.clone(), problem }
     }
 
-    fn build(self, image: &Image<'_>) -> Result<SymbolMap> {
+    fn read(self, image: &Image<'_>) -> Result<SymbolMap> {
         let artifacts = Artifacts::decode(image).map_err(|problem| self.error(problem))?;
         let bytes = self.source.or(self.debug_info.as_ref().map(AsRef::as_ref));
         let source = bytes.and_then(Source::parse);

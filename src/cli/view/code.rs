@@ -41,11 +41,11 @@ impl MachineCode {
         match file.kind() {
             Some(WasmKind::Component) => {
                 let component = Component::from_binary(&engine, &wasm).map_err(failed).with_context(compiling)?;
-                Self::read(file, builder.component(&component)?, &component.serialize().map_err(failed)?)
+                Self::read(file, builder.build(&component)?, &component.serialize().map_err(failed)?)
             }
             Some(WasmKind::Module) => {
                 let module = Module::from_binary(&engine, &wasm).map_err(failed).with_context(compiling)?;
-                Self::read(file, builder.module(&module)?, &module.serialize().map_err(failed)?)
+                Self::read(file, builder.build(&module)?, &module.serialize().map_err(failed)?)
             }
             None => bail!("`{}` is neither a WebAssembly component nor a core module", file.path().display()),
         }

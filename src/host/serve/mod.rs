@@ -47,7 +47,7 @@ use self::pprof::Endpoint;
 pub(crate) use self::routes::RoutePattern;
 use self::server::Server;
 use self::shutdown::Shutdown;
-use super::recording::{self, Active, Code, Sampling, Verbosity};
+use super::recording::{self, Active, Sampling, Verbosity};
 use super::signals::EndingSignals;
 use super::{WasmFile, checks, ending, failed};
 use crate::cli::{self, Outputs};
@@ -136,7 +136,7 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
     let component = target.unwrap_component();
     let pre = guest::link(&mut command, component, &file)?;
     let sockets = Sockets::bind(&options)?;
-    let recorder = recording::recorder(Code::Component(component), &file, &sampling, &mut listeners)?;
+    let recorder = recording::recorder(&component.into(), &file, &sampling, &mut listeners)?;
     let recorder = Arc::new(recorder);
     let (calls, has_log_prefix) = (sampling.calls, options.has_log_prefix);
     let guest = Guest { command, engine, pre, recorder: Arc::clone(&recorder), calls, has_log_prefix };

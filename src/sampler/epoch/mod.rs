@@ -12,10 +12,9 @@
 //! where the unwinder asserts; a backtrace in the epoch callback never did.
 
 mod backtrace;
-mod probe;
 mod thread_clocks;
-pub(super) mod ticker;
+mod ticker;
 
 pub(crate) use backtrace::capture;
-pub use probe::EpochProbe;
-pub(super) use thread_clocks::{ClockReading, ThreadClocks};
+pub(crate) use thread_clocks::{ClockReading, ThreadClocks};
+pub(crate) use ticker::Ticker;

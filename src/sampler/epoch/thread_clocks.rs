@@ -16,15 +16,15 @@ const MAX_THREADS: usize = 4096;
 
 /// What has passed on a thread.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct ClockReading {
+pub(crate) struct ClockReading {
     /// Wall-clock time since the recording began.
-    pub(in super::super) now: Duration,
+    pub(crate) now: Duration,
     /// The same when this thread's clocks were read last.
-    pub(in super::super) last: Duration,
+    pub(crate) last: Duration,
     /// CPU time of the thread since then.
-    pub(in super::super) cpu: Duration,
+    pub(crate) cpu: Duration,
     /// How long it has waited for a CPU since then, if that is known.
-    pub(in super::super) preempted: Option<Duration>,
+    pub(crate) preempted: Option<Duration>,
 }
 
 /// The clocks of a thread when they were read last.
@@ -38,13 +38,13 @@ struct Clocks {
 
 /// The clocks of all threads.
 #[derive(Debug, Default)]
-pub(in super::super) struct ThreadClocks {
+pub(crate) struct ThreadClocks {
     readings: Mutex<FxHashMap<ThreadId, Clocks>>,
 }
 
 impl ThreadClocks {
     /// Reads the clocks of this thread at `now`, which is time since the recording began.
-    pub(in super::super) fn read(&self, now: Duration) -> ClockReading {
+    pub(crate) fn read(&self, now: Duration) -> ClockReading {
         let thread = std::thread::current().id();
         let Some(before) = lock(&self.readings).get(&thread).copied() else {
             self.begin(now);
@@ -62,7 +62,7 @@ impl ThreadClocks {
     }
 
     /// Notes the clocks of this thread if they have never been read.
-    pub(in super::super) fn begin(&self, now: Duration) {
+    pub(crate) fn begin(&self, now: Duration) {
         let mut readings = lock(&self.readings);
         // Threads come and go. Forgetting their clocks costs each of them the time of one sample.
         if readings.len() >= MAX_THREADS {
@@ -73,7 +73,7 @@ impl ThreadClocks {
     }
 
     /// Forgets all clocks: nobody is charged with the time until they are read again.
-    pub(in super::super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         lock(&self.readings).clear();
     }
 }

@@ -21,15 +21,15 @@ use rustc_hash::FxHashMap;
 use super::clocks::{self, SampleClock, TickLength};
 use super::core::code_table;
 use super::walk::{CodeTable, HostCode, Registers, StackMemory, caller_by_frame_pointer, caller_of_host_frame, strip};
-use crate::component::CompiledCode;
+use crate::component::Code;
 use crate::lock::lock;
 use crate::samples::CallSite;
 
 /// What is needed to find callers, for all stores of a recorder.
-pub(in super::super) struct CallScene {
+pub(crate) struct CallScene {
     code: CodeTable,
     /// Keeps the code in place that `code` points to.
-    _owners: Vec<CompiledCode>,
+    _owners: Vec<Code>,
     host: HostCode,
     tick: TickLength,
     /// Ways that finders of stores have learned that are gone.
@@ -38,7 +38,7 @@ pub(in super::super) struct CallScene {
 
 /// The function that asks who called. All ways of a finder begin in the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Beginning {
+pub(crate) enum Beginning {
     CallHook,
     Limiter,
 }
@@ -50,7 +50,7 @@ impl Beginning {
 impl CallScene {
     /// `None` where stacks cannot be read.
     #[allow(clippy::unnecessary_wraps, reason = "elsewhere there is none")]
-    pub(in super::super) fn new(code: Vec<CompiledCode>) -> Option<Self> {
+    pub(crate) fn new(code: Vec<Code>) -> Option<Self> {
         // SAFETY: `_owners` keeps the code in place.
         let table = unsafe { code_table(&code) };
         Some(Self {
@@ -80,11 +80,11 @@ enum Node {
 
 /// The place where the host was called from.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Caller {
+pub(crate) struct Caller {
     /// The function that called: a trampoline.
-    pub(in super::super) site: CallSite,
+    pub(crate) site: CallSite,
     /// Its number among all such places: small, and always the same.
-    pub(in super::super) number: u32,
+    pub(crate) number: u32,
     /// What is to be added to the first frame's stack pointer, to get the trampoline's frame pointer.
     frame: u64,
 }
@@ -106,7 +106,7 @@ impl Step {
 
 /// What a caller is to whoever asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Meaning {
+pub(crate) enum Meaning {
     /// Not known yet, or something that takes time.
     Call,
     /// Something that is counted, and whose time is not asked for.
@@ -204,7 +204,7 @@ impl Ways {
 }
 
 /// Finds callers, for one store.
-pub(in super::super) struct CallerFinder {
+pub(crate) struct CallerFinder {
     scene: Arc<CallScene>,
     beginning: Beginning,
     clock: SampleClock,
@@ -258,7 +258,7 @@ const MAX_STACK: usize = 128;
 const IS_BELOW_FRAME: bool = cfg!(target_arch = "x86_64");
 
 impl CallerFinder {
-    pub(in super::super) fn new(scene: Arc<CallScene>, beginning: Beginning) -> Self {
+    pub(crate) fn new(scene: Arc<CallScene>, beginning: Beginning) -> Self {
         scene.tick.measure();
         let known = lock(&scene.known[beginning as usize]).pop();
         let ways = known.unwrap_or_else(Ways::new);
@@ -267,25 +267,25 @@ impl CallerFinder {
 
     /// Nanoseconds of the monotonic clock.
     #[inline]
-    pub(in super::super) fn now(&mut self) -> u64 {
+    pub(crate) fn now(&mut self) -> u64 {
         self.clock.read(clocks::ticks(), &self.scene.tick)
     }
 
     /// The registers of the function that asks, which must not be inlined, and ask at one place only: all ways begin there.
     #[inline(always)]
-    pub(in super::super) fn here() -> Registers {
+    pub(crate) fn here() -> Registers {
         Registers::here()
     }
 
     /// A reading of the clock behind [`now`](Self::now).
-    pub(in super::super) fn time() -> u64 {
+    pub(crate) fn time() -> u64 {
         clocks::monotonic()
     }
 
     /// The compiled function that called the host, seen from `here`. `None` if there is none that was registered, or
     /// the frames in between cannot be unwound.
     #[inline]
-    pub(in super::super) fn find(&mut self, here: Registers) -> Option<Caller> {
+    pub(crate) fn find(&mut self, here: Registers) -> Option<Caller> {
         if let Some(expected) = self.ways.expected()
             && Ways::leads(expected, here)
         {
@@ -314,13 +314,13 @@ impl CallerFinder {
 
     /// What the caller will mean that is found next, if things go on as before.
     #[inline]
-    pub(in super::super) fn expected(&self) -> Meaning {
+    pub(crate) fn expected(&self) -> Meaning {
         self.ways.expected().map_or(Meaning::Call, |expected| expected.meaning)
     }
 
     /// Whether the host was called by what means nothing, as was expected; if so, that caller has been found.
     #[inline]
-    pub(in super::super) fn finds_nothing(&mut self, here: Registers) -> bool {
+    pub(crate) fn finds_nothing(&mut self, here: Registers) -> bool {
         let found = self
             .ways
             .expected()
@@ -333,7 +333,7 @@ impl CallerFinder {
 
     /// What the caller means that was found last.
     #[inline]
-    pub(in super::super) fn means(&mut self, meaning: Meaning) {
+    pub(crate) fn means(&mut self, meaning: Meaning) {
         if let Some(last) = self.ways.paths.get_mut(self.ways.last as usize) {
             last.meaning = meaning;
         }
@@ -411,7 +411,7 @@ impl CallerFinder {
     ///
     /// Nothing says where it is kept, or for how long it stays there after another call. So this is a guess, and who asks
     /// checks it with [`entry_of`](Self::entry_of) when there is an opportunity.
-    pub(in super::super) fn about_to_enter(&mut self, here: Registers) -> Option<CallSite> {
+    pub(crate) fn about_to_enter(&mut self, here: Registers) -> Option<CallSite> {
         // Where the address is kept depends on the functions that are about to enter the guest, and on nothing else.
         let (way, extent) = self.way(here, ENTERING_FRAMES)?;
         let mut memory = StackMemory::new(0..0, here.sp);
@@ -515,13 +515,13 @@ impl CallerFinder {
     }
 
     /// The function that called the trampoline `caller`, if it is compiled code that was registered.
-    pub(in super::super) fn caller_of(&self, caller: Caller, here: Registers) -> Option<CallSite> {
+    pub(crate) fn caller_of(&self, caller: Caller, here: Registers) -> Option<CallSite> {
         self.site(self.return_address_of(caller, here))
     }
 
     /// The address that the trampoline `caller` will return to.
     #[inline]
-    pub(in super::super) fn return_address_of(&self, caller: Caller, here: Registers) -> u64 {
+    pub(crate) fn return_address_of(&self, caller: Caller, here: Registers) -> u64 {
         let frame = here.sp.wrapping_add(caller.frame);
         // SAFETY: the trampoline has not returned, and all code that Wasmtime compiles keeps its caller's frame pointer and
         // its return address where its own frame pointer points to.
@@ -530,13 +530,13 @@ impl CallerFinder {
     }
 
     /// The compiled function that an address is returned to, if it was registered.
-    pub(in super::super) fn site(&self, return_address: u64) -> Option<CallSite> {
+    pub(crate) fn site(&self, return_address: u64) -> Option<CallSite> {
         self.scene.site(return_address)
     }
 
     /// The compiled functions that are on the stack between the host and its next frame, from the one that called the host
     /// outwards. None if the frames in between cannot be unwound.
-    pub(in super::super) fn stack(&mut self, here: Registers) -> Vec<CallSite> {
+    pub(crate) fn stack(&mut self, here: Registers) -> Vec<CallSite> {
         let Some(caller) = self.find(here) else { return Vec::new() };
         let mut stack = vec![caller.site];
         self.each_caller(caller, here, |site| stack.push(site));
@@ -545,7 +545,7 @@ impl CallerFinder {
     }
 
     /// The function by which the host entered the guest that called through `caller`.
-    pub(in super::super) fn entry_of(&self, caller: Caller, here: Registers) -> CallSite {
+    pub(crate) fn entry_of(&self, caller: Caller, here: Registers) -> CallSite {
         let mut entry = caller.site;
         self.each_caller(caller, here, |site| entry = site);
         entry

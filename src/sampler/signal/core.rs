@@ -13,7 +13,7 @@ use super::forks::Process;
 use super::tasks::Tasks;
 use super::thread::ThreadState;
 use super::walk::{CodeTable, HostCode, Scene};
-use crate::component::CompiledCode;
+use crate::component::Code;
 use crate::error::SignalProblem;
 use crate::lock::lock;
 use crate::nanos::nanos;
@@ -45,7 +45,7 @@ pub(super) struct Core {
     pub(super) tasks: Tasks,
     code: CodeTable,
     /// Keeps the code in place that `code` points to.
-    _owners: Vec<CompiledCode>,
+    _owners: Vec<Code>,
     pub(super) host: HostCode,
     is_stopped: AtomicBool,
     /// How often the recording has been paused and resumed: odd while it is paused.
@@ -75,7 +75,7 @@ fn ticks_per_microsecond() -> u64 {
 ///
 /// # Safety
 /// The code is kept in place for as long as the table exists.
-pub(super) unsafe fn code_table(code: &[CompiledCode]) -> CodeTable {
+pub(super) unsafe fn code_table(code: &[Code]) -> CodeTable {
     let ranges = (0..).zip(code).map(|(target, code)| {
         let text = code.text().as_ptr_range();
         (text.start.addr() as u64..text.end.addr() as u64, target)
@@ -89,7 +89,7 @@ impl Core {
     pub(super) fn new(
         (clock, signal, show_host): (SamplingClock, c_int, bool),
         interval: Duration,
-        code: Vec<CompiledCode>,
+        code: Vec<Code>,
     ) -> Self {
         // SAFETY: `_owners` keeps the code in place.
         let table = unsafe { code_table(&code) };

@@ -23,15 +23,15 @@ use crate::samples::{CallSite, LabelsId, SampleLog};
 
 /// One task, as the recorder sees it.
 #[derive(Debug, Default)]
-pub(in super::super) struct Instrumentation {
+pub(crate) struct Instrumentation {
     /// Made when the task has to wait for the first time.
     task: Option<(u64, SharedTask)>,
-    pub(in super::super) labels: LabelsId,
+    pub(crate) labels: LabelsId,
 }
 
 impl Instrumentation {
     /// Polls the task with `poll`, and samples it meanwhile.
-    pub(in super::super) fn poll<R>(
+    pub(crate) fn poll<R>(
         &mut self,
         sampler: &SignalSampler,
         log: &Mutex<SampleLog>,
@@ -85,7 +85,7 @@ impl Instrumentation {
     }
 
     /// The task will not be polled again.
-    pub(in super::super) fn dropped(&mut self, sampler: &SignalSampler, log: &Mutex<SampleLog>) {
+    pub(crate) fn dropped(&mut self, sampler: &SignalSampler, log: &Mutex<SampleLog>) {
         let Some((number, task)) = self.task.take() else { return };
         sampler.core.tasks.remove(number);
         let now = clocks::monotonic();

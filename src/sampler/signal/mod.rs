@@ -54,42 +54,42 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-pub(super) use self::callers::{Beginning, CallScene, Caller, CallerFinder, Meaning};
+pub(crate) use self::callers::{Beginning, CallScene, Caller, CallerFinder, Meaning};
 use self::collector::Collector;
 use self::core::Core;
 use self::disposition::Installed;
-pub(super) use self::instrument::Instrumentation;
+pub(crate) use self::instrument::Instrumentation;
 use self::thread::ThreadState;
-pub(super) use self::walk::Registers;
+pub(crate) use self::walk::Registers;
 use super::SamplingClock;
-use crate::component::CompiledCode;
+use crate::component::Code;
 use crate::error::SignalProblem;
 use crate::lock::lock;
 use crate::profile::HostPlace;
 use crate::samples::{HandlerCost, LabelsId, LossReason, SampleLog};
 
 /// There is a signal sampler on this platform.
-pub(super) const IS_SUPPORTED: bool = true;
+pub(crate) const IS_SUPPORTED: bool = true;
 
 /// The signal that is used unless another is asked for: the one that was made for this.
-pub(super) const DEFAULT_SIGNAL: c_int = libc::SIGPROF;
+pub(crate) const DEFAULT_SIGNAL: c_int = libc::SIGPROF;
 
 /// The system call that unblocks signals, and that tries memory.
 const SIGNAL_MASK: &str = "rt_sigprocmask";
 
 /// How samples are taken, and what they show.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SignalOptions {
-    pub(super) clock: SamplingClock,
+pub(crate) struct SignalOptions {
+    pub(crate) clock: SamplingClock,
     /// The one to use; nothing for any that is free.
-    pub(super) signal: Option<c_int>,
-    pub(super) show_host: bool,
-    pub(super) interval: Duration,
+    pub(crate) signal: Option<c_int>,
+    pub(crate) show_host: bool,
+    pub(crate) interval: Duration,
 }
 
 /// A signal that is ours until this is dropped, and the knowledge that timers send it.
 #[derive(Debug)]
-pub(super) struct Reservation {
+pub(crate) struct Reservation {
     installed: Installed,
     /// Why it is not the one that was made for this.
     instead: Option<SignalProblem>,
@@ -98,7 +98,7 @@ pub(super) struct Reservation {
 impl Reservation {
     /// Takes `signal`, or any that is free, and tries all that a thread is going to need: memory that can be tried, and a
     /// timer that can be set.
-    pub(super) fn new(signal: Option<c_int>, clock: SamplingClock) -> Result<Self, SignalProblem> {
+    pub(crate) fn new(signal: Option<c_int>, clock: SamplingClock) -> Result<Self, SignalProblem> {
         walk::check_is_readable().map_err(|source| SignalProblem::Denied { call: SIGNAL_MASK, source })?;
         let (installed, instead) = match signal {
             Some(signal) => (Installed::install(signal, handler::on_signal)?, None),
@@ -113,18 +113,18 @@ impl Reservation {
     }
 
     /// The number of the signal.
-    pub(super) fn signal(&self) -> c_int {
+    pub(crate) fn signal(&self) -> c_int {
         self.installed.signal()
     }
 
     /// Why it is not the one that was made for this.
-    pub(super) fn instead(&self) -> Option<&SignalProblem> {
+    pub(crate) fn instead(&self) -> Option<&SignalProblem> {
         self.instead.as_ref()
     }
 }
 
 /// Samples all threads on which a guest is active.
-pub(super) struct SignalSampler {
+pub(crate) struct SignalSampler {
     core: Arc<Core>,
     collector: Mutex<Option<Collector>>,
     installed: Mutex<Option<Installed>>,
@@ -132,9 +132,9 @@ pub(super) struct SignalSampler {
 
 impl SignalSampler {
     /// Starts sampling; `log` is where samples go.
-    pub(super) fn start(
+    pub(crate) fn start(
         options: SignalOptions,
-        code: Vec<CompiledCode>,
+        code: Vec<Code>,
         log: Arc<Mutex<SampleLog>>,
     ) -> Result<Self, SignalProblem> {
         let SignalOptions { clock, signal, show_host, interval } = options;
@@ -147,7 +147,7 @@ impl SignalSampler {
     }
 
     /// A guest is active on this thread until the result is dropped.
-    pub(super) fn enter(&self, labels: LabelsId) -> Option<Entered> {
+    pub(crate) fn enter(&self, labels: LabelsId) -> Option<Entered> {
         if self.core.is_stopped() || !self.core.is_here() {
             return None;
         }
@@ -161,7 +161,7 @@ impl SignalSampler {
     }
 
     /// Stops sampling, and puts into `log` what is not there yet. Nothing of the sampler is left in the process.
-    pub(super) fn stop(&self, log: &Mutex<SampleLog>) {
+    pub(crate) fn stop(&self, log: &Mutex<SampleLog>) {
         if !self.core.is_here() {
             return;
         }
@@ -188,34 +188,34 @@ impl SignalSampler {
     }
 
     /// From now on, or until [`resume`](Self::resume), nothing is sampled and no time counts.
-    pub(super) fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.core.pause();
     }
 
     /// Ends a pause.
-    pub(super) fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.core.resume();
     }
 
     /// Puts into `log` what the threads have sampled until now.
-    pub(super) fn collect(&self, log: &Mutex<SampleLog>) {
+    pub(crate) fn collect(&self, log: &Mutex<SampleLog>) {
         if self.core.is_here() && !self.core.is_stopped() {
             collector::collect(&self.core, log);
         }
     }
 
     /// The signal that is used.
-    pub(super) fn signal(&self) -> c_int {
+    pub(crate) fn signal(&self) -> c_int {
         self.core.signal
     }
 
     /// What a thread was refused since the start, so that it and others were not sampled.
-    pub(super) fn refused(&self) -> Option<&SignalProblem> {
+    pub(crate) fn refused(&self) -> Option<&SignalProblem> {
         self.core.refused.get()
     }
 
     /// Where in the process `address` is.
-    pub(super) fn host_place(&self, address: u64) -> Option<HostPlace> {
+    pub(crate) fn host_place(&self, address: u64) -> Option<HostPlace> {
         let library = self.core.host.find(address)?;
         Some(HostPlace { path: library.path.clone(), offset: address.wrapping_sub(library.base) })
     }
@@ -249,7 +249,7 @@ impl std::fmt::Debug for Entered {
 }
 
 /// A guest is active on this thread while this exists.
-pub(super) struct Entered {
+pub(crate) struct Entered {
     state: Arc<ThreadState>,
     /// The labels around it.
     before: LabelsId,

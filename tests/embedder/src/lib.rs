@@ -13,8 +13,8 @@ pub fn profile<T: 'static>(
     store: &mut Store<T>,
     run: impl FnOnce(&mut Store<T>),
 ) -> Result<Profile> {
-    let map = Arc::new(SymbolMap::builder("guest").component(component)?);
-    let recorder = Recorder::builder(Duration::from_millis(1)).component(map, component).start()?;
+    let map = Arc::new(SymbolMap::builder("guest").build(component)?);
+    let recorder = Recorder::builder(Duration::from_millis(1)).code(map, component).start()?;
     recorder.attach(store);
     let active = recorder.enter();
     run(store);

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use super::Recorder;
 use crate::error::{Error, Result};
 use crate::export::write_pprof;
 use crate::profile::{Dimension, HostFrames};
-use crate::sampler::Recorder;
 
 /// Where Go services have their profiles.
 pub const PPROF_PATH: &str = "/debug/pprof/profile";
@@ -110,8 +110,8 @@ mod tests {
     fn queries_are_read_or_refused() {
         let engine = wasmtime::Engine::default();
         let module = wasmtime::Module::new(&engine, "(module)").expect("a module");
-        let map = std::sync::Arc::new(crate::SymbolMap::builder("empty").module(&module).expect("a map"));
-        let Ok(recorder) = Recorder::builder(Duration::from_millis(1)).module(map, &module).start() else { return };
+        let map = std::sync::Arc::new(crate::SymbolMap::builder("empty").build(&module).expect("a map"));
+        let Ok(recorder) = Recorder::builder(Duration::from_millis(1)).code(map, &module).start() else { return };
         let seconds = |query| recorder.scrape(query).ok().map(|scrape| scrape.duration().as_secs());
         assert_eq!(seconds(None), Some(30));
         assert_eq!(seconds(Some("seconds=5&debug=1")), Some(5));

@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::current_task::TaskTimes;
 use super::labels::Labels;
 use super::recorder::Shared;
-use super::signal::{Entered, Instrumentation, SignalSampler};
+use crate::sampler::TaskTimes;
+use crate::sampler::signal::{Entered, Instrumentation, SignalSampler};
 use crate::samples::LabelsId;
 
 /// A guest is active on this thread while this exists. Made by [`Recorder::enter`](crate::Recorder::enter).
@@ -23,7 +23,7 @@ pub struct Activation {
 }
 
 impl Activation {
-    pub(super) fn new(sampler: Option<&SignalSampler>, labels: LabelsId) -> Self {
+    pub(crate) fn new(sampler: Option<&SignalSampler>, labels: LabelsId) -> Self {
         Self { _entered: sampler.and_then(|sampler| sampler.enter(labels)) }
     }
 }
@@ -51,7 +51,7 @@ pin_project! {
 }
 
 impl<F> Instrumented<F> {
-    pub(super) fn new(future: F, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(future: F, shared: Arc<Shared>) -> Self {
         Self { future, instrumentation: Instrumentation::default(), times: TaskTimes::default(), shared }
     }
 

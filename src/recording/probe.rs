@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use wasmtime::AsContext;
 
-use super::super::current_task::CurrentTask;
-use super::super::labels::Labels;
-use super::super::own_work;
-use super::super::recorder::Shared;
-use super::backtrace::capture;
+use super::labels::Labels;
+use super::recorder::Shared;
+use crate::sampler::epoch::capture;
+use crate::sampler::{CurrentTask, own_work};
 use crate::samples::{LabelsId, RawSample};
 
 /// The recorder's end inside one store: call [`sample`](Self::sample) from the store's epoch callback.
@@ -40,7 +39,7 @@ pub struct EpochProbe {
 }
 
 impl EpochProbe {
-    pub(in super::super) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let last = shared.begin_clocks();
         Self { shared, last, labels: LabelsId::default() }
     }

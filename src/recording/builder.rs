@@ -3,15 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use wasmtime::component::Component;
-use wasmtime::{Engine, Module};
+use wasmtime::Engine;
 
-use super::epoch::ticker::Ticker;
 use super::recorder::{Recorder, Shared};
-use super::signal::{SignalOptions, SignalSampler};
-use crate::component::CompiledCode;
+use crate::component::Code;
 use crate::error::{Error, Result, SignalProblem};
 use crate::profile::Target;
+use crate::sampler::SamplingClock;
+use crate::sampler::epoch::Ticker;
+use crate::sampler::signal::{SignalOptions, SignalSampler};
 use crate::samples::{Retention, SampleLog};
 use crate::symbols::SymbolMap;
 
@@ -28,20 +28,6 @@ pub enum SamplerChoice {
     Epoch,
 }
 
-/// Which time the signal sampler counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SamplingClock {
-    /// Time as it passes, whether the thread runs or waits: a guest that waits inside a host function is seen. A signal
-    /// may interrupt a system call of the host; those that Linux does not restart by itself (such as `poll` and
-    /// `nanosleep`) report `EINTR`, which Rust's standard library and tokio expect.
-    #[default]
-    Wall,
-    /// Time that the thread spends on a CPU: no waiting host is ever interrupted. Linux looks at this clock once per
-    /// scheduler tick, 1 to 10 ms, so shorter intervals make fewer samples, each of which stands for more time.
-    Cpu,
-}
-
 /// Builds a [`Recorder`]. Made by [`Recorder::builder`].
 ///
 /// ```
@@ -49,10 +35,10 @@ pub enum SamplingClock {
 /// # use wasmtime::component::Component;
 /// # use witprof::{Recorder, SamplerChoice, SamplingClock, SymbolMap};
 /// # fn example(component: &Component, plugin: &Component) -> witprof::Result<Recorder> {
-/// let map = |name, component| Ok::<_, witprof::Error>(Arc::new(SymbolMap::builder(name).component(component)?));
+/// let map = |name, component| Ok::<_, witprof::Error>(Arc::new(SymbolMap::builder(name).build(component)?));
 /// let recorder = Recorder::builder(Duration::from_micros(997))
-///     .component(map("shop", component)?, component)
-///     .component(map("plugin", plugin)?, plugin)
+///     .code(map("shop", component)?, component)
+///     .code(map("plugin", plugin)?, plugin)
 ///     .sampler(SamplerChoice::Signal)
 ///     .clock(SamplingClock::Wall)
 ///     .memory_limit(64 << 20)
@@ -82,7 +68,7 @@ const MEMORY: usize = 512 << 20;
 const WINDOWS: u32 = 8;
 
 impl RecorderBuilder {
-    pub(super) fn new(interval: Duration) -> Self {
+    pub(crate) fn new(interval: Duration) -> Self {
         Self {
             interval,
             targets: Vec::new(),
@@ -96,20 +82,10 @@ impl RecorderBuilder {
         }
     }
 
-    /// Allows `component` to be seen, under the names of `map`.
+    /// Allows `code`, a component or a core module that stands alone, to be seen under the names of `map`.
     #[must_use]
-    pub fn component(self, map: Arc<SymbolMap>, component: &Component) -> Self {
-        self.target(map, CompiledCode::Component(component.clone()))
-    }
-
-    /// Allows `module` to be seen, under the names of `map`. Modules of a component come with the component.
-    #[must_use]
-    pub fn module(self, map: Arc<SymbolMap>, module: &Module) -> Self {
-        self.target(map, CompiledCode::Module(module.clone()))
-    }
-
-    pub(crate) fn target(mut self, map: Arc<SymbolMap>, code: CompiledCode) -> Self {
-        self.targets.push(Target { map, code });
+    pub fn code(mut self, map: Arc<SymbolMap>, code: impl Into<Code>) -> Self {
+        self.targets.push(Target { map, code: code.into() });
         self
     }
 

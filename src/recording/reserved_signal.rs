@@ -1,7 +1,7 @@
 //! A signal that is kept for a recorder.
 
-use super::signal::Reservation;
 use crate::error::SignalProblem;
+use crate::sampler::signal::Reservation;
 
 /// A signal that nobody else can take before a recorder does, and the knowledge that the system lets a recorder use it.
 /// Made by [`Recorder::reserve_signal`](crate::Recorder::reserve_signal); drop it when the recorder has started.
@@ -11,7 +11,7 @@ pub struct ReservedSignal {
 }
 
 impl ReservedSignal {
-    pub(super) fn new(reservation: Reservation) -> Self {
+    pub(crate) fn new(reservation: Reservation) -> Self {
         Self { reservation }
     }
 

@@ -24,14 +24,13 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use wasmtime::CallHook;
 
-use super::current_task::{CurrentTask, OpenCall};
-use super::own_work::{self, OwnWork};
-use super::recorder::Shared;
-use super::signal::{Beginning, Caller, CallerFinder, Meaning, Registers};
 use crate::address::TextOffset;
 use crate::agreed::agreed;
 use crate::error::Result;
 use crate::profile::Target;
+use crate::recording::Shared;
+use crate::sampler::signal::{Beginning, Caller, CallerFinder, Meaning, Registers};
+use crate::sampler::{CurrentTask, OpenCall, OwnWork, own_work, thread_cpu_time};
 use crate::samples::{CallLog, CallSite, CallTimes, Called, CrossingCount};
 use crate::symbols::{Direction, Function, FunctionKind};
 
@@ -134,7 +133,7 @@ const MAX_OPEN: usize = 1 << 16;
 const MAX_DIFFERENCE: u64 = 256;
 
 impl CallTracer {
-    pub(super) fn new(shared: &Arc<Shared>) -> Result<Self> {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Result<Self> {
         let tracing = shared.trace_calls()?;
         Ok(Self {
             shared: Arc::clone(shared),
@@ -437,7 +436,7 @@ impl Callee {
 
 impl Cpu {
     fn now(task: CurrentTask) -> Self {
-        let thread = super::clock::thread_cpu_time().unwrap_or_default();
+        let thread = thread_cpu_time().unwrap_or_default();
         let thread_time = i64::try_from(thread.as_nanos()).unwrap_or(i64::MAX);
         let thread = if task.number.is_none() { Some(std::thread::current().id()) } else { None };
         Self { time: thread_time.wrapping_add(task.cpu_offset), thread }

@@ -9,20 +9,20 @@ use rustc_hash::FxHashMap;
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 use super::activation::{Activation, Instrumented};
-use super::builder::{RecorderBuilder, SamplingClock};
-use super::calls::{CallTracer, function_at};
-use super::epoch::ticker::Ticker;
-use super::epoch::{ClockReading, EpochProbe, ThreadClocks};
+use super::builder::RecorderBuilder;
 use super::labels::Labels;
-use super::memory::MemoryTracer;
+use super::probe::EpochProbe;
 use super::reserved_signal::ReservedSignal;
-use super::signal::{self, CallScene, CallerFinder, Reservation, SignalSampler};
 use crate::address::{InstructionRanges, TextOffset};
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
 use crate::nanos::nanos;
 use crate::profile::{EVERYTHING, NamedProfile, Profile, Recording, SamplerKind, Target, symbolize};
+use crate::sampler::SamplingClock;
+use crate::sampler::epoch::{ClockReading, ThreadClocks, Ticker};
+use crate::sampler::signal::{self, CallScene, CallerFinder, Reservation, SignalSampler};
 use crate::samples::{CallLog, CallSite, LabelsId, MemoryLog, RawFrame, RawSample, SampleLog, Selection, Span, Taken};
+use crate::tracing::{CallTracer, MemoryTracer, function_at};
 
 /// Records where guests spend their time.
 ///
@@ -48,8 +48,8 @@ use crate::samples::{CallLog, CallSite, LabelsId, MemoryLog, RawFrame, RawSample
 /// #     (loop $l (local.set 0 (i32.sub (local.get 0) (i32.const 1))) (br_if $l (local.get 0)))))";
 /// let engine = Engine::new(Config::new().epoch_interruption(true))?;
 /// let module = Module::new(&engine, wat)?;
-/// let map = Arc::new(SymbolMap::builder("demo").module(&module)?);
-/// let recorder = Recorder::builder(Duration::from_millis(1)).module(map, &module).start()?;
+/// let map = Arc::new(SymbolMap::builder("demo").build(&module)?);
+/// let recorder = Recorder::builder(Duration::from_millis(1)).code(map, &module).start()?;
 ///
 /// let mut store = Store::new(&engine, ());
 /// recorder.attach(&mut store);
@@ -86,12 +86,12 @@ impl Recorder {
         RecorderBuilder::new(interval)
     }
 
-    pub(super) fn new(shared: Shared, ticker: Option<Ticker>, fallback: Option<SignalProblem>) -> Self {
+    pub(crate) fn new(shared: Shared, ticker: Option<Ticker>, fallback: Option<SignalProblem>) -> Self {
         Self { shared: Arc::new(shared), ticker: Mutex::new(ticker), fallback, is_unsampled: false }
     }
 
     /// One that takes no samples.
-    pub(super) fn unsampled(shared: Shared, fallback: Option<SignalProblem>) -> Self {
+    pub(crate) fn unsampled(shared: Shared, fallback: Option<SignalProblem>) -> Self {
         Self { is_unsampled: true, ..Self::new(shared, None, fallback) }
     }
 
@@ -493,7 +493,7 @@ impl Recorder {
 
 /// What a recorder and its probes have in common.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(crate) struct Shared {
     targets: Vec<Target>,
     /// By target: its instructions, of those that calls of the host are traced of.
     instructions: Vec<OnceLock<Option<InstructionRanges>>>,
@@ -507,30 +507,30 @@ pub(super) struct Shared {
     /// How often it has been paused.
     pauses: AtomicU32,
     clocks: ThreadClocks,
-    pub(super) log: Arc<Mutex<SampleLog>>,
+    pub(crate) log: Arc<Mutex<SampleLog>>,
     /// `None` if samples are taken by epochs.
-    pub(super) signal: Option<SignalSampler>,
+    pub(crate) signal: Option<SignalSampler>,
     /// Whether the CPU time of calls is wanted, too.
-    pub(super) call_cpu: bool,
+    pub(crate) call_cpu: bool,
     /// Made when the first store is to be traced.
     call_tracing: OnceLock<CallTracing>,
     /// Made when calls or memories are to be traced.
     scene: OnceLock<Option<Arc<CallScene>>>,
     spans: Mutex<Selection<Span>>,
-    pub(super) memories: Mutex<MemoryLog>,
+    pub(crate) memories: Mutex<MemoryLog>,
 }
 
 /// What the tracers of all stores have in common.
 #[derive(Debug)]
-pub(super) struct CallTracing {
-    pub(super) scene: Arc<CallScene>,
-    pub(super) log: Arc<CallLog>,
+pub(crate) struct CallTracing {
+    pub(crate) scene: Arc<CallScene>,
+    pub(crate) log: Arc<CallLog>,
     /// Reading of the tracers' clock when the recording began.
-    pub(super) base: u64,
+    pub(crate) base: u64,
 }
 
 impl Shared {
-    pub(super) fn new(
+    pub(crate) fn new(
         targets: Vec<Target>,
         interval: Duration,
         log: Arc<Mutex<SampleLog>>,
@@ -570,12 +570,12 @@ impl Shared {
         (kept, spans.left_out().0)
     }
 
-    pub(super) fn targets(&self) -> &[Target] {
+    pub(crate) fn targets(&self) -> &[Target] {
         &self.targets
     }
 
     /// Which import a core module calls at `site`, through a trampoline that tells the signature only; `None` if nothing tells.
-    pub(super) fn host_import(&self, site: CallSite, trampoline: CallSite) -> Option<u32> {
+    pub(crate) fn host_import(&self, site: CallSite, trampoline: CallSite) -> Option<u32> {
         let signature = function_at(&self.targets, trampoline)?.name();
         let target = self.targets.get(site.target as usize)?;
         let instructions = self.instructions.get(site.target as usize)?;
@@ -584,14 +584,14 @@ impl Shared {
     }
 
     /// Keeps the time of the profiler's own work, where it was measured.
-    pub(super) fn record_own_work(&self, time: Duration, wall: Duration, cpu: Duration) {
+    pub(crate) fn record_own_work(&self, time: Duration, wall: Duration, cpu: Duration) {
         if !wall.is_zero() {
             lock(&self.log).keep_own_work(time, wall, cpu, Taken::ByClock);
         }
     }
 
     /// Gets ready to trace calls, if that has not been done.
-    pub(super) fn trace_calls(&self) -> Result<&CallTracing> {
+    pub(crate) fn trace_calls(&self) -> Result<&CallTracing> {
         if let Some(tracing) = self.call_tracing.get() {
             return Ok(tracing);
         }
@@ -605,7 +605,7 @@ impl Shared {
     }
 
     /// What finding callers needs, where stacks can be read.
-    pub(super) fn trace_calls_scene(&self) -> Option<Arc<CallScene>> {
+    pub(crate) fn trace_calls_scene(&self) -> Option<Arc<CallScene>> {
         self.scene.get_or_init(|| {
             let is_readable =
                 self.targets.iter().all(|target| Recorder::check_signals(target.code.engine(), "").is_ok());
@@ -615,20 +615,20 @@ impl Shared {
         self.scene.get().cloned().flatten()
     }
 
-    pub(super) fn is_tracing_calls(&self) -> bool {
+    pub(crate) fn is_tracing_calls(&self) -> bool {
         self.call_tracing.get().is_some()
     }
 
-    pub(super) fn pauses(&self) -> u32 {
+    pub(crate) fn pauses(&self) -> u32 {
         self.pauses.load(Ordering::Acquire)
     }
 
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.finished.load(Ordering::Acquire)
     }
 
     /// Whether nothing is to be recorded at the moment.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.is_finished() || self.is_paused.load(Ordering::Acquire)
     }
 
@@ -653,37 +653,37 @@ impl Shared {
         symbolize(log, &recording)
     }
 
-    pub(super) fn kind(&self) -> SamplerKind {
+    pub(crate) fn kind(&self) -> SamplerKind {
         if self.signal.is_some() { SamplerKind::Signal } else { SamplerKind::Epoch }
     }
 
-    pub(super) fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 
     /// Whether an epoch callback has nothing to record.
-    pub(super) fn ignores_epochs(&self) -> bool {
+    pub(crate) fn ignores_epochs(&self) -> bool {
         self.signal.is_some() || self.is_idle()
     }
 
     /// Which target this text section belongs to, if its code may be seen.
-    pub(super) fn target_of(&self, text: &[u8]) -> Option<u32> {
+    pub(crate) fn target_of(&self, text: &[u8]) -> Option<u32> {
         self.by_text.get(&text.as_ptr().addr()).copied()
     }
 
     /// Reads the clocks of this thread, and returns how much has passed since they were read last.
-    pub(super) fn read_clocks(&self) -> ClockReading {
+    pub(crate) fn read_clocks(&self) -> ClockReading {
         self.clocks.read(self.elapsed())
     }
 
     /// Notes the clocks of this thread if they have never been read, and returns the time since the recording began.
-    pub(super) fn begin_clocks(&self) -> Duration {
+    pub(crate) fn begin_clocks(&self) -> Duration {
         let now = self.elapsed();
         self.clocks.begin(now);
         now
     }
 
-    pub(super) fn record(&self, sample: RawSample, outermost_first: impl Iterator<Item = RawFrame>) {
+    pub(crate) fn record(&self, sample: RawSample, outermost_first: impl Iterator<Item = RawFrame>) {
         lock(&self.log).record(sample, outermost_first);
     }
 }

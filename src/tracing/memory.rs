@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use wasmtime::{ResourceLimiter, StoreLimits};
 
-use super::own_work::OwnWork;
-use super::recorder::Shared;
-use super::signal::{Beginning, CallerFinder};
 use crate::address::TextOffset;
 use crate::lock::lock;
+use crate::recording::Shared;
+use crate::sampler::OwnWork;
+use crate::sampler::signal::{Beginning, CallerFinder};
 use crate::samples::{CallSite, Growth, MemoryKey, RawFrame};
 use crate::symbols::{Layer, LibraryId};
 
@@ -28,7 +28,7 @@ pub struct MemoryTracer<L = StoreLimits> {
 }
 
 impl<L> MemoryTracer<L> {
-    pub(super) fn new(shared: &Arc<Shared>, limits: L) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, limits: L) -> Self {
         // Where stacks cannot be read, sizes are recorded all the same.
         let finder = shared.trace_calls_scene().map(|scene| CallerFinder::new(scene, Beginning::Limiter));
         let made = vec![0; shared.targets().len()];

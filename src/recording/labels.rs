@@ -14,12 +14,12 @@ pub struct Labels {
 }
 
 impl Labels {
-    pub(super) fn new(recorder: &Arc<Shared>, id: LabelsId) -> Self {
+    pub(crate) fn new(recorder: &Arc<Shared>, id: LabelsId) -> Self {
         Self { recorder: Arc::downgrade(recorder), id }
     }
 
     /// The handle in the log of `recorder`; that of no labels if they are another recorder's.
-    pub(super) fn of(&self, recorder: &Arc<Shared>) -> LabelsId {
+    pub(crate) fn of(&self, recorder: &Arc<Shared>) -> LabelsId {
         if std::ptr::eq(self.recorder.as_ptr(), Arc::as_ptr(recorder)) { self.id } else { LabelsId::default() }
     }
 }
