@@ -72,6 +72,20 @@ pub enum Error {
         /// The component or module that was to be profiled.
         name: String,
     },
+    /// The map is of other code: with it, functions would have wrong names.
+    #[error(
+        "registering `{name}`: the map is not of this code; build it of the very component or module, or of its serialized image"
+    )]
+    OtherCode {
+        /// The component that the map is of.
+        name: String,
+    },
+    /// The recorder has finished, or is gone.
+    #[error("registering `{name}`: the recorder has finished; register with one that records")]
+    Finished {
+        /// The component or module.
+        name: String,
+    },
     /// The code is interpreted, so there is no machine code that could be named.
     #[error("telling other profilers of `{name}`: it is interpreted (Pulley), so they see the interpreter only")]
     Interpreted {

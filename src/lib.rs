@@ -38,6 +38,7 @@
 //! | you want to | use |
 //! | --- | --- |
 //! | name the code of a component or module | [`SymbolMap::builder`], and its [`debug_info`](SymbolMapBuilder::debug_info) for source lines |
+//! | load and unload code while guests run | [`Recorder::register`], which makes a [`Registration`] |
 //! | record a sync call | [`Recorder::enter`], which makes an [`Activation`] |
 //! | record a future | [`Recorder::instrument`], which makes it [`Instrumented`] |
 //! | tell requests apart | [`Recorder::labels`], [`Instrumented::labeled`], [`Recorder::record_span`] |
@@ -71,6 +72,7 @@
 
 mod address;
 mod agreed;
+mod code;
 mod component;
 mod debug_info;
 mod error;
@@ -88,6 +90,7 @@ mod symbols;
 mod tracing;
 
 pub use address::{CodePoint, TextOffset, WasmOffset};
+pub use code::Names;
 pub use component::Code;
 pub use error::{Error, ImageProblem, Result, SignalProblem, VTuneProblem};
 #[cfg(feature = "vtune")]
@@ -103,7 +106,8 @@ pub use profile::{
     SamplerKind, SourceLine, Stack, StackIndex, Thread, TracedCall,
 };
 pub use recording::{
-    Activation, EpochProbe, Instrumented, Labels, Recorder, RecorderBuilder, ReservedSignal, SamplerChoice,
+    Activation, EpochProbe, Instrumented, Labels, Recorder, RecorderBuilder, Registration, ReservedSignal,
+    SamplerChoice,
 };
 #[cfg(feature = "pprof")]
 pub use recording::{PPROF_INDEX, PPROF_PATH, Scrape};

@@ -9,6 +9,9 @@
 #![allow(missing_docs, unsafe_code, reason = "tests")]
 
 mod support;
+#[allow(dead_code, unreachable_pub, reason = "the walk uses a part of it")]
+#[path = "../src/code/table.rs"]
+mod table;
 // The walk is private to the library, and made of files that depend on nothing else of it.
 #[allow(dead_code, unused_imports, unreachable_pub, reason = "the test uses a part of it")]
 #[path = "../src/sampler/signal/walk/mod.rs"]
@@ -22,7 +25,13 @@ use wasmtime::component::{Component, Func, Instance, Linker, Val};
 use wasmtime::{Config, Engine, OptLevel, Store, StoreContextMut, Strategy};
 use witprof::{Layer, SymbolMap, TextOffset};
 
-use walk::{CodeTable, Extent, FrameWord, HostCode, Place, Registers, Scene, Walker};
+use table::CodeTable;
+use walk::{Extent, FrameWord, HostCode, Place, Registers, Scene, Walker};
+
+/// Where the walk finds what it uses of the library.
+mod code {
+    pub(crate) use super::table::{CodeRange, CodeTable};
+}
 
 /// The flag that stops the processor after each instruction.
 const TRAP_FLAG: i64 = 0x100;
@@ -139,7 +148,8 @@ impl Oracle {
         }
         self.deepest = self.deepest.max(self.shadow.len());
         let stack = now.sp..now.sp + (1 << 20);
-        let scene = Scene { code: &self.code, host: &self.host, thread_stack: stack, show_host: true };
+        // SAFETY: `check` keeps the components for as long as it steps through one of them, and their code does not change.
+        let scene = unsafe { Scene::new((&self.code, &self.host, 1), stack, true) };
         // The stack of the process's first thread is more than a megabyte only where there are deep recursions, so a
         // part of it may be taken for all of it: what is above is tried page by page.
         let extent = self.walker.walk(&scene, now);
@@ -268,13 +278,12 @@ fn check(engine: &Engine, name: &str, expected: u32) -> BTreeMap<Layer, usize> {
     let path = support::root().join(format!("tests/guests/{name}.wat"));
     let component = support::component(engine, &support::read(&path));
     let other = support::component(engine, &support::read(&support::root().join("tests/guests/shim.wat")));
-    let text = |component: &Component| {
+    let text = |component: &Component, target| {
         let range = component.text().as_ptr_range();
-        range.start as u64..range.end as u64
+        code::CodeRange { start: range.start as u64, end: range.end as u64, target }
     };
     let mut oracle = Oracle {
-        // SAFETY: both components live until the end of this function, and their code does not change.
-        code: unsafe { CodeTable::new([(text(&component), 0), (text(&other), 1)]) },
+        code: CodeTable::default().with(text(&component, 0)).with(text(&other, 1)),
         host: HostCode::now(),
         walker: Walker::new(),
         shadow: Vec::with_capacity(1 << 16),

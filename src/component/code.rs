@@ -61,14 +61,6 @@ impl Code {
         }
     }
 
-    /// Whether it tells which text was compiled from which instruction.
-    pub(crate) fn has_address_map(&self) -> bool {
-        match self {
-            Self::Component(component) => component.address_map().is_some(),
-            Self::Module(module) => module.address_map().is_some(),
-        }
-    }
-
     /// The engine that compiled it.
     pub(crate) fn engine(&self) -> &Engine {
         match self {

@@ -1,8 +1,11 @@
 //! The ELF image that Wasmtime makes of a module or component: its sections, read where they lie.
 
+use std::hash::{Hash as _, Hasher as _};
+
 use object::elf::FileHeader64;
 use object::read::elf::{ElfFile, ElfSymbol};
 use object::{Endianness, FileFlags, Object, ObjectSection, ObjectSymbol, SymbolKind};
+use rustc_hash::FxHasher;
 use wasmtime_environ::obj;
 
 use crate::error::ImageProblem;
@@ -24,6 +27,34 @@ pub(crate) struct Image<'a> {
     text_bytes: u32,
     info: &'a [u8],
     function_names: &'a [u8],
+}
+
+/// Tells the code of one image from that of another: where all functions are, and what they are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    text_bytes: u32,
+    hash: u64,
+}
+
+/// Bytes of a section that are hashed: all of a smaller one; of a larger one its beginning, its end, and as much in between.
+/// So that it costs next to nothing to tell, and no page of code is touched.
+const HASHED: usize = 64 << 10;
+
+impl Identity {
+    fn new(text_bytes: u32, sections: [&[u8]; 2]) -> Self {
+        /// Of the parts in between.
+        const PIECE: usize = 1 << 10;
+        let mut hasher = FxHasher::default();
+        for section in sections {
+            section.len().hash(&mut hasher);
+            let (begin, rest) = section.split_at(section.len().min(HASHED / 4));
+            let (middle, end) = rest.split_at(rest.len().saturating_sub(HASHED / 4));
+            let step = middle.len().div_ceil(HASHED / 2 / PIECE).max(PIECE);
+            let pieces = middle.chunks(step).map(|piece| &piece[..piece.len().min(PIECE)]);
+            [begin, end].into_iter().chain(pieces).for_each(|piece| hasher.write(piece));
+        }
+        Self { text_bytes, hash: hasher.finish() }
+    }
 }
 
 /// A text symbol of the image.
@@ -95,6 +126,11 @@ impl<'a> Image<'a> {
         self.text_bytes
     }
 
+    /// What tells this code from other code.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity::new(self.text_bytes, [self.info, self.function_names])
+    }
+
     /// The postcard-encoded description of the code.
     pub(crate) fn info(&self) -> &'a [u8] {
         self.info
@@ -121,5 +157,34 @@ impl<'a> Image<'a> {
             let (start, length) = (u32::try_from(symbol.address()).ok()?, u32::try_from(symbol.size()).ok()?);
             Some(TextSymbol { start, length, symbol })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_tells_sections_apart() {
+        let large: Vec<u8> = (0..1_000_000_u32).map(|number| u8::try_from(number % 251).expect("small")).collect();
+        let identity = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut section = large.clone();
+            change(&mut section);
+            Identity::new(7, [&section, b"names"])
+        };
+        let same = identity(&|_| {});
+        assert_eq!(identity(&|_| {}), same);
+        for change in [
+            &(|section: &mut Vec<u8>| section[0] ^= 1) as &dyn Fn(&mut Vec<u8>),
+            &|section| *section.last_mut().expect("long") ^= 1,
+            &|section| section.insert(500_000, 3),
+            &|section| section.truncate(999_999),
+            &|section| section[200_000..].iter_mut().for_each(|byte| *byte ^= 1),
+        ] {
+            assert_ne!(identity(change), same);
+        }
+        assert_ne!(Identity::new(8, [&large, b"names"]), same);
+        assert_ne!(Identity::new(7, [&large, b"other"]), same);
+        assert_ne!(Identity::new(7, [b"", b"ab"]), Identity::new(7, [b"ab", b""]));
     }
 }

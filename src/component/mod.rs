@@ -24,7 +24,7 @@ mod wiring;
 pub(crate) use artifacts::{Artifacts, ModuleArtifact, ResourceOrigin};
 pub use code::Code;
 pub(crate) use function_table::CompiledFunction;
-pub(crate) use image::{Image, WASMTIME};
+pub(crate) use image::{Identity, Image, WASMTIME};
 pub(crate) use memories::Memories;
 pub(crate) use source::Source;
 pub(crate) use symbol_name::{ResourceOperation, TrampolinePurpose};

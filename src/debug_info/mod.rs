@@ -158,6 +158,8 @@ pub(crate) enum NoLines {
     Elsewhere(String),
     /// What was given is something else than what was compiled.
     OtherBinary,
+    /// It was in the code, which is gone.
+    Unregistered,
     /// Wasmtime was told not to remember which instruction is where.
     NoAddressMap,
     /// It is of other parts than those that ran.
@@ -178,6 +180,10 @@ impl fmt::Display for NoLines {
             Self::None => f.write_str("it has no debug info"),
             Self::Elsewhere(place) => write!(f, "its debug info is in another file, `{place}`, which is not read"),
             Self::OtherBinary => f.write_str("the WebAssembly binary is not the one that was compiled"),
+            Self::Unregistered => f.write_str(
+                "its debug info was in its code, which was unregistered; give its WebAssembly binary to the map \
+                 (`SymbolMapBuilder::debug_info`)",
+            ),
             Self::NoAddressMap => {
                 f.write_str("it was compiled without an address map (`-D address-map=n`); leave that out")
             }
@@ -229,13 +235,14 @@ impl DebugInfo {
         Ok(Self { origin, modules, paths, known, trust, damage: OnceLock::new(), stale: OnceLock::new() })
     }
 
-    /// Opens the debug info, for questions about `code`, which is what it was found for.
-    pub(crate) fn open<'a>(&'a self, code: &'a Code) -> Lines<'a> {
+    /// Opens the debug info, for questions about `code`, which is what it was found for. Nothing if it is in the code, and that is
+    /// gone.
+    pub(crate) fn open<'a>(&'a self, code: Option<&'a Code>) -> Option<Lines<'a>> {
         let bytes = match &self.origin {
             Origin::Wasm(wasm) => wasm.as_ref(),
-            Origin::Image => code.image(),
+            Origin::Image => code?.image(),
         };
-        Lines { info: self, bytes, contexts: self.modules.iter().map(|_| OnceCell::new()).collect() }
+        Some(Lines { info: self, bytes, contexts: self.modules.iter().map(|_| OnceCell::new()).collect() })
     }
 
     /// What could not be read or believed, so far.

@@ -18,7 +18,7 @@ impl<'a> SourceLines<'a> {
     /// is known.
     pub(super) fn open(map: &'a SymbolMap, code: &'a Code) -> Self {
         let debug_info = map.debug_info().and_then(Result::ok);
-        Self(debug_info.and_then(|debug_info| Some((debug_info.open(code), code.instruction_ranges()?))))
+        Self(debug_info.and_then(|debug_info| Some((debug_info.open(Some(code))?, code.instruction_ranges()?))))
     }
 
     /// From where on a function is of which line, if that is known; nothing if no line of the code is.

@@ -295,8 +295,10 @@ impl GuestProfiler {
     pub fn finish(mut self, mut output: impl Write) -> wasmtime::Result<()> {
         let elapsed = self.start.elapsed();
         self.host_calls.end_all(elapsed);
+        let targets = self.visible.targets();
         let recording = Recording {
-            targets: self.visible.targets(),
+            targets: &targets,
+            name: self.name,
             sampler: SamplerKind::Epoch,
             interval: self.interval,
             started_at: self.started_at,
@@ -307,8 +309,7 @@ impl GuestProfiler {
             spans: (Vec::new(), 0),
             host_place: &|_| None,
         };
-        let mut profile = symbolize(&self.log, &recording).with_lines(self.visible.targets());
-        profile.name = self.name;
+        let mut profile = symbolize(&self.log, &recording).with_lines(&targets);
         if !self.knows_cpu {
             // As `read_firefox` takes it: nothing is known of waiting, which is not to say that all was.
             let samples = profile.threads.iter_mut().flat_map(|thread| &mut thread.samples);

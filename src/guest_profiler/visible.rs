@@ -6,9 +6,9 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
+use crate::code::{Entry, Targets};
 use crate::component::Code;
 use crate::error::{Error, Result};
-use crate::profile::Target;
 use crate::symbols::SymbolMap;
 
 /// The code that may be seen, by text section. All core modules of a component share one, so for modules that were
@@ -16,7 +16,7 @@ use crate::symbols::SymbolMap;
 #[derive(Debug)]
 pub(super) struct Visible {
     engine: Engine,
-    targets: Vec<Target>,
+    entries: Vec<Arc<Entry>>,
     /// By address of the text section. Stays in this process.
     by_text: FxHashMap<usize, Text>,
 }
@@ -37,7 +37,7 @@ enum Modules {
 
 impl Visible {
     pub(super) fn new(engine: &Engine) -> Self {
-        Self { engine: engine.clone(), targets: Vec::new(), by_text: FxHashMap::default() }
+        Self { engine: engine.clone(), entries: Vec::new(), by_text: FxHashMap::default() }
     }
 
     /// Allows all of a component.
@@ -45,8 +45,7 @@ impl Visible {
         self.check(name, component.engine())?;
         let code = Code::Component(component.clone());
         let map = SymbolMap::builder(name).build(&code)?;
-        self.add(map, code, Modules::All);
-        Ok(())
+        self.add(map, code, Modules::All)
     }
 
     /// Allows one core module. If it is part of a component that is allowed, or was allowed before, it keeps that name.
@@ -63,13 +62,12 @@ impl Visible {
         }
         let mut map = SymbolMap::builder(name).build(&code)?;
         map.rename_module(name);
-        self.add(map, code, Modules::Only(FxHashSet::from_iter([index])));
-        Ok(())
+        self.add(map, code, Modules::Only(FxHashSet::from_iter([index])))
     }
 
     /// What was allowed.
-    pub(super) fn targets(&self) -> &[Target] {
-        &self.targets
+    pub(super) fn targets(&self) -> Targets {
+        self.entries.iter().cloned().collect()
     }
 
     /// The target that this module belongs to, if it may be seen. `index` is its static index.
@@ -82,11 +80,13 @@ impl Visible {
         is_visible.then_some(text.target)
     }
 
-    fn add(&mut self, map: SymbolMap, code: Code, modules: Modules) {
+    fn add(&mut self, map: SymbolMap, code: Code, modules: Modules) -> Result<()> {
         // As many targets as there are distinct texts in memory.
-        let target = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
-        self.by_text.insert(address(code.text()), Text { target, modules });
-        self.targets.push(Target { map: Arc::new(map), code });
+        let target = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        let text = address(code.text());
+        self.entries.push(Arc::new(Entry::new(target, map.into(), code)?));
+        self.by_text.insert(text, Text { target, modules });
+        Ok(())
     }
 
     fn check(&self, name: &str, engine: &Engine) -> Result<()> {

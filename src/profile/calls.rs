@@ -6,11 +6,11 @@ use hdrhistogram::Histogram;
 use indexmap::IndexMap;
 
 use super::attribution::Crossing;
-use super::symbolize::Target;
 use super::tables::index;
+use crate::code::Targets;
 use crate::samples::{CallSums, Called, CountedCalls};
 use crate::symbols::{Direction, Function};
-use crate::tracing::{crosses_interface, function_at};
+use crate::tracing::crosses_interface;
 
 index! {
     /// A function of a [`CallTrace`]; valid for the trace it came from.
@@ -127,13 +127,13 @@ impl CallTrace {
 /// Names what was counted; `thread` finds the thread of a call that is kept.
 pub(super) fn name_calls(
     counted: &CountedCalls,
-    targets: &[Target],
+    targets: &Targets,
     thread: impl Fn(std::thread::ThreadId) -> Option<usize>,
 ) -> CallTrace {
     let crossing = |called: Called| match called {
-        Called::Compiled(site) => function_at(targets, site).and_then(crossing_of),
+        Called::Compiled(site) => targets.function(site).and_then(crossing_of),
         Called::HostImport { target, import } => {
-            let import = targets.get(target as usize)?.map.host_imports().get(import)?;
+            let import = targets.get(target)?.map().host_imports().get(import)?;
             let (interface, function) = (import.module.to_string(), import.function.to_string());
             Some(Crossing { interface, function, direction: Direction::Import })
         }

@@ -12,16 +12,8 @@ use object::read::ReadCache;
 use object::read::elf::{ElfFile64, ProgramHeader as _, SectionHeader as _, Sym as _, SymbolTable};
 use object::{Endianness, elf};
 
+use crate::samples::HostPlace;
 use crate::symbols::demangle;
-
-/// A library of the process, as the sampler knows it.
-#[derive(Clone, Debug)]
-pub(crate) struct HostPlace {
-    /// The file.
-    pub(crate) path: PathBuf,
-    /// Address inside of the file, as its symbols count.
-    pub(crate) offset: u64,
-}
 
 /// A function of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]

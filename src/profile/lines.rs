@@ -12,17 +12,18 @@ use std::time::Duration;
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::symbolize::{NamedProfile, Target, handle};
+use super::symbolize::{NamedProfile, handle};
 use super::tables::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LibraryIndex, Profile, ProfileFunction, SourceLine, Stack, StackIndex,
 };
 use super::toolchain::is_authors;
+use crate::code::Targets;
 use crate::debug_info::{Lines, NoLines, SourceFrame, SourceLocation};
 use crate::symbols::{FunctionKind, Layer};
 
 impl NamedProfile {
     /// The profile with its lines, as far as the targets know them.
-    pub(crate) fn with_lines(self, targets: &[Target]) -> Profile {
+    pub(crate) fn with_lines(self, targets: &Targets) -> Profile {
         let Self { mut profile, targets: of_functions } = self;
         let mut adding = Adding::new(targets);
         let frames: Vec<Vec<FrameIndex>> = profile
@@ -85,7 +86,7 @@ impl NewFrame {
 
 /// What is added to a profile.
 struct Adding<'t> {
-    targets: &'t [Target],
+    targets: &'t Targets,
     /// By target, once it was asked for; nothing if its lines are not known.
     lines: FxHashMap<u32, Option<Lines<'t>>>,
     /// By target: why there are none.
@@ -98,7 +99,7 @@ struct Adding<'t> {
 }
 
 impl<'t> Adding<'t> {
-    fn new(targets: &'t [Target]) -> Self {
+    fn new(targets: &'t Targets) -> Self {
         Self {
             targets,
             lines: FxHashMap::default(),
@@ -149,11 +150,12 @@ impl<'t> Adding<'t> {
 
     /// The position of an inlined function among those that are added.
     fn inlined_function(&mut self, target: u32, library: LibraryIndex, frame: &SourceFrame) -> FunctionIndex {
-        let map = &self.targets[target as usize].map;
+        let targets = self.targets;
+        let shown = |name: &str| targets.get(target).map_or_else(|| name.to_owned(), |of| of.map().shown_name(name));
         let entry = self.functions.entry((library, frame.function.clone()));
         let index = entry.index();
         entry.or_insert_with(|| {
-            let name = frame.function.as_deref().map_or("(inlined function)".to_owned(), |name| map.shown_name(name));
+            let name = frame.function.as_deref().map_or("(inlined function)".to_owned(), shown);
             ProfileFunction::without_interface(name, library, FunctionKind::Inlined)
         });
         FunctionIndex(handle(index))
@@ -161,11 +163,15 @@ impl<'t> Adding<'t> {
 
     /// The lines of a target; nothing if they are not known, which is noted if they are wanted.
     fn lines(&mut self, target: u32) -> Option<&Lines<'t>> {
-        let Target { map, code } = &self.targets[target as usize];
+        let of = self.targets.get(target)?;
+        let code = self.targets.code(target);
         let missing = &mut self.missing;
         let lines = self.lines.entry(target).or_insert_with(|| {
-            let problem = match map.debug_info()? {
-                Ok(info) if code.has_address_map() => return Some(info.open(code)),
+            let problem = match of.map().debug_info()? {
+                Ok(info) if of.instructions().is_some() => match info.open(code) {
+                    Some(lines) => return Some(lines),
+                    None => NoLines::Unregistered,
+                },
                 Ok(_) => NoLines::NoAddressMap,
                 Err(problem) => problem.clone(),
             };
@@ -178,9 +184,12 @@ impl<'t> Adding<'t> {
     /// Why targets that were seen have no lines, or not all of them. `authors` is the part of their time that goes to what their
     /// author compiles.
     fn missing_lines(&self, authors: &FxHashMap<u32, f64>) -> Vec<String> {
-        let targets = self.targets.iter().zip(0_u32..);
-        let reasons = targets.filter_map(|(target, index)| {
-            let damage = || target.map.debug_info()?.ok()?.damage();
+        let reasons = self.targets.iter().filter_map(|target| {
+            let index = target.number();
+            if let Some(problem) = target.problem() {
+                return Some(format!("`{}` has no names: {problem}", target.map().component()));
+            }
+            let damage = || target.map().debug_info()?.ok()?.damage();
             let has_lines = self.has_lines.get(&index);
             let other_code = || (has_lines == Some(&false)).then_some(NoLines::OfOtherCode);
             let asked = self.lines.contains_key(&index);
@@ -192,7 +201,7 @@ impl<'t> Adding<'t> {
                 }
                 _ => "",
             };
-            Some(format!("`{}` {lacks} lines of source code: {reason}{advice}", target.map.component()))
+            Some(format!("`{}` {lacks} lines of source code: {reason}{advice}", target.map().component()))
         });
         reasons.collect()
     }
@@ -224,16 +233,17 @@ impl<'t> Adding<'t> {
             }
         }
         let mut found = Vec::new();
-        for (target, index) in self.targets.iter().zip(0_u32..) {
+        for target in self.targets.iter() {
+            let index = target.number();
             let has_lines = self.has_lines.get(&index) == Some(&true);
-            let says_why = target.map.debug_info().and_then(Result::ok).is_some_and(|info| info.damage().is_some());
+            let says_why = target.map().debug_info().and_then(Result::ok).is_some_and(|info| info.damage().is_some());
             if let Some(hot) = targets.get(&index).filter(|_| has_lines && !says_why)
                 && let Some(functions) = hot.listed(profile)
             {
                 found.push(format!(
                     "`{}` has no lines of source code where much of its time goes: {functions} (their source files were compiled without debug info; \
                      where they are yours, compile them with `-g`)",
-                    target.map.component()
+                    target.map().component()
                 ));
             }
         }

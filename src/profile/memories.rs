@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::symbolize::Target;
 use super::tables::StackIndex;
+use crate::code::Targets;
 use crate::samples::{MemoryKey, MemoryLog};
 
 /// The size of a core module's linear memory over time; of all its instances together.
@@ -50,10 +50,10 @@ fn points(all: &[(Duration, u64)], period: &Range<Duration>) -> Vec<(Duration, u
 }
 
 /// Names the memories of a log.
-pub(super) fn name_memories(log: &MemoryLog, targets: &[Target], period: &Range<Duration>) -> Vec<MemoryTrack> {
+pub(super) fn name_memories(log: &MemoryLog, targets: &Targets, period: &Range<Duration>) -> Vec<MemoryTrack> {
     let name = |key: &MemoryKey| {
         let (target, library) = (*key)?;
-        let map = &targets.get(target as usize)?.map;
+        let map = targets.get(target)?.map();
         Some(map.libraries().get(library as usize)?.name.clone())
     };
     let tracks = log.memories.iter().map(|(key, sizes)| MemoryTrack {

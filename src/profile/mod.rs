@@ -30,14 +30,13 @@ pub use calls::{CallTrace, CalledFunction, CalledIndex, CalledTimes, TracedCall}
 pub use comparison::{Change, Comparison};
 pub use host_frames::HostFrames;
 pub(crate) use host_frames::OtherStacks;
-pub(crate) use host_symbols::HostPlace;
 pub(crate) use memories::OTHER_MEMORIES;
 pub use memories::{MemoryGrowth, MemoryTrack};
 pub use origin::Origin;
 pub use report::{Dimension, NO_INTERFACE, Report, ReportRow};
 #[cfg(feature = "html")]
 pub(crate) use report::{PlacedRows, RowPlaces};
-pub(crate) use symbolize::{ELIDED, EVERYTHING, NamedProfile, Recording, Target, symbolize};
+pub(crate) use symbolize::{ELIDED, EVERYTHING, NamedProfile, Recording, symbolize};
 pub use tables::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
     Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,

@@ -2,59 +2,34 @@
 //! ([`lines`](super::lines)), when the log of the recording is not needed any more.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use indexmap::{IndexMap, IndexSet};
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use rustc_hash::FxBuildHasher;
 
 use super::calls::name_calls;
 use super::host_frames::HOST;
-use super::host_symbols::{HostPlace, HostSymbols};
+use super::host_symbols::HostSymbols;
 use super::memories::{MemoryGrowth, name_memories};
 use super::origin::Origin;
 use super::tables::{
     Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
     SamplerKind, Stack, StackIndex, Thread,
 };
-use crate::address::{CodePoint, InstructionRanges, TextOffset, WasmOffset};
-use crate::component::Code;
+use crate::address::{CodePoint, TextOffset, WasmOffset};
+use crate::code::{Entry, Targets};
 use crate::samples::{
-    CountedCalls, Entry, Growth, LossReason, MemoryLog, ProfilerTime, RawFrame, SampleCounts, SampleLog, Span, Track,
-    Window,
+    CountedCalls, Entry as LogEntry, Growth, HostPlace, LossReason, MemoryLog, ProfilerTime, RawFrame, SampleCounts,
+    SampleLog, Span, Track, Window,
 };
 use crate::symbols::{Direction, FunctionId, FunctionKind, Layer, LibraryId, SymbolMap};
 
-/// A component or module that may be seen, with its names.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
-    pub(crate) map: Arc<SymbolMap>,
-    pub(crate) code: Code,
-}
-
-impl Target {
-    /// Which function of the host a core module calls through the trampoline of `signature`, by the instruction at `site`; `None`
-    /// if nothing tells. `instructions` are those of the target.
-    pub(crate) fn host_import(
-        &self,
-        instructions: Option<&InstructionRanges>,
-        site: TextOffset,
-        signature: &str,
-    ) -> Option<u32> {
-        let imports = self.map.host_imports();
-        if imports.is_empty() {
-            return None;
-        }
-        let function = self.map.lookup(site)?;
-        // Exactly: the instruction before may call something else.
-        let instruction = instructions?.exact_instruction_at((function.offset(), function.size()), site);
-        imports.called_by(instruction, signature)
-    }
-}
-
 /// What a recording was, beside its samples.
 pub(crate) struct Recording<'r> {
-    pub(crate) targets: &'r [Target],
+    /// What records refer to.
+    pub(crate) targets: &'r Targets,
+    /// What was recorded: the name of what was registered first.
+    pub(crate) name: String,
     pub(crate) sampler: SamplerKind,
     pub(crate) interval: Duration,
     pub(crate) started_at: SystemTime,
@@ -99,7 +74,8 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProf
                 let name = thread.name.clone().unwrap_or_else(|| format!("thread {number}"));
                 Thread { name, samples: Vec::with_capacity(thread.timeline.entries().len()) }
             });
-            for Entry { time, stack, labels, count, wall, cpu, preempted } in thread.timeline.entries().iter().copied()
+            for LogEntry { time, stack, labels, count, wall, cpu, preempted } in
+                thread.timeline.entries().iter().copied()
             {
                 if !recording.period.contains(&time) {
                     continue;
@@ -140,7 +116,7 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProf
     };
     let targets = tables.functions.keys().map(target).collect();
     let profile = Profile {
-        name: recording.targets.first().map_or_else(String::new, |target| target.map.component().to_owned()),
+        name: recording.name.clone(),
         sampler: recording.sampler,
         interval: recording.interval,
         origin: Origin::here(),
@@ -207,8 +183,6 @@ enum LibraryKey {
 /// The tables of a profile while they are filled. A key says what a row is; rows are never removed.
 struct Tables<'r> {
     recording: &'r Recording<'r>,
-    /// By target; made when the first frame of the target needs it.
-    instructions: FxHashMap<u32, Option<InstructionRanges>>,
     host: HostSymbols,
     libraries: IndexMap<LibraryKey, ProfileLibrary, FxBuildHasher>,
     functions: IndexMap<FunctionKey, ProfileFunction, FxBuildHasher>,
@@ -245,7 +219,6 @@ impl<'r> Tables<'r> {
     fn new(recording: &'r Recording<'r>) -> Self {
         Self {
             recording,
-            instructions: FxHashMap::default(),
             host: HostSymbols::default(),
             libraries: IndexMap::default(),
             functions: IndexMap::default(),
@@ -310,9 +283,9 @@ impl<'r> Tables<'r> {
         let signature = function.name.clone();
         let site = CodePoint::ReturnAddress(offset).lookup_offset();
         let recording = self.recording;
-        let of = recording.targets.get(target as usize)?;
-        let import = of.host_import(self.instructions(target), site, &signature)?;
-        let names = of.map.host_imports().get(import)?;
+        let of = recording.targets.get(target)?;
+        let import = of.host_import(site, &signature)?;
+        let names = of.map().host_imports().get(import)?;
         let key = FunctionKey::HostImport { target, import };
         let library = LibraryKey::HostImports { target, module: names.module.to_string() };
         let library = self.library(library, || ProfileLibrary {
@@ -369,9 +342,9 @@ impl<'r> Tables<'r> {
     /// Wasmtime leaves it out, but the host has no other way in.
     fn entry_stack(&mut self, outermost: &RawFrame) -> Option<StackIndex> {
         let RawFrame::Wasm { target, module, function, .. } = *outermost else { return None };
-        let map = &self.recording.targets.get(target as usize)?.map;
+        let map = self.recording.targets.get(target)?.map();
         let function = map.entry_of(map.core_function(module, function)?)?;
-        let frame = self.compiled(target, function, None, Position::Caller);
+        let frame = self.compiled(target, function, None, Position::Caller)?;
         Some(self.push(None, frame))
     }
 
@@ -379,9 +352,9 @@ impl<'r> Tables<'r> {
     fn resolve(&mut self, frame: &RawFrame, position: Position) -> Option<FrameIndex> {
         match *frame {
             RawFrame::Wasm { target, module, function, instruction } => {
-                let map = &self.recording.targets.get(target as usize)?.map;
+                let map = self.recording.targets.get(target)?.map();
                 let function = map.core_function(module, function)?;
-                Some(self.compiled(target, function, instruction, position))
+                self.compiled(target, function, instruction, position)
             }
             RawFrame::Text { target, offset } => self.text(target, offset, position),
             RawFrame::Host { address } => Some(self.host(address, position)),
@@ -401,37 +374,39 @@ impl<'r> Tables<'r> {
         function: FunctionId,
         instruction: Option<WasmOffset>,
         position: Position,
-    ) -> FrameIndex {
-        let map = &self.recording.targets[target as usize].map;
+    ) -> Option<FrameIndex> {
+        let of = self.recording.targets.get(target)?;
+        let map = of.map();
         let (start, size) = (map.function(function).offset(), map.function(function).size());
-        let range = instruction.and_then(|instruction| self.instructions(target)?.range_of((start, size), instruction));
+        let range = instruction.and_then(|instruction| of.instructions()?.range_of((start, size), instruction));
         let (first, end) = range.unwrap_or((start, TextOffset::new(start.get().saturating_add(1))));
         let point = position.point_of(first, end);
-        self.compiled_frame(target, function, point, instruction)
+        Some(self.compiled_frame((target, of), function, point, instruction))
     }
 
     /// A frame of which the place in the text section is known.
     fn text(&mut self, target: u32, offset: TextOffset, position: Position) -> Option<FrameIndex> {
         let point = position.point_of(offset, offset);
-        let map = &self.recording.targets.get(target as usize)?.map;
+        let of = self.recording.targets.get(target)?;
+        let map = of.map();
         let function = map.lookup_id(point.lookup_offset())?;
         let place = (map.function(function).offset(), map.function(function).size());
-        let instructions = self.instructions(target);
+        let instructions = of.instructions();
         let instruction = instructions.and_then(|ranges| ranges.instruction_at(place, point.lookup_offset()));
-        Some(self.compiled_frame(target, function, point, instruction))
+        Some(self.compiled_frame((target, of), function, point, instruction))
     }
 
     fn compiled_frame(
         &mut self,
-        target: u32,
+        (target, of): (u32, &Entry),
         function: FunctionId,
         point: CodePoint,
         instruction: Option<WasmOffset>,
     ) -> FrameIndex {
-        let layer = self.recording.targets[target as usize].map.function(function).layer();
+        let layer = of.map().function(function).layer();
         // Adapters are compiled from bytes of their own, which nobody else has.
         let instruction = instruction.filter(|_| layer == Layer::Guest);
-        let function = self.compiled_function(target, function);
+        let function = self.compiled_function(target, of.map(), function);
         self.frame(Frame { function, point, instruction, source: None })
     }
 
@@ -487,12 +462,6 @@ impl<'r> Tables<'r> {
         FrameIndex(handle(self.frames.insert_full(frame).0))
     }
 
-    /// Nothing if the code was compiled without an address map.
-    fn instructions(&mut self, target: u32) -> Option<&InstructionRanges> {
-        let code = &self.recording.targets[target as usize].code;
-        self.instructions.entry(target).or_insert_with(|| code.instruction_ranges()).as_ref()
-    }
-
     fn library(&mut self, key: LibraryKey, row: impl FnOnce() -> ProfileLibrary) -> LibraryIndex {
         let library = self.libraries.entry(key);
         let index = LibraryIndex(handle(library.index()));
@@ -500,12 +469,11 @@ impl<'r> Tables<'r> {
         index
     }
 
-    fn compiled_function(&mut self, target: u32, function: FunctionId) -> FunctionIndex {
+    fn compiled_function(&mut self, target: u32, map: &SymbolMap, function: FunctionId) -> FunctionIndex {
         let key = FunctionKey::Compiled { target, function };
         if let Some(index) = self.functions.get_index_of(&key) {
             return FunctionIndex(handle(index));
         }
-        let map = &self.recording.targets[target as usize].map;
         let library = LibraryKey::Compiled { target, library: map.library_id(function) };
         let function = map.function(function);
         let library_row = || {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::labels::Labels;
-use super::recorder::Shared;
+use super::shared::Shared;
 use crate::sampler::TaskTimes;
 use crate::sampler::signal::{Entered, Instrumentation, SignalSampler};
 use crate::samples::LabelsId;
@@ -74,7 +74,7 @@ impl<F: Future> Future for Instrumented<F> {
             Some(sampler) => instrumentation.poll(sampler, &shared.log, context, |context| future.poll(context)),
             None => future.poll(context),
         };
-        let result = this.times.during(this.shared, labels, poll);
+        let result = this.times.during(shared.call_cpu, (labels, Arc::as_ptr(this.shared).addr()), poll);
         // Whoever counts calls wants to know how long the task waited meanwhile. Nobody else is to pay for a clock.
         if shared.is_tracing_calls() {
             this.times.suspend();

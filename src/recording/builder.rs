@@ -1,19 +1,19 @@
 //! What a recorder is to do, put together before it starts.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
-use wasmtime::Engine;
-
-use super::recorder::{Recorder, Shared};
+use super::recorder::Recorder;
+use super::retirement::Retirement;
+use super::shared::Shared;
+use crate::code::{Names, Registry};
 use crate::component::Code;
 use crate::error::{Error, Result, SignalProblem};
-use crate::profile::Target;
-use crate::sampler::SamplingClock;
-use crate::sampler::epoch::Ticker;
-use crate::sampler::signal::{SignalOptions, SignalSampler};
+use crate::sampler::epoch::{EpochSampler, Ticker};
+use crate::sampler::signal::{CallerWays, Scenes, SignalOptions, SignalSampler};
+use crate::sampler::{RecordingState, SamplingClock};
 use crate::samples::{Retention, SampleLog};
-use crate::symbols::SymbolMap;
+use crate::tracing::Tracing;
 
 /// How samples are to be taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub enum SamplerChoice {
 #[derive(Debug)]
 pub struct RecorderBuilder {
     interval: Duration,
-    targets: Vec<Target>,
+    code: Vec<(Names, Code)>,
     choice: SamplerChoice,
     clock: SamplingClock,
     signal: Option<i32>,
@@ -71,7 +71,7 @@ impl RecorderBuilder {
     pub(crate) fn new(interval: Duration) -> Self {
         Self {
             interval,
-            targets: Vec::new(),
+            code: Vec::new(),
             choice: SamplerChoice::Auto,
             clock: SamplingClock::Wall,
             signal: None,
@@ -82,10 +82,11 @@ impl RecorderBuilder {
         }
     }
 
-    /// Allows `code`, a component or a core module that stands alone, to be seen under the names of `map`.
+    /// Allows `code`, a component or a core module that stands alone, to be seen for as long as the recorder lives. `names` is a
+    /// [map](crate::SymbolMap), or the builder of one; see [`Recorder::register`] for both, and for code that comes later.
     #[must_use]
-    pub fn code(mut self, map: Arc<SymbolMap>, code: impl Into<Code>) -> Self {
-        self.targets.push(Target { map, code: code.into() });
+    pub fn code(mut self, names: impl Into<Names>, code: impl Into<Code>) -> Self {
+        self.code.push((names.into(), code.into()));
         self
     }
 
@@ -160,70 +161,108 @@ impl RecorderBuilder {
     ///
     /// # Errors
     /// [`Error::Interval`] if the interval is shorter than [`Recorder::MIN_INTERVAL`] or longer than
-    /// [`Recorder::MAX_INTERVAL`]; [`Error::GuestDebug`] if code runs as private copies; [`Error::Signal`] if signals
-    /// were chosen, and cannot be used. By epochs: [`Error::NoEpochs`] if code was compiled without epoch
-    /// interruption, [`Error::Thread`] if the ticking thread cannot be started.
+    /// [`Recorder::MAX_INTERVAL`]; those of [`Recorder::register`] for each code; [`Error::Signal`] if signals were chosen,
+    /// and cannot be used. By epochs: [`Error::NoEpochs`] if code was compiled without epoch interruption,
+    /// [`Error::Thread`] if the ticking thread cannot be started.
     pub fn start(self) -> Result<Recorder> {
         let (interval, min, max) = (self.interval, Recorder::MIN_INTERVAL, Recorder::MAX_INTERVAL);
         if interval < min || interval > max {
             return Err(Error::Interval { interval, min, max });
         }
-        for target in &self.targets {
-            if target.code.engine().get_guest_debug() {
-                return Err(Error::GuestDebug { name: target.map.component().to_owned() });
-            }
+        let (start, started_at) = (Instant::now(), SystemTime::now());
+        let (code, state) = (Arc::new(Registry::default()), Arc::new(RecordingState::default()));
+        for (names, code_of) in self.code {
+            code.register(names, code_of, |_| {})?;
         }
+        let scenes = Arc::new(Scenes::new(code.table()));
         let log = Arc::new(Mutex::new(SampleLog::new(interval, self.retention)));
-        let fallback = match self.choice {
-            SamplerChoice::Epoch => None,
-            SamplerChoice::Signal | SamplerChoice::Auto => match self.start_signal(&log) {
-                Ok(signal) => {
-                    let shared = Shared::new(self.targets, interval, log, Some(signal), self.call_cpu);
-                    return Ok(Recorder::new(shared, None, None));
-                }
-                Err(problem) if self.choice == SamplerChoice::Signal => return Err(Error::Signal { problem }),
-                Err(problem) => Some(problem),
-            },
+        let tracing = |by_signal: bool| {
+            let ways = CallerWays::new(&scenes);
+            Arc::new(Tracing::new(&state, &code, ways, start, (self.call_cpu, !by_signal)))
         };
-        let engines = match self.engines_with_epochs(fallback.as_ref()) {
-            Err(Error::NoEpochs { .. }) if self.allow_unsampled && fallback.is_some() => {
-                let shared = Shared::new(self.targets, interval, log, None, self.call_cpu);
-                return Ok(Recorder::unsampled(shared, fallback));
-            }
-            engines => engines?,
+        let retirement = |tracing: &Arc<Tracing>| Arc::new(Retirement::new(&code, &log, tracing));
+        let shared = |signal: Option<SignalSampler>, tracing: Arc<Tracing>, retirement: Arc<Retirement>| {
+            let shared = Shared {
+                epochs: EpochSampler::new(&state, &code, &log, start),
+                code: Arc::clone(&code),
+                scenes: Arc::clone(&scenes),
+                state: Arc::clone(&state),
+                interval,
+                start,
+                started_at,
+                log: Arc::clone(&log),
+                signal,
+                engines: Arc::default(),
+                call_cpu: self.call_cpu,
+                tracing,
+                retirement,
+                spans: Mutex::default(),
+            };
+            shared.update_engines();
+            Arc::new(shared)
         };
-        let ticker = Ticker::start(engines, interval);
-        let ticker = ticker.map_err(|source| Error::Thread { source })?;
-        Ok(Recorder::new(Shared::new(self.targets, interval, log, None, self.call_cpu), Some(ticker), fallback))
-    }
-
-    fn start_signal(&self, log: &Arc<Mutex<SampleLog>>) -> std::result::Result<SignalSampler, SignalProblem> {
-        for target in &self.targets {
-            Recorder::check_signals(target.code.engine(), target.map.component())?;
-        }
         let options = SignalOptions {
             clock: self.clock,
             signal: self.signal,
             show_host: self.show_host,
             interval: self.interval,
         };
-        let code = self.targets.iter().map(|target| target.code.clone()).collect();
-        SignalSampler::start(options, code, Arc::clone(log))
-    }
-
-    /// The engines of all targets, each once.
-    fn engines_with_epochs(&self, fallback: Option<&SignalProblem>) -> Result<Vec<Engine>> {
-        let mut engines: Vec<Engine> = Vec::new();
-        for target in &self.targets {
-            let engine = target.code.engine();
-            if !engine.get_epoch_interruption() {
-                let reason = fallback.map(ToString::to_string);
-                return Err(Error::NoEpochs { name: target.map.component().to_owned(), reason });
+        let by_signal = || {
+            check_native(&code)?;
+            let tracing = tracing(true);
+            let retirement = retirement(&tracing);
+            let tidying = Arc::clone(&retirement);
+            let signal =
+                SignalSampler::start(options, &scenes, &state, Arc::clone(&log), move |round| tidying.after(round))?;
+            Ok(shared(Some(signal), tracing, retirement))
+        };
+        let fallback = match self.choice {
+            SamplerChoice::Epoch => None,
+            SamplerChoice::Signal | SamplerChoice::Auto => match by_signal() {
+                Ok(shared) => return Ok(Recorder::new(shared, None, None)),
+                Err(problem) if self.choice == SamplerChoice::Signal => return Err(Error::Signal { problem }),
+                Err(problem) => Some(problem),
+            },
+        };
+        let without_signals = || {
+            let tracing = tracing(false);
+            let retirement = retirement(&tracing);
+            shared(None, tracing, retirement)
+        };
+        if let Some(name) = without_epochs(&code) {
+            if self.allow_unsampled && fallback.is_some() {
+                return Ok(Recorder::unsampled(without_signals(), fallback));
             }
-            if !engines.iter().any(|known| Engine::same(known, engine)) {
-                engines.push(engine.clone());
-            }
+            return Err(Error::NoEpochs { name, reason: fallback.map(|problem| problem.to_string()) });
         }
-        Ok(engines)
+        let shared = without_signals();
+        let ticker = Ticker::start(Arc::clone(&shared.engines), interval);
+        let ticker = ticker.map_err(|source| Error::Thread { source })?;
+        Ok(Recorder::new(shared, Some(ticker), fallback))
     }
+}
+
+/// Whether signals can sample any of the code.
+fn check_native(code: &Registry) -> std::result::Result<(), SignalProblem> {
+    let checks = code.registered().into_iter().filter_map(|entry| {
+        let check = Recorder::check_signals(entry.code()?.engine(), "");
+        Some(check.map_err(|problem| match problem {
+            SignalProblem::Interpreter { .. } => SignalProblem::Interpreter { name: entry.name() },
+            problem => problem,
+        }))
+    });
+    // Some that cannot be seen do not keep others from being seen.
+    let checks: Vec<_> = checks.collect();
+    if checks.iter().any(Result::is_ok) { Ok(()) } else { checks.into_iter().collect() }
+}
+
+/// The first code that was compiled without epoch interruption, if any was.
+fn without_epochs(code: &Registry) -> Option<String> {
+    let mut registered = code.registered();
+    registered.sort_by_key(|entry| entry.number());
+    let without = registered.iter().find(|entry| {
+        let code = entry.code();
+        code.is_some_and(|code| !code.engine().get_epoch_interruption())
+    });
+    without.map(|entry| entry.name())
 }

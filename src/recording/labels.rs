@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use super::recorder::Shared;
+use super::shared::Shared;
 use crate::samples::LabelsId;
 
 /// Labels of one recorder, for instance the route and the tenant of a request. Made by

@@ -8,16 +8,19 @@ mod builder;
 mod labels;
 mod probe;
 mod recorder;
+mod registration;
 mod reserved_signal;
+mod retirement;
 #[cfg(feature = "pprof")]
 mod scrape;
+mod shared;
 
 pub use activation::{Activation, Instrumented};
 pub use builder::{RecorderBuilder, SamplerChoice};
 pub use labels::Labels;
 pub use probe::EpochProbe;
 pub use recorder::Recorder;
-pub(crate) use recorder::Shared;
+pub use registration::Registration;
 pub use reserved_signal::ReservedSignal;
 #[cfg(feature = "pprof")]
 pub use scrape::{PPROF_INDEX, PPROF_PATH, Scrape};

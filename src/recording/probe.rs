@@ -6,10 +6,9 @@ use std::time::Duration;
 use wasmtime::AsContext;
 
 use super::labels::Labels;
-use super::recorder::Shared;
-use crate::sampler::epoch::capture;
-use crate::sampler::{CurrentTask, own_work};
-use crate::samples::{LabelsId, RawSample};
+use super::shared::Shared;
+use crate::sampler::CurrentTask;
+use crate::samples::LabelsId;
 
 /// The recorder's end inside one store: call [`sample`](Self::sample) from the store's epoch callback.
 ///
@@ -39,8 +38,8 @@ pub struct EpochProbe {
 }
 
 impl EpochProbe {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let last = shared.begin_clocks();
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let last = shared.epochs.begin();
         Self { shared, last, labels: LabelsId::default() }
     }
 
@@ -56,30 +55,14 @@ impl EpochProbe {
     /// Takes a sample of the store that is running on this thread, and charges it with the time since the sample
     /// before. After the recorder has finished, this does nothing.
     pub fn sample(&mut self, store: impl AsContext) {
-        if self.shared.ignores_epochs() {
+        // Where signals sample, epochs have nothing to record.
+        if self.shared.signal.is_some() {
             return;
         }
-        // Stores that take turns on a thread must not be charged with each other's time, so time counts from the last
-        // sample of this store or of any other on the thread, whichever is later.
-        let clocks = self.shared.read_clocks();
-        let time = clocks.now;
-        let wall = time.saturating_sub(self.last.max(clocks.last));
-        let cpu = clocks.cpu.min(wall);
-        // What a tracer of calls took meanwhile is not the guest's.
-        let traced = Duration::from_nanos(own_work::take_spent()).min(wall);
-        let (wall, cpu) = (wall.saturating_sub(traced), cpu.saturating_sub(traced));
-        let preempted = clocks.preempted.map(|preempted| preempted.min(wall - cpu));
-
-        let of_task = CurrentTask::get().labels(&self.shared);
-        let labels = if of_task == LabelsId::NONE { self.labels } else { of_task };
-        // All modules of a component share its text section, which says whose they are.
-        let stack = capture(store, |module, _| self.shared.target_of(module.text()));
-        let sample = RawSample { time, wall, cpu, preempted, truncated: stack.truncated, labels };
-        self.shared.record(sample, stack.outermost_first.into_iter());
-        // Nor is what this took.
-        let clocks = self.shared.read_clocks();
-        self.last = clocks.now;
-        let spent = clocks.now.saturating_sub(time);
-        self.shared.record_own_work(clocks.now, traced + spent, traced + clocks.cpu.min(spent));
+        let labels = match CurrentTask::get().labels(Arc::as_ptr(&self.shared).addr()) {
+            LabelsId::NONE => self.labels,
+            labels => labels,
+        };
+        self.last = self.shared.epochs.sample(store, self.last, labels);
     }
 }

@@ -1,28 +1,29 @@
 //! The recorder: what may be seen, and what has been seen.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use rustc_hash::FxHashMap;
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 use super::activation::{Activation, Instrumented};
 use super::builder::RecorderBuilder;
 use super::labels::Labels;
 use super::probe::EpochProbe;
+use super::registration::Registration;
 use super::reserved_signal::ReservedSignal;
-use crate::address::{InstructionRanges, TextOffset};
+use super::shared::Shared;
+use crate::code::Names;
+use crate::component::Code;
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
 use crate::nanos::nanos;
-use crate::profile::{EVERYTHING, NamedProfile, Profile, Recording, SamplerKind, Target, symbolize};
+use crate::profile::{EVERYTHING, Profile, SamplerKind};
 use crate::sampler::SamplingClock;
-use crate::sampler::epoch::{ClockReading, ThreadClocks, Ticker};
-use crate::sampler::signal::{self, CallScene, CallerFinder, Reservation, SignalSampler};
-use crate::samples::{CallLog, CallSite, LabelsId, MemoryLog, RawFrame, RawSample, SampleLog, Selection, Span, Taken};
-use crate::tracing::{CallTracer, MemoryTracer, function_at};
+use crate::sampler::epoch::Ticker;
+use crate::sampler::signal::{self, Reservation, SignalSampler};
+use crate::samples::{LabelsId, Span};
+use crate::tracing::{CallTracer, MemoryTracer};
 
 /// Records where guests spend their time.
 ///
@@ -65,13 +66,39 @@ use crate::tracing::{CallTracer, MemoryTracer, function_at};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+///
+/// Copies are cheap, and record the same. When the last of them is dropped, the recording ends as with
+/// [`finish`](Self::finish), and nothing is left of it in the process; tracers, probes and instrumented futures that live
+/// longer do nothing then.
+#[derive(Clone, Debug)]
 pub struct Recorder {
+    recording: Arc<Recording>,
+}
+
+/// Ends the recording when the last recorder is dropped.
+#[derive(Debug)]
+struct Recording {
     shared: Arc<Shared>,
     ticker: Mutex<Option<Ticker>>,
     fallback: Option<SignalProblem>,
     /// Neither sampler works.
     is_unsampled: bool,
+}
+
+impl Recording {
+    fn stop(&self) {
+        drop(lock(&self.ticker).take());
+        if let Some(signal) = &self.shared.signal {
+            signal.stop(&self.shared.log);
+        }
+        self.shared.state.stop();
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        self.stop();
+    }
 }
 
 impl Recorder {
@@ -86,13 +113,57 @@ impl Recorder {
         RecorderBuilder::new(interval)
     }
 
-    pub(crate) fn new(shared: Shared, ticker: Option<Ticker>, fallback: Option<SignalProblem>) -> Self {
-        Self { shared: Arc::new(shared), ticker: Mutex::new(ticker), fallback, is_unsampled: false }
+    pub(super) fn new(shared: Arc<Shared>, ticker: Option<Ticker>, fallback: Option<SignalProblem>) -> Self {
+        Self::with(Recording { shared, ticker: Mutex::new(ticker), fallback, is_unsampled: false })
     }
 
     /// One that takes no samples.
-    pub(crate) fn unsampled(shared: Shared, fallback: Option<SignalProblem>) -> Self {
-        Self { is_unsampled: true, ..Self::new(shared, None, fallback) }
+    pub(super) fn unsampled(shared: Arc<Shared>, fallback: Option<SignalProblem>) -> Self {
+        Self::with(Recording { shared, ticker: Mutex::new(None), fallback, is_unsampled: true })
+    }
+
+    fn with(recording: Recording) -> Self {
+        Self { recording: Arc::new(recording) }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.recording.shared
+    }
+
+    /// Allows `code`, a component or a core module that stands alone, to be seen from now on, until the result is dropped: at any
+    /// time, by any thread, while guests run. `names` is a [map](crate::SymbolMap), or the builder of one, which costs
+    /// nothing until somebody asks for a name: registering takes microseconds.
+    ///
+    /// A sample means the code that was at its address when it was taken, though that was unregistered since, and other code
+    /// is there. The code stays loaded while it is registered, and for as long as samples of it are on their way, which is a
+    /// tenth of a second; the names stay as long as samples refer to them.
+    ///
+    /// Code that is interpreted (Pulley) is registered as well; where signals sample, it is [not
+    /// seen](Registration::unseen).
+    ///
+    /// ```
+    /// # use wasmtime::{Engine, component::Component};
+    /// # use witprof::{Recorder, SymbolMap};
+    /// # fn serve(_: &Component) {}
+    /// # fn example(recorder: &Recorder, component: &Component) -> witprof::Result<()> {
+    /// let registration = recorder.register(SymbolMap::builder("tenant-17"), component)?;
+    /// serve(component);
+    /// drop(registration);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::OtherCode`] if `names` are those of other code, [`Error::GuestDebug`] if the code runs as private copies,
+    /// [`Error::Image`] if it cannot be read, [`Error::Finished`] after [`finish`](Self::finish). By epochs:
+    /// [`Error::NoEpochs`] if it was compiled without epoch interruption.
+    pub fn register(&self, names: impl Into<Names>, code: impl Into<Code>) -> Result<Registration> {
+        let (names, code) = (names.into(), code.into());
+        if !self.recording.is_unsampled && self.shared().signal.is_none() && !code.engine().get_epoch_interruption() {
+            let reason = self.fallback().map(ToString::to_string);
+            return Err(Error::NoEpochs { name: names.name().to_owned(), reason });
+        }
+        Registration::new(self.shared(), names, code)
     }
 
     /// Whether code of `engine` can be sampled by signals at all; for hosts that have to settle on epochs before they
@@ -153,27 +224,27 @@ impl Recorder {
     /// The number of the signal by which samples are taken; `None` by epochs.
     #[must_use]
     pub fn signal(&self) -> Option<i32> {
-        self.shared.signal.as_ref().map(SignalSampler::signal)
+        self.shared().signal.as_ref().map(SignalSampler::signal)
     }
 
     /// What the system has refused since the recording began, so that threads go unsampled, if anything; or why there are no
     /// samples at all ([`RecorderBuilder::allow_unsampled`]).
     #[must_use]
     pub fn refused(&self) -> Option<&SignalProblem> {
-        if self.is_unsampled { self.fallback() } else { self.shared.signal.as_ref()?.refused() }
+        if self.recording.is_unsampled { self.fallback() } else { self.shared().signal.as_ref()?.refused() }
     }
 
     /// How this recorder takes samples.
     #[must_use]
     pub fn sampler(&self) -> SamplerKind {
-        self.shared.kind()
+        self.shared().kind()
     }
 
     /// Why samples are taken by epochs, if [`SamplerChoice::Auto`](super::SamplerChoice::Auto) would have preferred
     /// signals.
     #[must_use]
     pub fn fallback(&self) -> Option<&SignalProblem> {
-        self.fallback.as_ref()
+        self.recording.fallback.as_ref()
     }
 
     /// Makes a guest active on this thread until the result is dropped: whatever the thread does is recorded. Around
@@ -194,7 +265,7 @@ impl Recorder {
     /// # }
     /// ```
     pub fn enter(&self) -> Activation {
-        Activation::new(self.shared.signal.as_ref(), LabelsId::default())
+        Activation::new(self.shared().signal.as_ref(), LabelsId::default())
     }
 
     /// The same with labels, which all samples of the activation bear: those of [`labels`](Self::labels).
@@ -210,7 +281,7 @@ impl Recorder {
     /// # }
     /// ```
     pub fn enter_labeled(&self, labels: &Labels) -> Activation {
-        Activation::new(self.shared.signal.as_ref(), labels.of(&self.shared))
+        Activation::new(self.shared().signal.as_ref(), labels.of(self.shared()))
     }
 
     /// Labels for activations: keys and values of the host's own, such as the route, the tenant or the number of a
@@ -231,8 +302,8 @@ impl Recorder {
     #[must_use]
     pub fn labels<K: Into<String>, V: Into<String>>(&self, labels: impl IntoIterator<Item = (K, V)>) -> Labels {
         let labels = labels.into_iter().map(|(key, value)| (key.into(), value.into()));
-        let id = lock(&self.shared.log).labels.intern(labels);
-        Labels::new(&self.shared, id)
+        let id = lock(&self.shared().log).labels.intern(labels);
+        Labels::new(self.shared(), id)
     }
 
     /// Notes something that the host did, such as answering a request: a marker in the Firefox Profiler, with its name and
@@ -249,8 +320,8 @@ impl Recorder {
     /// # }
     /// ```
     pub fn record_span(&self, span: Span) {
-        if !self.shared.is_idle() {
-            lock(&self.shared.spans).add(nanos(span.wall), || span);
+        if !self.shared().state.is_idle() {
+            lock(&self.shared().spans).add(nanos(span.wall), || span);
         }
     }
 
@@ -266,7 +337,7 @@ impl Recorder {
     /// # }
     /// ```
     pub fn instrument<F: Future>(&self, future: F) -> Instrumented<F> {
-        Instrumented::new(future, Arc::clone(&self.shared))
+        Instrumented::new(future, Arc::clone(self.shared()))
     }
 
     /// Records `store` from now on, if samples are taken by epochs: takes over its epoch callback and deadline. For sync
@@ -345,11 +416,12 @@ impl Recorder {
     /// # Errors
     /// As for `trace_calls`.
     pub fn call_tracer(&self) -> Result<CallTracer> {
-        CallTracer::new(&self.shared)
+        self.shared().call_tracer()
     }
 
     /// A limiter for a store that also records how large its linear memories are, in tracks by core module
-    /// ([`Profile::memories`]), and where they grow. `limits` is what limits the store: its limiter until now, or
+    /// ([`Profile::memories`]), and where they grow. Whose a memory is that has not grown is told by its size at first, among as
+    /// many as sixteen registered components; among more, see [`trace_memory_of`](Self::trace_memory_of). `limits` is what limits the store: its limiter until now, or
     /// [`StoreLimits::default`](wasmtime::StoreLimits).
     ///
     /// ```
@@ -367,7 +439,19 @@ impl Recorder {
     /// ```
     #[must_use]
     pub fn trace_memory<L>(&self, limits: L) -> MemoryTracer<L> {
-        MemoryTracer::new(&self.shared, limits)
+        MemoryTracer::new(&self.shared().tracing, limits)
+    }
+
+    /// The same for a store that runs what was [registered](Self::register) as `registration`. Where many components are
+    /// registered, this is how to know whose a memory is before it grows: Wasmtime does not say. With a registration of another
+    /// recorder, it is as [`trace_memory`](Self::trace_memory).
+    #[must_use]
+    pub fn trace_memory_of<L>(&self, registration: &Registration, limits: L) -> MemoryTracer<L> {
+        let tracer = self.trace_memory(limits);
+        match registration.number(self.shared()) {
+            Some(number) => tracer.only(number),
+            None => tracer,
+        }
     }
 
     /// A probe for a store whose epoch callback does something else as well, for instance enforce a time limit: call
@@ -375,7 +459,7 @@ impl Recorder {
     /// nothing.
     #[must_use]
     pub fn probe(&self) -> EpochProbe {
-        EpochProbe::new(Arc::clone(&self.shared))
+        EpochProbe::new(Arc::clone(self.shared()))
     }
 
     /// Stops recording and returns what has been recorded. Attached stores and instrumented futures go on unrecorded.
@@ -391,18 +475,15 @@ impl Recorder {
     /// # }
     /// ```
     pub fn finish(&self) -> Profile {
-        let shared = &self.shared;
-        drop(lock(&self.ticker).take());
-        if let Some(signal) = &shared.signal {
-            signal.stop(&shared.log);
-        }
+        self.recording.stop();
+        let shared = self.shared();
         // Recording ends under the lock of the log, so that no sample comes after the first call.
         let mut log = lock(&shared.log);
         let elapsed = *log.end.get_or_insert_with(|| shared.elapsed());
-        shared.finished.store(true, Ordering::Release);
-        let profile = shared.profile(&log, elapsed, EVERYTHING);
+        let targets = shared.targets(&log);
+        let profile = shared.profile(&log, &targets, elapsed, EVERYTHING);
         drop(log);
-        profile.with_lines(&shared.targets)
+        profile.with_lines(&targets)
     }
 
     /// Stops recording for a while: nothing is sampled, and time does not count, until [`resume`](Self::resume). Threads are
@@ -419,21 +500,19 @@ impl Recorder {
     /// # }
     /// ```
     pub fn pause(&self) {
-        self.shared.is_paused.store(true, Ordering::Release);
-        self.shared.pauses.fetch_add(1, Ordering::AcqRel);
-        if let Some(signal) = &self.shared.signal {
-            signal.pause();
-        }
+        self.shared().state.pause();
     }
 
     /// Goes on recording after [`pause`](Self::pause), guests that have been active all along included.
     pub fn resume(&self) {
-        if let Some(signal) = &self.shared.signal {
-            signal.resume();
-        }
+        let shared = self.shared();
         // No store is charged with the time in between.
-        self.shared.clocks.clear();
-        self.shared.is_paused.store(false, Ordering::Release);
+        shared.epochs.forget_clocks();
+        if shared.state.resume()
+            && let Some(signal) = &shared.signal
+        {
+            signal.resumed();
+        }
     }
 
     /// What has been recorded until now, while recording goes on. Takes the time that it takes to name what was seen:
@@ -468,16 +547,17 @@ impl Recorder {
     /// ```
     #[must_use]
     pub fn snapshot_of(&self, period: Range<Duration>) -> Profile {
-        let shared = &self.shared;
+        let shared = self.shared();
         if let Some(signal) = &shared.signal {
             signal.collect(&shared.log);
         }
         let log = lock(&shared.log);
         let elapsed = log.end.unwrap_or_else(|| shared.elapsed());
-        let profile = shared.profile(&log, elapsed, period);
+        let targets = shared.targets(&log);
+        let profile = shared.profile(&log, &targets, elapsed, period);
         // Reading debug info may take long, and is nothing that guests should wait for.
         drop(log);
-        let mut profile = profile.with_lines(&shared.targets);
+        let mut profile = profile.with_lines(&targets);
         // While recording goes on, threads add what they have taken and lost when they end.
         let lost: u64 = profile.counts.lost.values().sum();
         profile.counts.taken = profile.counts.kept + lost;
@@ -487,203 +567,6 @@ impl Recorder {
     /// How long the recording has lasted.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        lock(&self.shared.log).end.unwrap_or_else(|| self.shared.elapsed())
-    }
-}
-
-/// What a recorder and its probes have in common.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    targets: Vec<Target>,
-    /// By target: its instructions, of those that calls of the host are traced of.
-    instructions: Vec<OnceLock<Option<InstructionRanges>>>,
-    /// From the address of a text section to the target it belongs to. Stays in this process.
-    by_text: FxHashMap<usize, u32>,
-    interval: Duration,
-    start: Instant,
-    started_at: SystemTime,
-    finished: AtomicBool,
-    is_paused: AtomicBool,
-    /// How often it has been paused.
-    pauses: AtomicU32,
-    clocks: ThreadClocks,
-    pub(crate) log: Arc<Mutex<SampleLog>>,
-    /// `None` if samples are taken by epochs.
-    pub(crate) signal: Option<SignalSampler>,
-    /// Whether the CPU time of calls is wanted, too.
-    pub(crate) call_cpu: bool,
-    /// Made when the first store is to be traced.
-    call_tracing: OnceLock<CallTracing>,
-    /// Made when calls or memories are to be traced.
-    scene: OnceLock<Option<Arc<CallScene>>>,
-    spans: Mutex<Selection<Span>>,
-    pub(crate) memories: Mutex<MemoryLog>,
-}
-
-/// What the tracers of all stores have in common.
-#[derive(Debug)]
-pub(crate) struct CallTracing {
-    pub(crate) scene: Arc<CallScene>,
-    pub(crate) log: Arc<CallLog>,
-    /// Reading of the tracers' clock when the recording began.
-    pub(crate) base: u64,
-}
-
-impl Shared {
-    pub(crate) fn new(
-        targets: Vec<Target>,
-        interval: Duration,
-        log: Arc<Mutex<SampleLog>>,
-        signal: Option<SignalSampler>,
-        call_cpu: bool,
-    ) -> Self {
-        let text = |target: &Target| target.code.text().as_ptr().addr();
-        Self {
-            by_text: (0_u32..).zip(&targets).map(|(index, target)| (text(target), index)).collect(),
-            instructions: targets.iter().map(|_| OnceLock::new()).collect(),
-            targets,
-            interval,
-            start: Instant::now(),
-            started_at: SystemTime::now(),
-            finished: AtomicBool::new(false),
-            is_paused: AtomicBool::new(false),
-            pauses: AtomicU32::new(0),
-            clocks: ThreadClocks::default(),
-            log,
-            signal,
-            call_cpu,
-            call_tracing: OnceLock::new(),
-            scene: OnceLock::new(),
-            spans: Mutex::default(),
-            memories: Mutex::default(),
-        }
-    }
-
-    /// The spans that are kept, and began in `period`, in order of their beginning; and how many more there were.
-    fn spans_of(&self, period: &Range<Duration>) -> (Vec<Span>, u64) {
-        let mut spans = lock(&self.spans).clone();
-        spans.thin();
-        let kept = spans.kept().iter().map(|kept| kept.value.clone());
-        let mut kept: Vec<Span> = kept.filter(|span| period.contains(&span.begin)).collect();
-        kept.iter_mut().for_each(|span| span.begin = span.begin.saturating_sub(period.start));
-        kept.sort_by_key(|span| (span.begin, std::cmp::Reverse(span.wall)));
-        (kept, spans.left_out().0)
-    }
-
-    pub(crate) fn targets(&self) -> &[Target] {
-        &self.targets
-    }
-
-    /// Which import a core module calls at `site`, through a trampoline that tells the signature only; `None` if nothing tells.
-    pub(crate) fn host_import(&self, site: CallSite, trampoline: CallSite) -> Option<u32> {
-        let signature = function_at(&self.targets, trampoline)?.name();
-        let target = self.targets.get(site.target as usize)?;
-        let instructions = self.instructions.get(site.target as usize)?;
-        let instructions = instructions.get_or_init(|| target.code.instruction_ranges());
-        target.host_import(instructions.as_ref(), TextOffset::new(site.offset), &signature)
-    }
-
-    /// Keeps the time of the profiler's own work, where it was measured.
-    pub(crate) fn record_own_work(&self, time: Duration, wall: Duration, cpu: Duration) {
-        if !wall.is_zero() {
-            lock(&self.log).keep_own_work(time, wall, cpu, Taken::ByClock);
-        }
-    }
-
-    /// Gets ready to trace calls, if that has not been done.
-    pub(crate) fn trace_calls(&self) -> Result<&CallTracing> {
-        if let Some(tracing) = self.call_tracing.get() {
-            return Ok(tracing);
-        }
-        for target in &self.targets {
-            Recorder::check_signals(target.code.engine(), target.map.component())
-                .map_err(|problem| Error::Calls { problem })?;
-        }
-        let scene = self.trace_calls_scene().ok_or(Error::Calls { problem: SignalProblem::Platform })?;
-        let base = CallerFinder::time().saturating_sub(nanos(self.elapsed()));
-        Ok(self.call_tracing.get_or_init(|| CallTracing { scene, log: Arc::new(CallLog::new()), base }))
-    }
-
-    /// What finding callers needs, where stacks can be read.
-    pub(crate) fn trace_calls_scene(&self) -> Option<Arc<CallScene>> {
-        self.scene.get_or_init(|| {
-            let is_readable =
-                self.targets.iter().all(|target| Recorder::check_signals(target.code.engine(), "").is_ok());
-            let code = || self.targets.iter().map(|target| target.code.clone()).collect();
-            is_readable.then(|| CallScene::new(code()).map(Arc::new)).flatten()
-        });
-        self.scene.get().cloned().flatten()
-    }
-
-    pub(crate) fn is_tracing_calls(&self) -> bool {
-        self.call_tracing.get().is_some()
-    }
-
-    pub(crate) fn pauses(&self) -> u32 {
-        self.pauses.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn is_finished(&self) -> bool {
-        self.finished.load(Ordering::Acquire)
-    }
-
-    /// Whether nothing is to be recorded at the moment.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.is_finished() || self.is_paused.load(Ordering::Acquire)
-    }
-
-    /// What `log`, which is this recorder's, holds of `period`.
-    fn profile(&self, log: &SampleLog, elapsed: Duration, period: Range<Duration>) -> NamedProfile {
-        let recording = Recording {
-            targets: &self.targets,
-            sampler: self.kind(),
-            interval: self.interval,
-            started_at: self.started_at,
-            elapsed,
-            // Calls are counted from the beginning on: of a part of the recording nothing is known.
-            calls: (period == EVERYTHING)
-                .then(|| self.call_tracing.get())
-                .flatten()
-                .map(|tracing| tracing.log.counted()),
-            memories: lock(&self.memories).clone(),
-            spans: self.spans_of(&period),
-            period,
-            host_place: &|address| self.signal.as_ref().and_then(|signal| signal.host_place(address)),
-        };
-        symbolize(log, &recording)
-    }
-
-    pub(crate) fn kind(&self) -> SamplerKind {
-        if self.signal.is_some() { SamplerKind::Signal } else { SamplerKind::Epoch }
-    }
-
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.start.elapsed()
-    }
-
-    /// Whether an epoch callback has nothing to record.
-    pub(crate) fn ignores_epochs(&self) -> bool {
-        self.signal.is_some() || self.is_idle()
-    }
-
-    /// Which target this text section belongs to, if its code may be seen.
-    pub(crate) fn target_of(&self, text: &[u8]) -> Option<u32> {
-        self.by_text.get(&text.as_ptr().addr()).copied()
-    }
-
-    /// Reads the clocks of this thread, and returns how much has passed since they were read last.
-    pub(crate) fn read_clocks(&self) -> ClockReading {
-        self.clocks.read(self.elapsed())
-    }
-
-    /// Notes the clocks of this thread if they have never been read, and returns the time since the recording began.
-    pub(crate) fn begin_clocks(&self) -> Duration {
-        let now = self.elapsed();
-        self.clocks.begin(now);
-        now
-    }
-
-    pub(crate) fn record(&self, sample: RawSample, outermost_first: impl Iterator<Item = RawFrame>) {
-        lock(&self.log).record(sample, outermost_first);
+        lock(&self.shared().log).end.unwrap_or_else(|| self.shared().elapsed())
     }
 }

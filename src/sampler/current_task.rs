@@ -2,13 +2,11 @@
 //! does not know that of a task that moves between threads.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::clock::thread_cpu_time;
 use crate::nanos::nanos;
-use crate::recording::Shared;
 use crate::samples::{CallSite, LabelsId};
 
 thread_local! {
@@ -41,9 +39,9 @@ pub(crate) struct OpenCall {
 impl CurrentTask {
     const NONE: Self = Self { number: None, waited: 0, cpu_offset: 0, labels: (LabelsId::NONE, 0), open_call: None };
 
-    /// Its labels, if they are of this recorder.
-    pub(crate) fn labels(self, recorder: &Arc<Shared>) -> LabelsId {
-        if self.labels.1 == Arc::as_ptr(recorder).addr() { self.labels.0 } else { LabelsId::NONE }
+    /// Its labels, if they are of the recorder at this address.
+    pub(crate) fn labels(self, recorder: usize) -> LabelsId {
+        if self.labels.1 == recorder { self.labels.0 } else { LabelsId::NONE }
     }
 
     pub(crate) fn get() -> Self {
@@ -73,16 +71,15 @@ fn thread_cpu() -> i64 {
 }
 
 impl TaskTimes {
-    /// Does `poll` as a part of the task. Reads the CPU clock, which is a system call, only if the recorder wants it.
-    pub(crate) fn during<R>(&mut self, recorder: &Arc<Shared>, labels: LabelsId, poll: impl FnOnce() -> R) -> R {
-        let with_cpu = recorder.call_cpu;
+    /// Does `poll` as a part of the task, with labels of the recorder at an address. Reads the CPU clock, which is a system
+    /// call, only if that is wanted.
+    pub(crate) fn during<R>(&mut self, with_cpu: bool, labels: (LabelsId, usize), poll: impl FnOnce() -> R) -> R {
         if let Some(since) = self.suspended.take() {
             self.waited = self.waited.saturating_add(nanos(since.elapsed()));
         }
         static TASKS: AtomicU64 = AtomicU64::new(0);
         let number = *self.number.get_or_insert_with(|| TASKS.fetch_add(1, Ordering::Relaxed));
         let offset = self.cpu.wrapping_sub(if with_cpu { thread_cpu() } else { 0 });
-        let labels = (labels, Arc::as_ptr(recorder).addr());
         let open_call = self.open_call;
         let task = CurrentTask { number: Some(number), waited: self.waited, cpu_offset: offset, labels, open_call };
         let _outer = Restore(CURRENT.replace(task));

@@ -14,8 +14,10 @@ pub(crate) mod signal;
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 #[path = "unsupported.rs"]
 pub(crate) mod signal;
+mod state;
 
 pub(crate) use clock::thread_cpu_time;
 pub(crate) use current_task::{CurrentTask, OpenCall, TaskTimes};
 pub(crate) use own_work::OwnWork;
 pub use sampling_clock::SamplingClock;
+pub(crate) use state::RecordingState;

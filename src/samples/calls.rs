@@ -27,6 +27,15 @@ pub(crate) enum Called {
     HostImport { target: u32, import: u32 },
 }
 
+impl Called {
+    /// The component or module that it is a part of.
+    pub(crate) fn target(self) -> u32 {
+        match self {
+            Self::Compiled(CallSite { target, .. }) | Self::HostImport { target, .. } => target,
+        }
+    }
+}
+
 /// When a call was made, and how long it took, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CallTimes {
@@ -192,6 +201,15 @@ impl CallLog {
     /// Counts an entry of a guest of which it is not known which function was entered.
     pub(crate) fn count_unnamed(&self) {
         self.unnamed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The components and modules that calls were counted of, some more than once.
+    pub(crate) fn targets(&self) -> Vec<u32> {
+        let mut targets: Vec<u32> = lock(&self.crossings).iter().map(|counter| counter.site.target).collect();
+        for shard in &self.shards {
+            targets.extend(lock(shard).sums.keys().map(|called| called.target()));
+        }
+        targets
     }
 
     fn shard(&self) -> MutexGuard<'_, Shard> {

@@ -79,6 +79,16 @@ pub(crate) struct MemoryLog {
 }
 
 impl MemoryLog {
+    /// The components and modules that memories, and stacks in which one grew, refer to; some more than once.
+    pub(crate) fn targets(&self) -> Vec<u32> {
+        let of_frame = |frame: &RawFrame| match frame {
+            RawFrame::Text { target, .. } => Some(*target),
+            _ => None,
+        };
+        let of_growths = self.growths.kept().iter().flat_map(|kept| kept.value.stack.iter().filter_map(of_frame));
+        self.memories.keys().flatten().map(|(target, _)| *target).chain(of_growths).collect()
+    }
+
     /// A memory of `key` has changed its size.
     pub(crate) fn change(&mut self, key: MemoryKey, time: Duration, from: u64, to: u64) {
         self.memories.entry(key).or_default().change(time, from, to);

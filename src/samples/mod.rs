@@ -7,6 +7,7 @@
 
 mod calls;
 mod host_calls;
+mod host_place;
 mod labels;
 mod log;
 mod memories;
@@ -17,6 +18,7 @@ mod timeline;
 
 pub(crate) use calls::{CallLog, CallSite, CallSums, CallTimes, Called, CountedCalls, CrossingCount};
 pub(crate) use host_calls::HostCalls;
+pub(crate) use host_place::HostPlace;
 pub(crate) use labels::{LabelSet, LabelsId};
 pub use log::{HandlerCost, LossReason, ProfilerTime, SampleCounts};
 pub(crate) use log::{RawSample, Retention, SampleLog, Taken, ThreadIdentity, Track, Window};

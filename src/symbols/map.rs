@@ -12,7 +12,7 @@ use super::name_table::{NameHandle, NameTable};
 use super::namer;
 use super::wit_signatures::WitSignatures;
 use crate::address::TextOffset;
-use crate::component::{Artifacts, Code, Image, Memories, Source};
+use crate::component::{Artifacts, Code, Identity, Image, Memories, Source};
 use crate::debug_info::{DebugInfo, NoLines, WasmBytes};
 use crate::error::{Error, ImageProblem, Result};
 
@@ -96,6 +96,8 @@ pub struct SymbolMap {
     memories: Vec<(u64, Option<LibraryId>)>,
     /// By library of a core module: those of the modules whose memories it uses.
     memory_owners: FxHashMap<LibraryId, Vec<LibraryId>>,
+    /// Which code it is of; nothing of a map that is of none.
+    identity: Option<Identity>,
     index: OffsetIndex,
 }
 
@@ -204,6 +206,56 @@ impl SymbolMap {
         self.entries.get(&function).copied()
     }
 
+    /// Whether it is the map of the code in `image`.
+    pub(crate) fn is_of(&self, image: &Image<'_>) -> bool {
+        self.identity == Some(image.identity())
+    }
+
+    /// The map of code of which nothing but its size is known: all of it is one function.
+    pub(crate) fn unnamed(component: &str, text_bytes: u32) -> Self {
+        let mut names = NameTable::default();
+        let name = names.add("(unnamed)");
+        let function = FunctionRecord {
+            start: 0,
+            length: text_bytes,
+            library: LibraryId(0),
+            name,
+            interface: None,
+            interface_function: None,
+            kind: FunctionKind::Guest,
+            named_by: NamedBy::Index,
+            direction: None,
+        };
+        let library = Library {
+            name: component.to_owned(),
+            layer: function.kind.layer(),
+            interface: None,
+            direction: None,
+            component: Some(component.to_owned()),
+            bytes: text_bytes.into(),
+            functions: 1,
+        };
+        Self {
+            component: component.to_owned(),
+            text_bytes,
+            unattributed_bytes: 0,
+            functions: vec![function],
+            libraries: vec![library],
+            interfaces: IndexSet::new(),
+            names,
+            raw_names: false,
+            modules: Vec::new(),
+            entries: FxHashMap::default(),
+            signatures: WitSignatures::default(),
+            lines: None,
+            host_imports: HostImports::default(),
+            memories: Vec::new(),
+            memory_owners: FxHashMap::default(),
+            identity: None,
+            index: OffsetIndex::new(vec![0]),
+        }
+    }
+
     /// A name that a compiler wrote, as this map gives names.
     pub(crate) fn shown_name(&self, raw: &str) -> String {
         let readable = if self.raw_names { None } else { readable(raw) };
@@ -248,6 +300,11 @@ pub struct SymbolMapBuilder<'s> {
 }
 
 impl<'s> SymbolMapBuilder<'s> {
+    /// What stands in for the component's own name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Adds the WebAssembly binary that was compiled. It tells the names of nested components and of unnamed modules,
     /// which compilation discards. Bytes that are not those of the component are harmless: names that do not fit are
     /// not used.
@@ -354,6 +411,7 @@ impl<'s> SymbolMapBuilder<'s> {
         let bytes = self.source.or(self.debug_info.as_ref().map(AsRef::as_ref));
         let source = bytes.and_then(Source::parse);
         let mut map = namer::name(&artifacts, source.as_ref(), &self.name);
+        map.identity = Some(image.identity());
         map.raw_names = self.raw_names;
         map.host_imports = HostImports::new(&artifacts, self.debug_info.as_ref(), self.source);
         if let (true, Some(bytes), Some(source)) = (self.signatures, bytes, &source) {
@@ -394,6 +452,7 @@ impl SymbolMap {
             host_imports: HostImports::default(),
             lines: None,
             modules: parts.modules,
+            identity: None,
             signatures: WitSignatures::default(),
         }
     }

@@ -12,7 +12,7 @@
 //!   called the host meanwhile; so what is counted is a lower bound. That a synchronous call begins, it tells without the
 //!   hook being told, so there is no time.
 //! - Of a call of the host by a core module that stands alone, the trampoline is that of many functions. The place that it was
-//!   called from tells which, where that can be known ([`Target::host_import`]); else the signature is all there is.
+//!   called from tells which, where that can be known ([`Entry::host_import`](crate::code::Entry::host_import)); else the signature is all there is.
 //!
 //! What the hook itself takes is not the guest's. A thread that is in here says so, for samples that fall into it
 //! ([`OwnWork`]). And the clock is read when the hook begins and when it ends: a call begins with the end of one hook and ends
@@ -20,28 +20,25 @@
 //! business, comes several times with each call from one component to another; so it is only looked at, and no clock is read.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustc_hash::FxHashMap;
 use wasmtime::CallHook;
 
+use super::Tracing;
 use crate::address::TextOffset;
 use crate::agreed::agreed;
-use crate::error::Result;
-use crate::profile::Target;
-use crate::recording::Shared;
+use crate::code::Registry;
 use crate::sampler::signal::{Beginning, Caller, CallerFinder, Meaning, Registers};
 use crate::sampler::{CurrentTask, OpenCall, OwnWork, own_work, thread_cpu_time};
-use crate::samples::{CallLog, CallSite, CallTimes, Called, CrossingCount};
+use crate::samples::{CallSite, CallTimes, Called, CrossingCount};
 use crate::symbols::{Direction, Function, FunctionKind};
 
 /// Counts the calls of one store. Made by [`Recorder::call_tracer`](crate::Recorder::call_tracer), for a store whose call
 /// hook does something else as well.
 #[derive(Debug)]
 pub struct CallTracer {
-    shared: Arc<Shared>,
-    log: Arc<CallLog>,
-    /// Reading of the clock when the recording began.
-    base: u64,
+    tracing: Arc<Tracing>,
     finder: CallerFinder,
     /// By number of a [`Caller`].
     roles: Vec<Option<Role>>,
@@ -55,8 +52,6 @@ pub struct CallTracer {
     nothing: u64,
     /// Nanoseconds that this hook has taken until now.
     own: u64,
-    /// Whether somebody else than signals has to be told what the hook takes.
-    tells_own_work: bool,
     /// Calls that have not returned, in the order in which they were made.
     open: Vec<Open>,
     /// Guesses have been right until now.
@@ -133,20 +128,19 @@ const MAX_OPEN: usize = 1 << 16;
 const MAX_DIFFERENCE: u64 = 256;
 
 impl CallTracer {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Result<Self> {
-        let tracing = shared.trace_calls()?;
-        Ok(Self {
-            shared: Arc::clone(shared),
-            log: Arc::clone(&tracing.log),
-            finder: CallerFinder::new(Arc::clone(&tracing.scene), Beginning::CallHook),
-            base: tracing.base,
+    /// One for a store; `None` where stacks cannot be read.
+    pub(crate) fn new(tracing: &Arc<Tracing>) -> Option<Self> {
+        let finder = CallerFinder::new(Arc::clone(tracing.ways.as_ref()?), Beginning::CallHook);
+        tracing.traces_calls.store(true, Ordering::Relaxed);
+        Some(Self {
+            tracing: Arc::clone(tracing),
+            finder,
             roles: Vec::new(),
             host_calls: FxHashMap::default(),
             crossings: FxHashMap::default(),
             last_crossing: None,
             nothing: 0,
             own: 0,
-            tells_own_work: shared.signal.is_none(),
             open: Vec::new(),
             guesses: true,
         })
@@ -177,10 +171,15 @@ impl CallTracer {
     #[inline(never)]
     fn hook(&mut self, kind: CallHook) {
         let here = CallerFinder::here();
-        if self.shared.is_idle() {
+        if self.tracing.state.is_idle() {
             self.open.clear();
             self.nothing = 0;
             return;
+        }
+        if self.finder.look() {
+            self.roles.clear();
+            self.host_calls.clear();
+            self.last_crossing = None;
         }
         match kind {
             CallHook::CallingHost if self.finder.finds_nothing(here) => self.begin_nothing(here.sp),
@@ -230,7 +229,7 @@ impl CallTracer {
         match open.callee {
             Callee::Host(called) => self.record(called, open.start, end),
             Callee::Guest(Entry { site: Some(site), .. }) => self.record(Called::Compiled(site), open.start, end),
-            Callee::Guest(Entry { site: None, .. }) => self.log.count_unnamed(),
+            Callee::Guest(Entry { site: None, .. }) => self.tracing.calls.count_unnamed(),
         }
         self.finish_hook(end);
     }
@@ -266,7 +265,7 @@ impl CallTracer {
             return;
         }
         let Some(adapter) = self.finder.site(return_address) else { return };
-        let log = &self.log;
+        let log = &self.tracing.calls;
         let counter = self.crossings.entry(adapter).or_insert_with(|| log.crossing(adapter));
         counter.add();
         self.last_crossing = Some((return_address, Arc::clone(counter)));
@@ -276,9 +275,9 @@ impl CallTracer {
     fn host_call(&mut self, caller: Caller, trampoline: CallSite, here: Registers) -> Called {
         let by_signature = Called::Compiled(trampoline);
         let Some(site) = self.finder.caller_of(caller, here) else { return by_signature };
-        let shared = &self.shared;
+        let code = &self.tracing.code;
         let called = self.host_calls.entry((caller.number, site)).or_insert_with(|| {
-            let import = shared.host_import(site, trampoline);
+            let import = host_import(code, site, trampoline);
             import.map_or(by_signature, |import| Called::HostImport { target: site.target, import })
         });
         *called
@@ -296,17 +295,17 @@ impl CallTracer {
             self.nothing = 0;
         }
         if self.open.len() >= MAX_OPEN {
-            self.log.count_unnamed();
+            self.tracing.calls.count_unnamed();
             return;
         }
         let task = CurrentTask::get();
         let mut start = Start {
             time: 0,
             own: 0,
-            pauses: self.shared.pauses(),
+            pauses: self.tracing.state.pauses(),
             task: task.number,
             waited: task.waited,
-            cpu: self.shared.call_cpu.then(|| Cpu::now(task)),
+            cpu: self.tracing.with_cpu.then(|| Cpu::now(task)),
         };
         start.time = self.finish_hook(begin);
         start.own = self.own;
@@ -320,7 +319,7 @@ impl CallTracer {
         let end = self.finder.now();
         let own = end.saturating_sub(begin);
         self.own = self.own.wrapping_add(own);
-        if self.tells_own_work {
+        if self.tracing.tells_own_work {
             own_work::add_spent(own);
         }
         end
@@ -364,7 +363,9 @@ impl CallTracer {
         if let Some(Some(role)) = self.roles.get(number) {
             return *role;
         }
-        let role = self.function(caller.site).map_or(Role::Internal, |function| match function.kind() {
+        let entry = self.tracing.code.entry(caller.site.target);
+        let function = entry.as_ref().and_then(|entry| entry.function(caller.site.offset));
+        let role = function.map_or(Role::Internal, |function| match function.kind() {
             FunctionKind::ImportLowering => Role::Import(caller.site),
             FunctionKind::HostCall if function.interface_function().is_some() => Role::HostCall(caller.site),
             FunctionKind::CanonicalIntrinsic if CROSSINGS.contains(&&*function.name()) => Role::Crossing,
@@ -377,10 +378,6 @@ impl CallTracer {
         role
     }
 
-    fn function(&self, site: CallSite) -> Option<Function<'_>> {
-        function_at(self.shared.targets(), site)
-    }
-
     /// Finds out how the guest was entered that is calling, unless that is certain: the innermost entry on the same stack.
     fn settle_entry(&mut self, caller: Caller, here: Registers) {
         let entries = self.open.iter_mut().filter(|open| !open.callee.is_host() && open.hook > here.sp);
@@ -389,7 +386,8 @@ impl CallTracer {
         if !entry.is_certain {
             let found = self.finder.entry_of(caller, here);
             let is_same = entry.site.is_none_or(|guess| {
-                let function = |site| function_at(self.shared.targets(), site).map(Function::offset);
+                let entry = self.tracing.code.entry(found.target);
+                let function = |site: CallSite| Some(entry.as_ref()?.function(site.offset)?.offset());
                 guess.target == found.target && function(guess) == function(found)
             });
             self.guesses &= is_same;
@@ -399,7 +397,7 @@ impl CallTracer {
 
     /// Counts a call that returned at `end`.
     fn record(&mut self, called: Called, start: Start, end: u64) {
-        if start.pauses != self.shared.pauses() {
+        if start.pauses != self.tracing.state.pauses() {
             return;
         }
         let task = CurrentTask::get();
@@ -410,7 +408,7 @@ impl CallTracer {
         let end_cpu = start.cpu.map(|_| Cpu::now(task));
         let cpu = start.cpu.zip(end_cpu).filter(|(start, end)| is_same_task && start.thread == end.thread);
         let times = CallTimes {
-            begin: start.time.saturating_sub(self.base),
+            begin: start.time.saturating_sub(self.tracing.base),
             wall,
             suspended: if is_same_task { task.waited.saturating_sub(start.waited).min(wall) } else { 0 },
             cpu: cpu.map(|(start, end)| {
@@ -418,13 +416,13 @@ impl CallTracer {
                 passed.saturating_sub(own)
             }),
         };
-        self.log.record(called, times);
+        self.tracing.calls.record(called, times);
     }
 }
 
 impl Drop for CallTracer {
     fn drop(&mut self) {
-        self.log.close(self.crossings.values());
+        self.tracing.calls.close(self.crossings.values());
     }
 }
 
@@ -443,9 +441,11 @@ impl Cpu {
     }
 }
 
-/// The function of a site.
-pub(crate) fn function_at(targets: &[Target], site: CallSite) -> Option<Function<'_>> {
-    targets.get(site.target as usize)?.map.lookup(TextOffset::new(site.offset))
+/// Which import a core module calls at `site`, through a trampoline that tells the signature only; `None` if nothing tells.
+fn host_import(code: &Registry, site: CallSite, trampoline: CallSite) -> Option<u32> {
+    let of = code.entry(trampoline.target)?;
+    let signature = of.function(trampoline.offset)?.name();
+    code.entry(site.target)?.host_import(TextOffset::new(site.offset), &signature)
 }
 
 /// Whether calls of a function are calls across an interface: those of an import, an adapter, or an export, but not what

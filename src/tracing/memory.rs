@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use wasmtime::{ResourceLimiter, StoreLimits};
 
+use super::Tracing;
 use crate::address::TextOffset;
+use crate::code::Entry;
 use crate::lock::lock;
-use crate::recording::Shared;
 use crate::sampler::OwnWork;
 use crate::sampler::signal::{Beginning, CallerFinder};
 use crate::samples::{CallSite, Growth, MemoryKey, RawFrame};
@@ -28,12 +29,19 @@ pub struct MemoryTracer<L = StoreLimits> {
 }
 
 impl<L> MemoryTracer<L> {
-    pub(crate) fn new(shared: &Arc<Shared>, limits: L) -> Self {
+    pub(crate) fn new(tracing: &Arc<Tracing>, limits: L) -> Self {
         // Where stacks cannot be read, sizes are recorded all the same.
-        let finder = shared.trace_calls_scene().map(|scene| CallerFinder::new(scene, Beginning::Limiter));
-        let made = vec![0; shared.targets().len()];
-        let memories = StoreMemories { shared: Arc::clone(shared), finder, memories: Vec::new(), made, last: None };
+        let finder = tracing.ways.as_ref().map(|ways| CallerFinder::new(Arc::clone(ways), Beginning::Limiter));
+        let tracing = Arc::clone(tracing);
+        let memories =
+            StoreMemories { tracing, finder, only: None, memories: Vec::new(), made: Vec::new(), last: None };
         Self { limits, memories }
+    }
+
+    /// Says that the store's memories are those of a component or module with this number.
+    pub(crate) fn only(mut self, target: u32) -> Self {
+        self.memories.only = Some(target);
+        self
     }
 
     /// The limits it was made with.
@@ -86,11 +94,13 @@ impl<L: ResourceLimiter> ResourceLimiter for MemoryTracer<L> {
 /// The memories of one store.
 #[derive(Debug)]
 struct StoreMemories {
-    shared: Arc<Shared>,
+    tracing: Arc<Tracing>,
     finder: Option<CallerFinder>,
+    /// Whose memories they are, if that is known.
+    only: Option<u32>,
     memories: Vec<Memory>,
-    /// By target: how many memories of the instance that is being made there are already.
-    made: Vec<usize>,
+    /// The instances that are being made: of which target, and how many memories there are already.
+    made: Vec<(u32, usize)>,
     /// The last change, should it have to be taken back: which memory, its size before, and the number of the growth.
     last: Option<(usize, u64, Option<u64>)>,
 }
@@ -107,22 +117,25 @@ impl StoreMemories {
     fn grow(&mut self, from: u64, to: u64) {
         let here = CallerFinder::here();
         let _work = OwnWork::begin();
-        if self.shared.is_finished() {
+        if self.tracing.state.is_stopped() {
             return;
         }
-        let stack = self.finder.as_mut().map_or_else(Vec::new, |finder| finder.stack(here));
-        let time = self.shared.elapsed();
+        let stack = self.finder.as_mut().map_or_else(Vec::new, |finder| {
+            finder.look();
+            finder.stack(here)
+        });
+        let time = self.tracing.start.elapsed();
         let Some((target, library)) = self.grown_by(&stack) else {
             let key = self.owner_of_new(to);
             self.last = Some((self.memories.len(), 0, None));
             self.memories.push(Memory { key, size: to });
-            lock(&self.shared.memories).change(key, time, 0, to);
+            lock(&self.tracing.memories).change(key, time, 0, to);
             return;
         };
         let at = self.find(target, library, from);
         let Memory { key, size } = self.memories[at];
         self.memories[at].size = to;
-        let mut log = lock(&self.shared.memories);
+        let mut log = lock(&self.tracing.memories);
         if size != from {
             // Made before the store was traced.
             log.change(key, time, size, from);
@@ -143,54 +156,67 @@ impl StoreMemories {
         }
         if let Some(memory) = self.memories.get_mut(at) {
             let failed = std::mem::replace(&mut memory.size, size);
-            lock(&self.shared.memories).take_back(memory.key, failed, size, growth);
+            lock(&self.tracing.memories).take_back(memory.key, failed, size, growth);
         }
     }
 
     /// The library whose function makes a memory grow, if that is one of a guest, and its target.
     fn grown_by(&self, stack: &[CallSite]) -> Option<(u32, LibraryId)> {
-        let functions = stack.iter().filter_map(|site| {
-            let map = &self.shared.targets().get(site.target as usize)?.map;
-            Some((site.target, map.lookup(TextOffset::new(site.offset))?))
-        });
-        let mut guests = functions.filter(|(_, function)| function.layer() == Layer::Guest);
-        guests.next().map(|(target, function)| (target, LibraryId(function.library_index())))
+        stack.iter().find_map(|site| {
+            let entry = self.tracing.code.entry(site.target)?;
+            let function = entry.function(site.offset).filter(|function| function.layer() == Layer::Guest)?;
+            Some((site.target, LibraryId(function.library_index())))
+        })
     }
 
     /// Whose memory it is that is made with so many bytes: the next one of an instance. If more than one may have been begun,
     /// nobody can tell.
     fn owner_of_new(&mut self, bytes: u64) -> MemoryKey {
-        let shared = Arc::clone(&self.shared);
-        let targets = shared.targets();
-        let next = |target: usize, made: usize| {
-            let (size, library) = *targets.get(target)?.map.memories().get(made)?;
+        let next = |entry: &Entry, made: usize| {
+            let (size, library) = *entry.map().memories().get(made)?;
             (size == bytes).then_some(library)
         };
-        let begun = (0..targets.len()).filter(|target| self.made[*target] > 0);
-        let mut found: Vec<(usize, _)> =
-            begun.filter_map(|target| Some((target, next(target, self.made[target])?))).collect();
+        let code = &self.tracing.code;
+        let begun = self.made.iter().filter_map(|(target, made)| Some((code.entry(*target)?, *made)));
+        let mut found: Vec<_> =
+            begun.filter_map(|(entry, made)| next(&entry, made).map(|library| (entry, made, library))).collect();
         if found.is_empty() {
             // What was begun has failed, or is another host's.
-            self.begin_anew();
-            found = (0..targets.len()).filter_map(|target| Some((target, next(target, 0)?))).collect();
+            self.made.clear();
+            let candidates = self.candidates();
+            found =
+                candidates.into_iter().filter_map(|entry| next(&entry, 0).map(|library| (entry, 0, library))).collect();
         }
-        let [(target, library)] = found[..] else { return None };
-        self.made[target] += 1;
-        if self.made[target] == targets[target].map.memories().len() {
-            self.made[target] = 0;
+        let [(entry, made, library)] = &found[..] else { return None };
+        let target = entry.number();
+        self.made.retain(|(known, _)| *known != target);
+        if made + 1 < entry.map().memories().len() {
+            self.made.push((target, made + 1));
         }
-        Some((u32::try_from(target).ok()?, library?.0))
+        Some((target, (*library)?.0))
+    }
+
+    /// What an instance may be made of. Among many, a size says nothing, and to ask all of them would decode the names of all.
+    fn candidates(&self) -> Vec<Arc<Entry>> {
+        /// More components than have memories of different sizes.
+        const MANY: usize = 16;
+        let code = &self.tracing.code;
+        match self.only {
+            Some(target) => code.entry(target).into_iter().collect(),
+            None if code.count() <= MANY => code.registered(),
+            None => Vec::new(),
+        }
     }
 
     /// No instance is being made.
     fn begin_anew(&mut self) {
-        self.made.fill(0);
+        self.made.clear();
     }
 
     /// The memory of this size that the module of a library uses.
     fn find(&mut self, target: u32, library: LibraryId, size: u64) -> usize {
-        let map = self.shared.targets().get(target as usize).map(|found| &found.map);
-        let owners = map.map_or(&[][..], |map| map.memory_owners(library));
+        let entry = self.tracing.code.entry(target);
+        let owners = entry.as_ref().map_or(&[][..], |entry| entry.map().memory_owners(library));
         let keys = owners.iter().map(|owner| Some((target, owner.0)));
         // One whose owner is not known is the last resort, and is never given to anybody.
         let mut found = keys
@@ -208,11 +234,11 @@ impl StoreMemories {
 
 impl Drop for StoreMemories {
     fn drop(&mut self) {
-        if self.shared.is_finished() {
+        if self.tracing.state.is_stopped() {
             return;
         }
-        let time = self.shared.elapsed();
-        let mut log = lock(&self.shared.memories);
+        let time = self.tracing.start.elapsed();
+        let mut log = lock(&self.tracing.memories);
         for memory in &self.memories {
             log.change(memory.key, time, memory.size, 0);
         }

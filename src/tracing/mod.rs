@@ -1,8 +1,83 @@
 //! What guests call, and how large their memories are: from hooks of Wasmtime's, beside samples.
+//!
+//! What is recorded are numbers. Of names, tracers ask one thing only: of what kind a function is.
 
 mod calls;
 mod memory;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
 pub use calls::CallTracer;
-pub(crate) use calls::{crosses_interface, function_at};
+pub(crate) use calls::crosses_interface;
 pub use memory::MemoryTracer;
+
+use crate::code::Registry;
+use crate::lock::lock;
+use crate::nanos::nanos;
+use crate::sampler::RecordingState;
+use crate::sampler::signal::{CallerFinder, CallerWays};
+use crate::samples::{CallLog, MemoryLog};
+
+/// What the tracers of all stores of a recording have in common.
+#[derive(Debug)]
+pub(crate) struct Tracing {
+    pub(crate) state: Arc<RecordingState>,
+    pub(crate) code: Arc<Registry>,
+    /// What finders of callers have in common; nothing where stacks cannot be read.
+    ways: Option<Arc<CallerWays>>,
+    /// When the recording began.
+    start: Instant,
+    /// Reading of the tracers' clock at that time.
+    base: u64,
+    /// Whether the CPU time of calls is wanted, too.
+    with_cpu: bool,
+    /// Whether somebody else than signals has to be told what a hook takes.
+    tells_own_work: bool,
+    /// Whether calls of any store are traced.
+    traces_calls: AtomicBool,
+    pub(crate) calls: Arc<CallLog>,
+    pub(crate) memories: Mutex<MemoryLog>,
+}
+
+impl Tracing {
+    /// For a recording that began at `start`.
+    pub(crate) fn new(
+        state: &Arc<RecordingState>,
+        code: &Arc<Registry>,
+        ways: Option<CallerWays>,
+        start: Instant,
+        (with_cpu, tells_own_work): (bool, bool),
+    ) -> Self {
+        Self {
+            state: Arc::clone(state),
+            code: Arc::clone(code),
+            ways: ways.map(Arc::new),
+            start,
+            base: CallerFinder::time().saturating_sub(nanos(start.elapsed())),
+            with_cpu,
+            tells_own_work,
+            traces_calls: AtomicBool::new(false),
+            calls: Arc::new(CallLog::new()),
+            memories: Mutex::default(),
+        }
+    }
+
+    /// Whether calls of any store are, or were, traced.
+    pub(crate) fn traces_calls(&self) -> bool {
+        self.traces_calls.load(Ordering::Relaxed)
+    }
+
+    /// The components and modules that what was recorded refers to, some more than once.
+    pub(crate) fn targets(&self) -> Vec<u32> {
+        let mut targets = self.calls.targets();
+        targets.extend(lock(&self.memories).targets());
+        targets
+    }
+
+    /// Whether what was recorded refers to a component or module.
+    pub(crate) fn refers_to(&self, target: u32) -> bool {
+        self.targets().contains(&target)
+    }
+}

@@ -12,9 +12,10 @@
 //! where the unwinder asserts; a backtrace in the epoch callback never did.
 
 mod backtrace;
+mod sampler;
 mod thread_clocks;
 mod ticker;
 
 pub(crate) use backtrace::capture;
-pub(crate) use thread_clocks::{ClockReading, ThreadClocks};
+pub(crate) use sampler::EpochSampler;
 pub(crate) use ticker::Ticker;

@@ -16,8 +16,8 @@ pub(crate) struct Ticker {
 }
 
 impl Ticker {
-    /// Starts ticking.
-    pub(crate) fn start(engines: Vec<Engine>, interval: Duration) -> std::io::Result<Self> {
+    /// Starts ticking. Whoever changes `engines` changes whose epochs are advanced.
+    pub(crate) fn start(engines: Arc<Mutex<Vec<Engine>>>, interval: Duration) -> std::io::Result<Self> {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let stopped = Arc::clone(&stop);
         let builder = std::thread::Builder::new().name("witprof-ticker".to_owned());
@@ -43,7 +43,7 @@ impl Drop for Ticker {
     }
 }
 
-fn tick(engines: &[Engine], interval: Duration, (flag, signal): &(Mutex<bool>, Condvar)) {
+fn tick(engines: &Mutex<Vec<Engine>>, interval: Duration, (flag, signal): &(Mutex<bool>, Condvar)) {
     // Ticks are kept on a grid: a late wake-up must not stretch every interval after it.
     let mut next = Instant::now() + interval;
     let mut stop = lock(flag);
@@ -53,7 +53,7 @@ fn tick(engines: &[Engine], interval: Duration, (flag, signal): &(Mutex<bool>, C
             (stop, _) = signal.wait_timeout(stop, next - now).unwrap_or_else(PoisonError::into_inner);
             continue;
         }
-        for engine in engines {
+        for engine in &*lock(engines) {
             engine.increment_epoch();
         }
         next += interval;

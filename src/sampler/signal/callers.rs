@@ -18,20 +18,16 @@ use std::sync::{Arc, Mutex};
 use framehop::{CacheNative, MustNotAllocateDuringUnwind};
 use rustc_hash::FxHashMap;
 
-use super::clocks::{self, SampleClock, TickLength};
-use super::core::code_table;
-use super::walk::{CodeTable, HostCode, Registers, StackMemory, caller_by_frame_pointer, caller_of_host_frame, strip};
-use crate::component::Code;
+use super::clocks::{self, SampleClock};
+use super::scenes::{Scenes, Seen};
+use super::walk::{Registers, StackMemory, caller_by_frame_pointer, caller_of_host_frame, strip};
 use crate::lock::lock;
 use crate::samples::CallSite;
 
-/// What is needed to find callers, for all stores of a recorder.
-pub(crate) struct CallScene {
-    code: CodeTable,
-    /// Keeps the code in place that `code` points to.
-    _owners: Vec<Code>,
-    host: HostCode,
-    tick: TickLength,
+/// What finders of a recording have in common: what may be seen, and ways that are known already.
+#[derive(Debug)]
+pub(crate) struct CallerWays {
+    scenes: Arc<Scenes>,
     /// Ways that finders of stores have learned that are gone.
     known: [Mutex<Vec<Ways>>; Beginning::COUNT],
 }
@@ -47,24 +43,11 @@ impl Beginning {
     const COUNT: usize = 2;
 }
 
-impl CallScene {
+impl CallerWays {
     /// `None` where stacks cannot be read.
     #[allow(clippy::unnecessary_wraps, reason = "elsewhere there is none")]
-    pub(crate) fn new(code: Vec<Code>) -> Option<Self> {
-        // SAFETY: `_owners` keeps the code in place.
-        let table = unsafe { code_table(&code) };
-        Some(Self {
-            code: table,
-            _owners: code,
-            host: HostCode::now(),
-            tick: TickLength::new(),
-            known: Default::default(),
-        })
-    }
-
-    fn site(&self, return_address: u64) -> Option<CallSite> {
-        let range = self.code.find(return_address.wrapping_sub(1))?;
-        Some(CallSite { target: range.target, offset: range.offset(return_address).saturating_sub(1) })
+    pub(crate) fn new(scenes: &Arc<Scenes>) -> Option<Self> {
+        Some(Self { scenes: Arc::clone(scenes), known: Default::default() })
     }
 }
 
@@ -173,6 +156,14 @@ impl Ways {
 }
 
 impl Ways {
+    /// Whether all callers are what they were when they were found: the code at an address may be other code by now.
+    fn are_right(&self, seen: &Seen) -> bool {
+        self.paths.iter().all(|path| {
+            let last = path.words.last().and_then(|(_, return_address)| seen.site(*return_address));
+            last == Some(path.caller.site)
+        })
+    }
+
     /// The path that will be taken, if things go on as they did before.
     #[inline]
     fn expected(&self) -> Option<&Path> {
@@ -205,7 +196,9 @@ impl Ways {
 
 /// Finds callers, for one store.
 pub(crate) struct CallerFinder {
-    scene: Arc<CallScene>,
+    common: Arc<CallerWays>,
+    /// What may be seen: what was current when somebody asked last.
+    seen: Arc<Seen>,
     beginning: Beginning,
     clock: SampleClock,
     ways: Ways,
@@ -220,7 +213,7 @@ impl Drop for CallerFinder {
     fn drop(&mut self) {
         // The next store need not learn them again.
         let ways = std::mem::replace(&mut self.ways, Ways::new());
-        let mut known = lock(&self.scene.known[self.beginning as usize]);
+        let mut known = lock(&self.common.known[self.beginning as usize]);
         if known.len() < MAX_KNOWN {
             known.push(ways);
         }
@@ -258,17 +251,40 @@ const MAX_STACK: usize = 128;
 const IS_BELOW_FRAME: bool = cfg!(target_arch = "x86_64");
 
 impl CallerFinder {
-    pub(crate) fn new(scene: Arc<CallScene>, beginning: Beginning) -> Self {
-        scene.tick.measure();
-        let known = lock(&scene.known[beginning as usize]).pop();
-        let ways = known.unwrap_or_else(Ways::new);
-        Self { scene, beginning, clock: SampleClock::default(), ways, descriptions: FxHashMap::default() }
+    pub(crate) fn new(common: Arc<CallerWays>, beginning: Beginning) -> Self {
+        common.scenes.tick.measure();
+        let seen = common.scenes.now();
+        let known = lock(&common.known[beginning as usize]).pop();
+        let ways = known.filter(|ways| ways.are_right(&seen)).unwrap_or_else(Ways::new);
+        Self { common, seen, beginning, clock: SampleClock::default(), ways, descriptions: FxHashMap::default() }
+    }
+
+    /// Takes notice of code that has come or gone. To be called before anything else is asked. Returns whether the numbers of
+    /// callers mean something else from now on.
+    #[inline]
+    pub(crate) fn look(&mut self) -> bool {
+        self.seen.version != self.common.scenes.version() && self.look_again()
+    }
+
+    #[cold]
+    fn look_again(&mut self) -> bool {
+        let seen = self.common.scenes.now();
+        let has_lost = seen.removals != self.seen.removals;
+        self.seen = seen;
+        if has_lost {
+            self.descriptions.clear();
+        }
+        let is_other = has_lost && !self.ways.are_right(&self.seen);
+        if is_other {
+            self.ways = Ways::new();
+        }
+        is_other
     }
 
     /// Nanoseconds of the monotonic clock.
     #[inline]
     pub(crate) fn now(&mut self) -> u64 {
-        self.clock.read(clocks::ticks(), &self.scene.tick)
+        self.clock.read(clocks::ticks(), &self.common.scenes.tick)
     }
 
     /// The registers of the function that asks, which must not be inlined, and ask at one place only: all ways begin there.
@@ -342,9 +358,9 @@ impl CallerFinder {
     /// Unwinds, and remembers the way.
     #[cold]
     fn find_and_remember(&mut self, here: Registers) -> Option<Caller> {
-        self.scene.tick.measure();
+        self.common.scenes.tick.measure();
         let (frames, at) = self.unwind(here, MAX_FRAMES)?;
-        let site = self.scene.site(at.pc)?;
+        let site = self.seen.site(at.pc)?;
         let frame = at.fp.wrapping_sub(here.sp);
         let known = self.ways.callers.iter().position(|caller| caller.site == site && caller.frame == frame);
         let number = known.unwrap_or(self.ways.callers.len());
@@ -459,7 +475,7 @@ impl CallerFinder {
     /// frames, which may be the first of registered code. `None` if there is a frame of other code, or none: of such code
     /// nobody knows how long it stays where it is, and what is behind it is not who called.
     fn unwind(&mut self, here: Registers, frames: usize) -> Option<(Vec<(u64, u64)>, Registers)> {
-        let scene = Arc::clone(&self.scene);
+        let scene = Arc::clone(&self.seen);
         let mut memory = StackMemory::new(0..0, here.sp);
         let (mut at, mut found) = (here, Vec::new());
         while found.len() < frames && scene.site(at.pc).is_none() {
@@ -499,14 +515,14 @@ impl CallerFinder {
     /// The function that the memory at `address` describes, if that is what it does.
     fn described(&mut self, address: u64) -> Option<CallSite> {
         let is_pointer = address.is_multiple_of(8) && (PAGE..MAX_ADDRESS).contains(&address);
-        if !is_pointer || self.scene.code.find(address).is_some() {
+        if !is_pointer || self.seen.code.find(address).is_some() {
             return None;
         }
         if let Some(known) = self.descriptions.get(&address) {
             return Some(*known);
         }
         let entry = read_anywhere(address)?;
-        let range = self.scene.code.find(entry)?;
+        let range = self.seen.code.find(entry)?;
         let site = CallSite { target: range.target, offset: range.offset(entry) };
         if self.descriptions.len() < MAX_NODES {
             self.descriptions.insert(address, site);
@@ -531,7 +547,7 @@ impl CallerFinder {
 
     /// The compiled function that an address is returned to, if it was registered.
     pub(crate) fn site(&self, return_address: u64) -> Option<CallSite> {
-        self.scene.site(return_address)
+        self.seen.site(return_address)
     }
 
     /// The compiled functions that are on the stack between the host and its next frame, from the one that called the host
@@ -557,7 +573,7 @@ impl CallerFinder {
         let mut at = Registers { pc: 0, sp: here.sp, fp: here.sp.wrapping_add(caller.frame), lr: 0 };
         for _ in 0..MAX_GUEST_FRAMES {
             let Some(next) = caller_by_frame_pointer(at, |address| memory.read_pair(address)) else { break };
-            let Some(site) = self.scene.site(next.pc) else { break };
+            let Some(site) = self.seen.site(next.pc) else { break };
             each(site);
             at = next;
         }
@@ -575,9 +591,9 @@ fn read_anywhere(address: u64) -> Option<u64> {
     (usize::try_from(read) == Ok(length)).then_some(word)
 }
 
-impl std::fmt::Debug for CallScene {
+impl std::fmt::Debug for Ways {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CallScene").finish_non_exhaustive()
+        f.debug_struct("Ways").field("paths", &self.paths.len()).finish_non_exhaustive()
     }
 }
 

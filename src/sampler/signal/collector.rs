@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::clocks;
 use super::core::Core;
 use super::cost::HandlerTicks;
-use super::preemption::Round;
+use super::preemption::Round as PreemptionRound;
 use super::ring::SampleHeader;
 use super::thread::{HANDLER_LOSSES, StackReader, ThreadState};
 use super::walk::{FrameWord, Place};
@@ -27,13 +27,22 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn start(core: &Arc<Core>, log: Arc<Mutex<SampleLog>>) -> io::Result<Self> {
+    pub(super) fn start(
+        core: &Arc<Core>,
+        log: Arc<Mutex<SampleLog>>,
+        mut tidy: impl FnMut(&Round<'_>) -> bool + Send + 'static,
+    ) -> io::Result<Self> {
         let core = Arc::clone(core);
         let run = move || {
             while !core.is_stopped() {
                 core.wait_for_work(PAUSE);
-                core.tick.measure();
+                core.tick().measure();
                 collect(&core, &log);
+                core.scenes.look_for_libraries();
+                core.let_go();
+                if tidy(&Round { core: &core }) {
+                    core.wake();
+                }
             }
         };
         let thread = std::thread::Builder::new().name("witprof-collector".to_owned()).spawn(run)?;
@@ -44,6 +53,23 @@ impl Collector {
     pub(super) fn join(self) {
         // It panics only if memory runs out; what it collected until then is in the log.
         let _ = self.thread.join();
+    }
+}
+
+/// A round of collecting that is over.
+pub(crate) struct Round<'c> {
+    core: &'c Core,
+}
+
+impl Round<'_> {
+    /// Whether each handler has been seen not to be at work, one after the other.
+    pub(crate) fn handlers_are_idle(&self) -> bool {
+        self.core.handlers_are_idle()
+    }
+
+    /// Whether some task waits in code of a target.
+    pub(crate) fn tasks_wait_in(&self, target: u32) -> bool {
+        self.core.tasks.wait_in(target)
     }
 }
 
@@ -93,7 +119,7 @@ pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) {
     let waiting = thread.ring.waiting();
     let core = &thread.core;
     let now = core.since_start(clocks::monotonic());
-    let round = Round { now, interval: nanos(core.interval), is_active: thread.is_active() };
+    let round = PreemptionRound { now, interval: nanos(core.interval), is_active: thread.is_active() };
     let mut division = preemption.divide(waiting.headers(), round);
     waiting.take(|header, new| {
         let preempted = division.next(&header).map(Duration::from_nanos);

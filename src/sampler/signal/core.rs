@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use super::accounts::Share;
 use super::clocks::{self, TickLength};
 use super::cost::HandlerTicks;
 use super::forks::Process;
+use super::scenes::Scenes;
 use super::tasks::Tasks;
-use super::thread::ThreadState;
-use super::walk::{CodeTable, HostCode, Scene};
-use crate::component::Code;
+use super::thread::{AtWork, ThreadState};
+use super::walk::Scene;
 use crate::error::SignalProblem;
 use crate::lock::lock;
 use crate::nanos::nanos;
-use crate::sampler::SamplingClock;
+use crate::sampler::{RecordingState, SamplingClock};
 
 /// What the threads of one recorder have in common.
 pub(super) struct Core {
@@ -29,7 +29,8 @@ pub(super) struct Core {
     /// Ticks of the processor's counter in a microsecond, about.
     ticks_per_microsecond: u64,
     show_host: bool,
-    pub(super) tick: TickLength,
+    pub(super) scenes: Arc<Scenes>,
+    state: Arc<RecordingState>,
     /// A copy of this in another process, made by `fork`, has no threads and no timers.
     process: Process,
     /// What a thread was refused. No thread that has none yet tries it then; those that have a timer go on.
@@ -43,13 +44,6 @@ pub(super) struct Core {
     leftover: Mutex<Share>,
     /// The tasks that there are.
     pub(super) tasks: Tasks,
-    code: CodeTable,
-    /// Keeps the code in place that `code` points to.
-    _owners: Vec<Code>,
-    pub(super) host: HostCode,
-    is_stopped: AtomicBool,
-    /// How often the recording has been paused and resumed: odd while it is paused.
-    pauses: AtomicU32,
     random: AtomicU64,
     threads: Mutex<Vec<Arc<ThreadState>>>,
     /// What the handlers of threads that have ended have cost.
@@ -71,29 +65,13 @@ fn ticks_per_microsecond() -> u64 {
     }
 }
 
-/// Where `code` lies; its position is the number of the target.
-///
-/// # Safety
-/// The code is kept in place for as long as the table exists.
-pub(super) unsafe fn code_table(code: &[Code]) -> CodeTable {
-    let ranges = (0..).zip(code).map(|(target, code)| {
-        let text = code.text().as_ptr_range();
-        (text.start.addr() as u64..text.end.addr() as u64, target)
-    });
-    // SAFETY: the text section of compiled code is readable, and is not written to after publication (engines with guest
-    // debugging, which patch private copies, are refused).
-    unsafe { CodeTable::new(ranges.collect::<Vec<_>>()) }
-}
-
 impl Core {
     pub(super) fn new(
         (clock, signal, show_host): (SamplingClock, c_int, bool),
         interval: Duration,
-        code: Vec<Code>,
+        scenes: &Arc<Scenes>,
+        state: &Arc<RecordingState>,
     ) -> Self {
-        // SAFETY: `_owners` keeps the code in place.
-        let table = unsafe { code_table(&code) };
-        let tick = TickLength::new();
         let nanos = nanos(interval);
         Self {
             clock,
@@ -108,21 +86,37 @@ impl Core {
             wait_due: AtomicU64::new(0),
             leftover: Mutex::default(),
             tasks: Tasks::default(),
-            code: table,
-            _owners: code,
-            host: HostCode::now(),
-            is_stopped: AtomicBool::new(false),
-            pauses: AtomicU32::new(0),
-            random: AtomicU64::new(tick.start()),
-            tick,
+            random: AtomicU64::new(scenes.tick.start()),
+            scenes: Arc::clone(scenes),
+            state: Arc::clone(state),
             threads: Mutex::default(),
             ticks: Mutex::default(),
             work: (Mutex::new(false), Condvar::new()),
         }
     }
 
-    pub(super) fn scene<'s>(&'s self, thread: &ThreadState) -> Scene<'s> {
-        Scene { code: &self.code, host: &self.host, thread_stack: thread.stack.clone(), show_host: self.show_host }
+    /// What a walk of `thread`, which is at work, may see.
+    pub(super) fn scene<'w>(&self, thread: &'w AtWork<'_>) -> Scene<'w> {
+        let seen = thread.seen();
+        // SAFETY: the text section of compiled code is readable, and is not written to after publication (engines with guest
+        // debugging, which patch private copies, are refused). Code that is unregistered stays in place until
+        // `handlers_are_idle` has found each thread not to be at work since (`recording/retirement.rs`), and so does a library of
+        // the host until the scene goes.
+        unsafe { Scene::new((&seen.code, &seen.host, seen.version), thread.stack().clone(), self.show_host) }
+    }
+
+    pub(super) fn tick(&self) -> &TickLength {
+        &self.scenes.tick
+    }
+
+    /// Lets go of what no handler can be looking at any more.
+    pub(super) fn let_go(&self) {
+        self.scenes.let_go(|| self.handlers_are_idle());
+    }
+
+    /// Whether each handler has been seen not to be at work, one after the other.
+    pub(super) fn handlers_are_idle(&self) -> bool {
+        self.threads().iter().all(|thread| !thread.in_handler.load(Ordering::SeqCst))
     }
 
     /// The most ticks that a walk of so many frames takes on a slow machine. What takes longer was interrupted meanwhile.
@@ -145,35 +139,24 @@ impl Core {
 
     /// From a reading of the monotonic clock to the time since the recording began.
     pub(super) fn since_start(&self, now: u64) -> u64 {
-        now.saturating_sub(self.tick.start())
+        now.saturating_sub(self.tick().start())
     }
 
     pub(super) fn is_stopped(&self) -> bool {
-        self.is_stopped.load(Ordering::SeqCst)
+        self.state.is_stopped()
     }
 
     /// Changes with each pause and each resumption.
     pub(super) fn pauses(&self) -> u32 {
-        self.pauses.load(Ordering::Relaxed)
+        self.state.pauses()
     }
 
     pub(super) fn is_paused(&self) -> bool {
-        !self.pauses().is_multiple_of(2)
+        self.state.is_paused()
     }
 
-    /// From now on no time counts.
-    pub(super) fn pause(&self) {
-        let pause = |pauses: u32| pauses.is_multiple_of(2).then(|| pauses.wrapping_add(1));
-        // Already paused: nothing to do.
-        let _ = self.pauses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pause);
-    }
-
-    /// Time counts again.
-    pub(super) fn resume(&self) {
-        let resume = |pauses: u32| (!pauses.is_multiple_of(2)).then(|| pauses.wrapping_add(1));
-        if self.pauses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, resume).is_err() {
-            return;
-        }
+    /// Time counts again since just now.
+    pub(super) fn resumed(&self) {
         // The timers of guests that have been active all along have stopped meanwhile.
         let threads = self.threads().clone();
         for thread in threads.iter().filter(|thread| thread.is_active()) {
@@ -220,8 +203,7 @@ impl Core {
         let threads = self.threads();
         let started = if self.is_stopped() { Ok(()) } else { start() };
         drop(threads);
-        *lock(&self.work.0) = true;
-        self.work.1.notify_all();
+        self.wake();
         started
     }
 
@@ -249,7 +231,7 @@ impl Core {
     /// Stops all timers, for good, and waits for handlers that are at work.
     pub(super) fn stop(&self) {
         let threads = self.threads();
-        self.is_stopped.store(true, Ordering::SeqCst);
+        self.state.stop();
         for thread in threads.iter() {
             while thread.in_handler.load(Ordering::SeqCst) {
                 std::thread::yield_now();
@@ -258,6 +240,11 @@ impl Core {
             thread.delete_timer();
         }
         drop(threads);
+        self.wake();
+    }
+
+    /// Has the collector look for work.
+    pub(super) fn wake(&self) {
         *lock(&self.work.0) = true;
         self.work.1.notify_all();
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::super::own_work;
 use super::clocks;
 use super::ring::SampleHeader;
-use super::thread::{HandlerState, ThreadState, find_state};
+use super::thread::{AtWork, HandlerState, ThreadState, find_state};
 use super::walk::{Extent, FrameWord, MAX_STEPS, Place, Registers, is_readable};
 use crate::samples::LossReason;
 
@@ -30,18 +30,16 @@ pub(super) extern "C" fn on_signal(_: c_int, info: *mut libc::siginfo_t, context
         let value = unsafe { info.si_value() }.sival_ptr.addr();
         // SAFETY: used in here only.
         if let Some(state) = unsafe { find_state(value) } {
-            // Whoever stops the recorder sees either this flag, and waits, or is seen by what comes next.
-            let outer = state.in_handler.swap(true, Ordering::SeqCst);
-            if !state.core.is_stopped() {
-                signal(state, context, begin);
-            }
             // It may have interrupted `take_put_off`.
-            state.in_handler.store(outer, Ordering::Release);
+            let at_work = state.at_work();
+            if !state.core.is_stopped() {
+                signal(state, &at_work, context, begin);
+            }
         }
     }
 }
 
-fn signal(state: &ThreadState, context: &libc::ucontext_t, begin: u64) {
+fn signal(state: &ThreadState, at_work: &AtWork<'_>, context: &libc::ucontext_t, begin: u64) {
     if !state.is_active() || state.core.is_paused() {
         state.idle_signal();
         return;
@@ -50,7 +48,7 @@ fn signal(state: &ThreadState, context: &libc::ucontext_t, begin: u64) {
     let at = Registers::interrupted(context);
     // SAFETY: on the thread of the state, in a handler that its own signal does not interrupt: it was installed without
     // `SA_NODEFER`.
-    let taken = unsafe { state.shared.use_in_handler(|shared| take(state, shared, at, begin)) };
+    let taken = unsafe { state.shared.use_in_handler(|shared| take(state, at_work, shared, at, begin)) };
     if taken.is_none() {
         // The thread will, as soon as it can.
         state.put_off.fetch_add(1, Ordering::Relaxed);
@@ -66,20 +64,19 @@ pub(super) fn take_put_off(state: &ThreadState, here: Registers) {
             return;
         }
         // Whoever stops the recorder waits for this as for a handler.
-        let outer = state.in_handler.swap(true, Ordering::SeqCst);
+        let at_work = state.at_work();
         if !state.core.is_stopped() && !state.core.is_paused() {
             for _ in 0..count {
                 let begin = clocks::ticks();
                 // SAFETY: on the thread of the state, outside of handlers.
-                unsafe { state.shared.use_in_thread(|shared| take(state, shared, here, begin)) };
+                unsafe { state.shared.use_in_thread(|shared| take(state, &at_work, shared, here, begin)) };
             }
         }
-        state.in_handler.store(outer, Ordering::Release);
     }
 }
 
 /// Takes a sample of the thread, which is at `at`, unless so much time is owed to the guest that it has to run first.
-fn take(state: &ThreadState, shared: &mut HandlerState, at: Registers, begin: u64) {
+fn take(state: &ThreadState, at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin: u64) {
     increment(&state.taken);
     let core = &state.core;
     let owed = state.owes_until.load(Ordering::Relaxed).saturating_sub(begin);
@@ -88,7 +85,7 @@ fn take(state: &ThreadState, shared: &mut HandlerState, at: Registers, begin: u6
     let outcome = if owed > core.allowance() && is_possible {
         Err(LossReason::Overload)
     } else {
-        let outcome = take_now(state, shared, at, begin);
+        let outcome = take_now(state, at_work, shared, at, begin);
         let cost = clocks::ticks().wrapping_sub(begin);
         state.cost.add(cost);
         // What took longer was interrupted: the machine is busy, and the sampler need not make up for that.
@@ -103,26 +100,38 @@ fn take(state: &ThreadState, shared: &mut HandlerState, at: Registers, begin: u6
 }
 
 /// Takes a sample, if there is room on the stack.
-fn take_now(state: &ThreadState, shared: &mut HandlerState, at: Registers, begin: u64) -> Result<(), LossReason> {
+fn take_now(
+    state: &ThreadState,
+    at_work: &AtWork<'_>,
+    shared: &mut HandlerState,
+    at: Registers,
+    begin: u64,
+) -> Result<(), LossReason> {
     if !has_room(state, &mut shared.room) {
         return Err(LossReason::NoRoomOnStack);
     }
-    sample(state, shared, at, begin)
+    sample(state, at_work, shared, at, begin)
 }
 
-fn sample(state: &ThreadState, shared: &mut HandlerState, at: Registers, begin: u64) -> Result<(), LossReason> {
+fn sample(
+    state: &ThreadState,
+    at_work: &AtWork<'_>,
+    shared: &mut HandlerState,
+    at: Registers,
+    begin: u64,
+) -> Result<(), LossReason> {
     let core = &state.core;
     let HandlerState { accounts, pauses, clock, room: _, walker } = shared;
     // What the profiler does itself needs no stack.
     let is_own_work = own_work::is_under_way();
-    let extent = if is_own_work { Extent::Complete } else { walker.walk(&core.scene(state), at) };
+    let extent = if is_own_work { Extent::Complete } else { walker.walk(&core.scene(at_work), at) };
     if extent == Extent::Nothing {
         return Err(LossReason::UnreadableStack);
     }
     let leaf = if is_own_work { None } else { Some(walker.stack().last().ok_or(LossReason::UnreadableStack)?) };
     let is_guest = leaf.is_some_and(|leaf| matches!(leaf.place(), Place::Text { .. }));
 
-    let time = clock.read(begin, &core.tick);
+    let time = clock.read(begin, core.tick());
     if *pauses != core.pauses() {
         // What has passed since then was not to be recorded.
         *pauses = core.pauses();

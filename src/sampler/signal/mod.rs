@@ -42,6 +42,7 @@ mod handler;
 mod instrument;
 mod preemption;
 mod ring;
+mod scenes;
 mod signal_cell;
 mod tasks;
 mod thread;
@@ -54,18 +55,18 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-pub(crate) use self::callers::{Beginning, CallScene, Caller, CallerFinder, Meaning};
+pub(crate) use self::callers::{Beginning, Caller, CallerFinder, CallerWays, Meaning};
 use self::collector::Collector;
+pub(crate) use self::collector::Round;
 use self::core::Core;
 use self::disposition::Installed;
 pub(crate) use self::instrument::Instrumentation;
+pub(crate) use self::scenes::Scenes;
 use self::thread::ThreadState;
 pub(crate) use self::walk::Registers;
-use super::SamplingClock;
-use crate::component::Code;
+use super::{RecordingState, SamplingClock};
 use crate::error::SignalProblem;
 use crate::lock::lock;
-use crate::profile::HostPlace;
 use crate::samples::{HandlerCost, LabelsId, LossReason, SampleLog};
 
 /// There is a signal sampler on this platform.
@@ -131,18 +132,21 @@ pub(crate) struct SignalSampler {
 }
 
 impl SignalSampler {
-    /// Starts sampling; `log` is where samples go.
+    /// Starts sampling what is in `scenes`; `log` is where samples go. `tidy` is called after each round of collecting, and
+    /// says whether it needs another one.
     pub(crate) fn start(
         options: SignalOptions,
-        code: Vec<Code>,
+        scenes: &Arc<Scenes>,
+        state: &Arc<RecordingState>,
         log: Arc<Mutex<SampleLog>>,
+        tidy: impl FnMut(&Round<'_>) -> bool + Send + 'static,
     ) -> Result<Self, SignalProblem> {
         let SignalOptions { clock, signal, show_host, interval } = options;
         // Some systems refuse timers: say so now, while there is another way.
         let Reservation { installed, .. } = Reservation::new(signal, clock)?;
         let signal = installed.signal();
-        let core = Arc::new(Core::new((clock, signal, show_host), interval, code));
-        let collector = Collector::start(&core, log).map_err(|source| SignalProblem::Thread { source })?;
+        let core = Arc::new(Core::new((clock, signal, show_host), interval, scenes, state));
+        let collector = Collector::start(&core, log, tidy).map_err(|source| SignalProblem::Thread { source })?;
         Ok(Self { core, collector: Mutex::new(Some(collector)), installed: Mutex::new(Some(installed)) })
     }
 
@@ -178,7 +182,7 @@ impl SignalSampler {
         let without_timer = self.core.without_timer.load(Ordering::Relaxed);
         log.count_lost(LossReason::NoTimer, without_timer);
         log.counts.taken += without_timer;
-        let (ticks_passed, passed) = self.core.tick.passed();
+        let (ticks_passed, passed) = self.core.tick().passed();
         log.handler_cost = ticks.quantile(0.5).zip(ticks.quantile(0.99)).map(|(median, p99)| HandlerCost {
             median_ticks: median,
             p99_ticks: p99,
@@ -187,14 +191,14 @@ impl SignalSampler {
         });
     }
 
-    /// From now on, or until [`resume`](Self::resume), nothing is sampled and no time counts.
-    pub(crate) fn pause(&self) {
-        self.core.pause();
+    /// Time counts again since just now.
+    pub(crate) fn resumed(&self) {
+        self.core.resumed();
     }
 
-    /// Ends a pause.
-    pub(crate) fn resume(&self) {
-        self.core.resume();
+    /// Has the collector make a round soon, though nothing may be sampled.
+    pub(crate) fn wake_collector(&self) {
+        self.core.wake();
     }
 
     /// Puts into `log` what the threads have sampled until now.
@@ -212,12 +216,6 @@ impl SignalSampler {
     /// What a thread was refused since the start, so that it and others were not sampled.
     pub(crate) fn refused(&self) -> Option<&SignalProblem> {
         self.core.refused.get()
-    }
-
-    /// Where in the process `address` is.
-    pub(crate) fn host_place(&self, address: u64) -> Option<HostPlace> {
-        let library = self.core.host.find(address)?;
-        Some(HostPlace { path: library.path.clone(), offset: address.wrapping_sub(library.base) })
     }
 }
 

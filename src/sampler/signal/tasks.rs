@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::clocks;
 use super::collector::raw_frame;
 use super::core::Core;
-use super::walk::FrameWord;
+use super::walk::{FrameWord, Place};
 use crate::lock::lock;
 use crate::samples::{LabelsId, RawSample, SampleLog, ThreadIdentity};
 
@@ -46,6 +46,13 @@ impl Tasks {
     /// A task has ended.
     pub(super) fn remove(&self, number: u64) {
         lock(&self.tasks).remove(&number);
+    }
+
+    /// Whether some task waits in code of a target.
+    pub(super) fn wait_in(&self, target: u32) -> bool {
+        let is_meant =
+            |frame: &FrameWord| matches!(frame.place(), Place::Text { target: known, .. } if known == target);
+        lock(&self.tasks).values().any(|task| lock(task).stack.iter().any(is_meant))
     }
 
     /// Records what all tasks have been waiting for until now. (Locks are taken in this order everywhere: the log, the

@@ -14,6 +14,7 @@ use super::cost::CostHistogram;
 use super::handler;
 use super::preemption::Preemption;
 use super::ring::Ring;
+use super::scenes::Seen;
 use super::signal_cell::SignalCell;
 use super::timer::Timer;
 use super::walk::{FrameWord, Registers, Walker};
@@ -269,6 +270,13 @@ impl ThreadState {
         self.is_armed.load(Ordering::Relaxed)
     }
 
+    /// The current thread, whose state this is, is at work until the result is dropped.
+    pub(super) fn at_work(&self) -> AtWork<'_> {
+        // Whoever stops the recorder sees either this flag, and waits, or is seen by what comes next; and so does whoever
+        // replaces the scene.
+        AtWork { state: self, outer: self.in_handler.swap(true, Ordering::SeqCst) }
+    }
+
     /// Deletes the timer, for good.
     pub(super) fn delete_timer(&self) {
         self.timer.delete();
@@ -281,7 +289,9 @@ impl ThreadState {
             return None;
         }
         let walk = |shared: &mut HandlerState| {
-            shared.walker.walk(&self.core.scene(self), from);
+            let at_work = self.at_work();
+            shared.walker.walk(&self.core.scene(&at_work), from);
+            drop(at_work);
             with(shared.walker.stack())
         };
         // SAFETY: on the thread of the state, outside of handlers.
@@ -290,6 +300,33 @@ impl ThreadState {
             handler::take_put_off(self, from);
         }
         result
+    }
+}
+
+/// A thread is at work for the sampler while this exists, as everybody can see: whoever stops the recorder, or replaces the
+/// scene, waits for it.
+pub(super) struct AtWork<'t> {
+    state: &'t ThreadState,
+    /// It was before.
+    outer: bool,
+}
+
+impl AtWork<'_> {
+    /// What may be seen.
+    pub(super) fn seen(&self) -> &Seen {
+        // SAFETY: the thread is at work, and the scene is used for no longer than it is.
+        unsafe { self.state.core.scenes.in_handler() }
+    }
+
+    /// The stack of the thread, from the lowest address that may be read to its top.
+    pub(super) fn stack(&self) -> &Range<u64> {
+        &self.state.stack
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.state.in_handler.store(self.outer, Ordering::Release);
     }
 }
 

@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString, c_int, c_void};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use framehop::{ExplicitModuleSectionInfo, Module, MustNotAllocateDuringUnwind, Unwinder as _, UnwinderNative};
 
@@ -26,8 +27,10 @@ pub(crate) struct HostCode {
     pub(super) unwinder: HostUnwinder,
     /// Sorted by address.
     libraries: Vec<HostLibrary>,
-    /// Keeps the libraries loaded.
-    handles: Vec<Handle>,
+    /// Keeps the libraries loaded, each with its base.
+    handles: Vec<(u64, Arc<Handle>)>,
+    /// How many libraries had been loaded by then, and how many unloaded.
+    changes: (u64, u64),
 }
 
 /// What `dlopen` returned.
@@ -57,12 +60,28 @@ struct Found {
 impl HostCode {
     /// Lists what is loaded now.
     pub(crate) fn now() -> Self {
+        Self::with_handles(Vec::new())
+    }
+
+    /// The same, some time after `before` was listed, which keeps what it has loaded.
+    pub(crate) fn after(before: &Self) -> Self {
+        Self::with_handles(before.handles.clone())
+    }
+
+    /// Whether nothing has been loaded or unloaded since.
+    pub(crate) fn is_current(&self) -> bool {
+        self.changes == changes()
+    }
+
+    fn with_handles(handles: Vec<(u64, Arc<Handle>)>) -> Self {
+        // What is loaded later than this is found the next time.
+        let changes = changes();
         let mut found: Vec<Found> = Vec::new();
         // SAFETY: `visit` matches the signature, does not unwind, and gets the pointer to `found`, which outlives the
         // call and is not used otherwise during it.
         unsafe { libc::dl_iterate_phdr(Some(visit), std::ptr::from_mut(&mut found).cast()) };
         found.sort_by_key(|library| library.code.start);
-        let mut code = Self { unwinder: HostUnwinder::new(), libraries: Vec::new(), handles: Vec::new() };
+        let mut code = Self { unwinder: HostUnwinder::new(), libraries: Vec::new(), handles, changes };
         for library in found {
             code.add(library);
         }
@@ -79,14 +98,15 @@ impl HostCode {
         // The executable and the kernel's library are never unloaded, and neither has a path here; nor is what this code
         // is in, which has one where it is linked statically.
         let is_ours = code.contains(&(Self::now as *const () as u64));
-        if path.as_bytes().contains(&b'/') && !is_ours {
+        let is_kept = self.handles.iter().any(|(known, _)| *known == base);
+        if path.as_bytes().contains(&b'/') && !is_ours && !is_kept {
             // SAFETY: the path is a C string; with these flags, nothing is loaded and no initialiser runs.
             let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
             if handle.is_null() {
                 // Unloaded in the meantime: its unwind information must not be read.
                 return;
             }
-            self.handles.push(Handle(handle));
+            self.handles.push((base, Arc::new(Handle(handle))));
         }
         let sections = unwind.and_then(|(header, segment)| unwind_sections(base, header, segment)).unwrap_or_default();
         let module = Module::new(name.display().to_string(), code.clone(), base, sections);
@@ -110,6 +130,24 @@ impl HostCode {
             unsafe { (address as *const [u8; 8]).read_unaligned() }
         })
     }
+}
+
+/// How many libraries have been loaded into this process, and how many unloaded.
+fn changes() -> (u64, u64) {
+    /// # Safety
+    /// To be called by `dl_iterate_phdr` only, with a pointer to a pair.
+    unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _: libc::size_t, found: *mut c_void) -> c_int {
+        // SAFETY: by contract of `dl_iterate_phdr`, `info` is valid during the call; `found` is what `changes` passed.
+        let (info, found) = unsafe { (&*info, &mut *found.cast::<(u64, u64)>()) };
+        *found = (info.dlpi_adds, info.dlpi_subs);
+        // Every library tells the same.
+        1
+    }
+    let mut found = (0, 0);
+    // SAFETY: `visit` matches the signature, does not unwind, and gets the pointer to `found`, which outlives the call and is
+    // not used otherwise during it.
+    unsafe { libc::dl_iterate_phdr(Some(visit), std::ptr::from_mut(&mut found).cast()) };
+    found
 }
 
 /// Collects one library.

@@ -3,9 +3,10 @@
 //! Guest, adapter and trampoline frames are walked by frame pointer, which Wasmtime always keeps; the process's own
 //! frames by their unwind information, with framehop. Nothing here allocates, locks, or calls into Wasmtime; all memory
 //! is there before a walk begins, all reads are bounded and validated ([`memory`]), and the number of steps is
-//! limited. This folder depends on nothing else of the library, so that tests can hold it against the truth.
+//! limited. This folder depends on nothing else of the library but the table of code, so that tests can hold it against the
+//! truth.
 
-mod code_table;
+mod code_window;
 mod errno;
 mod frames;
 mod host_code;
@@ -17,8 +18,6 @@ use std::ops::Range;
 
 use framehop::{CacheNative, FrameAddress, MustNotAllocateDuringUnwind, Unwinder as _};
 
-use code_table::CodeRange;
-pub(crate) use code_table::CodeTable;
 pub(crate) use errno::keeping_errno;
 pub(crate) use frames::{FrameWord, MAX_WORDS, Place};
 use frames::{Frames, Stack};
@@ -28,18 +27,36 @@ pub(crate) use memory::{StackMemory, check_is_readable, is_readable};
 use registers::{Native, StackSwitch as _};
 pub(crate) use registers::{Registers, caller_of as caller_by_frame_pointer};
 
+use crate::code::{CodeRange, CodeTable};
+
 /// The most frames that are looked at. Deeper stacks than this are cut off at their outer end; a guest with Wasmtime's
 /// default stack of 512 KiB cannot make as many.
 pub(crate) const MAX_STEPS: usize = 1 << 16;
 
 /// What may be seen, and where it is.
 pub(crate) struct Scene<'a> {
-    pub(crate) code: &'a CodeTable,
-    pub(crate) host: &'a HostCode,
+    code: &'a CodeTable,
+    host: &'a HostCode,
+    /// Changes with `code` and `host`.
+    version: u64,
     /// The stack of the thread, from the lowest address that may be read to its top.
-    pub(crate) thread_stack: Range<u64>,
+    thread_stack: Range<u64>,
     /// Whether frames of the process are shown one by one.
-    pub(crate) show_host: bool,
+    show_host: bool,
+}
+
+impl<'a> Scene<'a> {
+    /// What a walk may see. `version` tells `code` and `host` from all others that the same walker is given.
+    ///
+    /// # Safety
+    /// While this exists, all code in `code` is readable, and nobody writes to it.
+    pub(crate) unsafe fn new(
+        (code, host, version): (&'a CodeTable, &'a HostCode, u64),
+        thread_stack: Range<u64>,
+        show_host: bool,
+    ) -> Self {
+        Self { code, host, version, thread_stack, show_host }
+    }
 }
 
 /// How far a walk got.
@@ -58,6 +75,8 @@ pub(crate) struct Walker {
     frames: Frames,
     stack: Stack,
     last: LastWalk,
+    /// That of the scene of the last walk.
+    version: u64,
     cache: CacheNative<MustNotAllocateDuringUnwind>,
 }
 
@@ -77,7 +96,13 @@ enum End {
 
 impl Walker {
     pub(crate) fn new() -> Self {
-        Self { frames: Frames::new(), stack: Stack::new(), last: LastWalk::new(), cache: CacheNative::new_in() }
+        Self {
+            frames: Frames::new(),
+            stack: Stack::new(),
+            last: LastWalk::new(),
+            version: 0,
+            cache: CacheNative::new_in(),
+        }
     }
 
     /// The stack that was walked last, outermost frame first.
@@ -104,6 +129,11 @@ impl Walker {
     /// that they have to be frames of the current thread, or of a stack that is suspended.
     pub(crate) fn walk(&mut self, scene: &Scene<'_>, innermost: Registers) -> Extent {
         self.frames.clear();
+        if self.version != scene.version {
+            // What an address meant then, it may not mean now.
+            self.last.forget();
+            self.version = scene.version;
+        }
         self.last.begin();
         let (end, found_registered) = self.walk_all(scene, innermost);
         let has_joined = matches!(end, End::Joined(_));
@@ -142,7 +172,8 @@ impl Walker {
                 let shown = at.pc.wrapping_add(self.read_back(is_leaf));
                 self.frames.push(FrameWord::text(range.target, range.offset(shown)));
                 let caller = if is_leaf {
-                    registers::caller_of_leaf(at, range, &mut memory)
+                    // SAFETY: whoever made the scene promised it of all of its code.
+                    unsafe { registers::caller_of_leaf(at, range, &mut memory) }
                 } else {
                     self.caller_of(at, &mut memory)
                 };
@@ -156,7 +187,9 @@ impl Walker {
                 // A page that is being executed; that it can be read as well is not certain.
                 let page = CodeRange { start: at.pc & !0xfff, end: at.pc | 0xfff, target: 0 };
                 let caller = if is_leaf && is_readable(page.start) {
-                    registers::caller_of_leaf(at, &page, &mut memory)
+                    // SAFETY: it was found to be readable; and it is code that executes right now on this very thread, which
+                    // nobody changes meanwhile.
+                    unsafe { registers::caller_of_leaf(at, &page, &mut memory) }
                 } else {
                     self.caller_of(at, &mut memory)
                 };

@@ -1,7 +1,7 @@
 //! Registers and frames on AArch64.
 
 use super::aarch64_frames::{LeafFrame, leaf_frame};
-use super::{CodeRange, CodeTable, Registers, StackMemory, StackSwitch, caller_of};
+use super::{CodeRange, CodeWindow, Registers, StackMemory, StackSwitch, caller_of};
 
 impl Registers {
     /// The registers that a signal interrupted.
@@ -33,8 +33,12 @@ impl Registers {
 }
 
 /// The caller of the innermost frame, which may be in its prologue or epilogue.
-pub(crate) fn caller_of_leaf(at: Registers, range: &CodeRange, memory: &mut StackMemory) -> Option<Registers> {
-    let code = CodeTable::window(range, at.pc);
+///
+/// # Safety
+/// The code of `range` is readable, and nobody writes to it meanwhile.
+pub(crate) unsafe fn caller_of_leaf(at: Registers, range: &CodeRange, memory: &mut StackMemory) -> Option<Registers> {
+    // SAFETY: as the caller promises.
+    let code = unsafe { CodeWindow::at(range, at.pc) };
     match leaf_frame(&code.before, &code.after) {
         LeafFrame::AtFramePointer => caller_of(at, |address| memory.read_pair(address)),
         LeafFrame::None => Some(Registers { pc: strip(at.lr), sp: at.sp, fp: at.fp, lr: 0 }),

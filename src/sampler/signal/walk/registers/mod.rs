@@ -14,8 +14,9 @@ mod aarch64_frames;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-use super::code_table::{CodeRange, CodeTable};
+use super::code_window::CodeWindow;
 use super::memory::StackMemory;
+use crate::code::CodeRange;
 
 /// The registers of one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Registers and frames on x86-64.
 
-use super::{CodeRange, CodeTable, Registers, StackMemory, StackSwitch, caller_of};
+use super::{CodeRange, CodeWindow, Registers, StackMemory, StackSwitch, caller_of};
 
 impl Registers {
     /// The registers that a signal interrupted.
@@ -49,8 +49,12 @@ enum LeafFrame {
 }
 
 /// The caller of the innermost frame, which may be in its prologue or epilogue.
-pub(crate) fn caller_of_leaf(at: Registers, range: &CodeRange, memory: &mut StackMemory) -> Option<Registers> {
-    let code = CodeTable::window(range, at.pc);
+///
+/// # Safety
+/// The code of `range` is readable, and nobody writes to it meanwhile.
+pub(crate) unsafe fn caller_of_leaf(at: Registers, range: &CodeRange, memory: &mut StackMemory) -> Option<Registers> {
+    // SAFETY: as the caller promises.
+    let code = unsafe { CodeWindow::at(range, at.pc) };
     let mut frame = |fp: u64, pc: u64| Some((memory.read(fp)?, memory.read(pc)?));
     let above = |bytes| at.fp.wrapping_add(bytes);
     let ((fp, pc), sp) = match leaf_frame(&code.before, &code.after) {

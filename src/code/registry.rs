@@ -1,0 +1,166 @@
+//! All code that is registered, and what is left of code that was.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use rustc_hash::FxHashMap;
+use wasmtime::Engine;
+
+use super::entry::{Entry, Names, Targets};
+use super::table::{CodeRange, CodeTable};
+use crate::component::Code;
+use crate::error::Result;
+use crate::lock::lock;
+
+/// All code that is registered, and what is left of code that was.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    table: Arc<CodeTable>,
+    /// What is registered, by the address of its text. The same code may be registered more than once: the last one counts.
+    registered: BTreeMap<u64, Vec<Arc<Entry>>>,
+    /// The same by number.
+    live: FxHashMap<u32, Arc<Entry>>,
+    /// By number: what is not registered any more, but records may refer to it.
+    retired: FxHashMap<u32, Arc<Entry>>,
+    /// The number of the next one.
+    next: u32,
+    /// The engines of what is registered, and of how many each is.
+    engines: Vec<(Engine, usize)>,
+    /// What was registered first.
+    first: Option<Arc<Entry>>,
+}
+
+impl Registry {
+    /// Registers code. While nobody else changes anything, `publish` gives the new table to those who need it.
+    ///
+    /// # Errors
+    /// Those of [`Entry::new`].
+    pub(crate) fn register(
+        &self,
+        names: Names,
+        code: Code,
+        publish: impl FnOnce(&Arc<CodeTable>),
+    ) -> Result<Arc<Entry>> {
+        let number = {
+            let mut state = lock(&self.state);
+            // Two billion are two thirds of a year at a hundred a second; the oldest are long forgotten then.
+            let number = state.next;
+            state.next = (number + 1) & (u32::MAX >> 1);
+            number
+        };
+        let engine = code.engine().clone();
+        let entry = Arc::new(Entry::new(number, names, code)?);
+        let mut state = lock(&self.state);
+        state.first.get_or_insert_with(|| Arc::clone(&entry));
+        state.live.insert(number, Arc::clone(&entry));
+        state.registered.entry(entry.text().start).or_default().push(Arc::clone(&entry));
+        match state.engines.iter_mut().find(|(known, _)| Engine::same(known, &engine)) {
+            Some((_, count)) => *count += 1,
+            None => state.engines.push((engine, 1)),
+        }
+        let range = CodeRange { start: entry.text().start, end: entry.text().end, target: number };
+        let table = state.table.with(range);
+        state.change(table, publish);
+        Ok(entry)
+    }
+
+    /// Unregisters code: from now on its addresses mean nothing, or what else is registered there. `false` if it is not
+    /// registered.
+    pub(crate) fn unregister(&self, entry: &Entry, publish: impl FnOnce(&Arc<CodeTable>)) -> bool {
+        let start = entry.text().start;
+        let mut state = lock(&self.state);
+        let Some(same) = state.registered.get_mut(&start) else { return false };
+        let before = same.len();
+        same.retain(|known| known.number() != entry.number());
+        if same.len() == before {
+            return false;
+        }
+        let range = same.last().map(|last| {
+            let text = last.text();
+            CodeRange { start, end: text.end, target: last.number() }
+        });
+        if range.is_none() {
+            state.registered.remove(&start);
+        }
+        let engine = entry.code().map(|code| code.engine().clone());
+        state.engines.retain_mut(|(known, count)| {
+            *count -= usize::from(engine.as_ref().is_some_and(|engine| Engine::same(known, engine)));
+            *count > 0
+        });
+        if let Some(entry) = state.live.remove(&entry.number()) {
+            state.retired.insert(entry.number(), entry);
+        }
+        let table = match range {
+            Some(range) => state.table.with(range),
+            None => state.table.without(start),
+        };
+        state.change(table, publish);
+        true
+    }
+
+    /// Where code lies now.
+    pub(crate) fn table(&self) -> Arc<CodeTable> {
+        Arc::clone(&lock(&self.state).table)
+    }
+
+    /// The entry with a number, registered or not.
+    pub(crate) fn entry(&self, number: u32) -> Option<Arc<Entry>> {
+        lock(&self.state).get(number)
+    }
+
+    /// The entries with some numbers.
+    pub(crate) fn targets(&self, numbers: impl IntoIterator<Item = u32>) -> Targets {
+        let state = lock(&self.state);
+        numbers.into_iter().filter_map(|number| state.get(number)).collect()
+    }
+
+    /// What is registered, in the order of the text sections.
+    pub(crate) fn registered(&self) -> Vec<Arc<Entry>> {
+        lock(&self.state).registered.values().flatten().cloned().collect()
+    }
+
+    /// What was registered first, if anything ever was.
+    pub(crate) fn first(&self) -> Option<Arc<Entry>> {
+        lock(&self.state).first.clone()
+    }
+
+    /// The engines of all that is registered, each once.
+    pub(crate) fn engines(&self) -> Vec<Engine> {
+        lock(&self.state).engines.iter().map(|(engine, _)| engine.clone()).collect()
+    }
+
+    /// How much is registered.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.state).live.len()
+    }
+
+    /// Forgets entries that are not registered, unless `is_needed`.
+    pub(crate) fn forget(&self, is_needed: impl Fn(u32) -> bool) {
+        let mut forgotten = Vec::new();
+        lock(&self.state).retired.retain(|number, entry| {
+            let is_kept = is_needed(*number);
+            if !is_kept {
+                forgotten.push(Arc::clone(entry));
+            }
+            is_kept
+        });
+        // With them may go maps, which nobody should wait for.
+        drop(forgotten);
+    }
+}
+
+impl State {
+    fn change(&mut self, table: CodeTable, publish: impl FnOnce(&Arc<CodeTable>)) {
+        self.table = Arc::new(table);
+        publish(&self.table);
+    }
+
+    fn get(&self, number: u32) -> Option<Arc<Entry>> {
+        self.live.get(&number).or_else(|| self.retired.get(&number)).cloned()
+    }
+}

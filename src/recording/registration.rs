@@ -1,0 +1,88 @@
+//! Code that is registered with a recorder.
+
+use std::sync::{Arc, Weak};
+
+use super::shared::Shared;
+use crate::code::{Entry, Names};
+use crate::component::Code;
+use crate::error::{Error, Result, SignalProblem};
+use crate::lock::lock;
+
+/// Code that may be seen until this is dropped. Made by [`Recorder::register`](crate::Recorder::register).
+///
+/// It may be dropped on any thread, also while guests are in the code: what they do from then on is not shown.
+#[derive(Debug)]
+#[must_use = "the code is unregistered when it is dropped"]
+pub struct Registration {
+    recorder: Weak<Shared>,
+    entry: Arc<Entry>,
+    unseen: Option<SignalProblem>,
+    is_kept: bool,
+}
+
+impl Registration {
+    pub(super) fn new(shared: &Arc<Shared>, names: Names, code: Code) -> Result<Self> {
+        if shared.state.is_stopped() {
+            return Err(Error::Finished { name: names.name().to_owned() });
+        }
+        let is_pulley = code.engine().is_pulley();
+        let entry = shared.code.register(names, code, |table| shared.scenes.publish(table, false))?;
+        let unseen = (is_pulley && shared.signal.is_some()).then(|| SignalProblem::Interpreter { name: entry.name() });
+        shared.update_engines();
+        Ok(Self { recorder: Arc::downgrade(shared), entry, unseen, is_kept: false })
+    }
+
+    /// Why the code is never seen, though it is registered: it is interpreted, and signals sample.
+    #[must_use]
+    pub fn unseen(&self) -> Option<&SignalProblem> {
+        self.unseen.as_ref()
+    }
+
+    /// Unregisters the code now, as dropping this does: from now on it is not seen any more. What has been recorded of it keeps
+    /// its names.
+    pub fn unregister(self) {}
+
+    /// Keeps the code registered for as long as the recorder lives.
+    pub fn keep(mut self) {
+        self.is_kept = true;
+    }
+
+    /// Its number, for tracers of `shared`; `None` if it is registered with another recorder.
+    pub(super) fn number(&self, shared: &Arc<Shared>) -> Option<u32> {
+        std::ptr::eq(self.recorder.as_ptr(), Arc::as_ptr(shared)).then(|| self.entry.number())
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
+        // With the recorder, everything has gone.
+        let Some(shared) = self.recorder.upgrade() else { return };
+        shared.unregister(&self.entry);
+    }
+}
+
+impl Shared {
+    fn unregister(&self, entry: &Arc<Entry>) {
+        if !self.code.unregister(entry, |table| self.scenes.publish(table, true)) {
+            return;
+        }
+        self.update_engines();
+        match &self.signal {
+            Some(signal) if !self.state.is_stopped() => {
+                self.retirement.add(Arc::clone(entry));
+                signal.wake_collector();
+            }
+            _ => self.retirement.at_once(entry),
+        }
+    }
+
+    /// Has the epochs of those engines advanced that have code here.
+    pub(super) fn update_engines(&self) {
+        if self.signal.is_none() {
+            *lock(&self.engines) = self.code.engines();
+        }
+    }
+}

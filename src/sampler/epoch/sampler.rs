@@ -1,0 +1,82 @@
+//! Takes the samples of one recorder, from inside epoch callbacks.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use wasmtime::AsContext;
+
+use super::backtrace::capture;
+use super::thread_clocks::{ClockReading, ThreadClocks};
+use crate::code::Registry;
+use crate::lock::lock;
+use crate::sampler::{RecordingState, own_work};
+use crate::samples::{LabelsId, RawSample, SampleLog, Taken};
+
+/// Takes the samples of one recorder, from inside epoch callbacks.
+#[derive(Debug)]
+pub(crate) struct EpochSampler {
+    state: Arc<RecordingState>,
+    code: Arc<Registry>,
+    log: Arc<Mutex<SampleLog>>,
+    start: Instant,
+    clocks: ThreadClocks,
+}
+
+impl EpochSampler {
+    /// One for a recording that began at `start`.
+    pub(crate) fn new(
+        state: &Arc<RecordingState>,
+        code: &Arc<Registry>,
+        log: &Arc<Mutex<SampleLog>>,
+        start: Instant,
+    ) -> Self {
+        let (state, code, log) = (Arc::clone(state), Arc::clone(code), Arc::clone(log));
+        Self { state, code, log, start, clocks: ThreadClocks::default() }
+    }
+
+    /// Notes the clocks of this thread if they have never been read, and returns the time since the recording began.
+    pub(crate) fn begin(&self) -> Duration {
+        let now = self.start.elapsed();
+        self.clocks.begin(now);
+        now
+    }
+
+    /// Forgets all clocks: no store is charged with the time until they are read again.
+    pub(crate) fn forget_clocks(&self) {
+        self.clocks.clear();
+    }
+
+    fn read_clocks(&self) -> ClockReading {
+        self.clocks.read(self.start.elapsed())
+    }
+
+    /// Takes a sample of `store`, which runs on this thread, and charges it with the time since the sample before. Its last one
+    /// was taken at `last`; returns when this one was over.
+    pub(crate) fn sample(&self, store: impl AsContext, last: Duration, labels: LabelsId) -> Duration {
+        if self.state.is_idle() {
+            return last;
+        }
+        // Stores that take turns on a thread must not be charged with each other's time, so time counts from the last
+        // sample of this store or of any other on the thread, whichever is later.
+        let clocks = self.read_clocks();
+        let time = clocks.now;
+        let wall = time.saturating_sub(last.max(clocks.last));
+        let cpu = clocks.cpu.min(wall);
+        // What a tracer of calls took meanwhile is not the guest's.
+        let traced = Duration::from_nanos(own_work::take_spent()).min(wall);
+        let (wall, cpu) = (wall.saturating_sub(traced), cpu.saturating_sub(traced));
+        let preempted = clocks.preempted.map(|preempted| preempted.min(wall - cpu));
+        let code = self.code.table();
+        let stack = capture(store, |module, _| code.starting_at(module.text().as_ptr().addr() as u64));
+        let sample = RawSample { time, wall, cpu, preempted, truncated: stack.truncated, labels };
+        lock(&self.log).record(sample, stack.outermost_first.into_iter());
+        // Nor is what this took.
+        let clocks = self.read_clocks();
+        let spent = clocks.now.saturating_sub(time);
+        let (wall, cpu) = (traced + spent, traced + clocks.cpu.min(spent));
+        if !wall.is_zero() {
+            lock(&self.log).keep_own_work(clocks.now, wall, cpu, Taken::ByClock);
+        }
+        clocks.now
+    }
+}

@@ -1,0 +1,149 @@
+//! What may be seen, for handlers and for tracers: one scene for all of them, which is replaced when code or a library
+//! of the host comes or goes.
+//!
+//! A scene never changes. A handler reads the current one through a pointer, without a lock; whoever is not in a handler
+//! shares it. The one before is let go of when no handler can be reading it: a handler says that it is at work before it
+//! looks ([`AtWork`](super::thread::AtWork)), so one that was not at work at some time since the replacement sees the new
+//! scene, or a newer one.
+//! Code that was in the scene before has to stay in place as long; whoever unregisters it sees to that (`recording/`).
+
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::clocks::TickLength;
+use super::walk::HostCode;
+use crate::code::CodeTable;
+use crate::lock::lock;
+use crate::samples::CallSite;
+use crate::samples::HostPlace;
+
+/// What may be seen, and where it is. Never changes.
+pub(crate) struct Seen {
+    pub(super) code: Arc<CodeTable>,
+    pub(super) host: Arc<HostCode>,
+    /// Tells it from all others.
+    pub(super) version: u64,
+    /// How often code had been taken away.
+    pub(super) removals: u64,
+}
+
+impl Seen {
+    /// The registered function that an address is returned to.
+    pub(super) fn site(&self, return_address: u64) -> Option<CallSite> {
+        let range = self.code.find(return_address.wrapping_sub(1))?;
+        Some(CallSite { target: range.target, offset: range.offset(return_address).saturating_sub(1) })
+    }
+}
+
+/// The scene that is current, and those that somebody may still be looking at.
+pub(crate) struct Scenes {
+    /// The same as `Changing::current`.
+    current: AtomicPtr<Seen>,
+    version: AtomicU64,
+    changing: Mutex<Changing>,
+    pub(super) tick: TickLength,
+}
+
+struct Changing {
+    current: Arc<Seen>,
+    /// What handlers may still be reading.
+    replaced: Vec<Arc<Seen>>,
+}
+
+impl Scenes {
+    /// A scene with the libraries of the host as they are now, and with `code`.
+    pub(crate) fn new(code: Arc<CodeTable>) -> Self {
+        let seen = Seen { code, host: Arc::new(HostCode::now()), version: 1, removals: 0 };
+        let current = Arc::new(seen);
+        Self {
+            current: AtomicPtr::new(Arc::as_ptr(&current).cast_mut()),
+            version: AtomicU64::new(1),
+            changing: Mutex::new(Changing { current, replaced: Vec::new() }),
+            tick: TickLength::new(),
+        }
+    }
+
+    /// From now on, `code` is what is seen.
+    pub(crate) fn publish(&self, code: &Arc<CodeTable>, is_removal: bool) {
+        let mut changing = lock(&self.changing);
+        let host = Arc::clone(&changing.current.host);
+        self.replace(&mut changing, Arc::clone(code), host, is_removal);
+    }
+
+    /// Looks for libraries that the host has loaded since the scene was made, unless nothing has been loaded.
+    pub(crate) fn look_for_libraries(&self) {
+        let before = Arc::clone(&lock(&self.changing).current.host);
+        if before.is_current() {
+            return;
+        }
+        // Not under the lock: the dynamic linker has one of its own, and reading all takes a while.
+        let host = Arc::new(HostCode::after(&before));
+        let mut changing = lock(&self.changing);
+        if Arc::ptr_eq(&changing.current.host, &before) {
+            let code = Arc::clone(&changing.current.code);
+            self.replace(&mut changing, code, host, false);
+        }
+    }
+
+    fn replace(
+        &self,
+        changing: &mut MutexGuard<'_, Changing>,
+        code: Arc<CodeTable>,
+        host: Arc<HostCode>,
+        is_removal: bool,
+    ) {
+        let before = &changing.current;
+        let removals = before.removals + u64::from(is_removal);
+        let scene = Arc::new(Seen { code, host, version: before.version + 1, removals });
+        self.current.store(Arc::as_ptr(&scene).cast_mut(), Ordering::SeqCst);
+        self.version.store(scene.version, Ordering::Release);
+        let replaced = std::mem::replace(&mut changing.current, scene);
+        changing.replaced.push(replaced);
+    }
+
+    /// Lets go of what was replaced before, if `are_idle` finds that each handler was at some time not at work.
+    pub(super) fn let_go(&self, are_idle: impl FnOnce() -> bool) {
+        let mut changing = lock(&self.changing);
+        if changing.replaced.is_empty() || !are_idle() {
+            return;
+        }
+        let replaced = std::mem::take(&mut changing.replaced);
+        drop(changing);
+        drop(replaced);
+    }
+
+    /// Changes with each scene.
+    #[inline]
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The current scene, for who is not in a handler.
+    pub(crate) fn now(&self) -> Arc<Seen> {
+        Arc::clone(&lock(&self.changing).current)
+    }
+
+    /// Where in the process `address` is.
+    pub(crate) fn host_place(&self, address: u64) -> Option<HostPlace> {
+        let seen = self.now();
+        let library = seen.host.find(address)?;
+        Some(HostPlace { path: library.path.clone(), offset: address.wrapping_sub(library.base) })
+    }
+
+    /// The current scene, for a handler.
+    ///
+    /// # Safety
+    /// The thread is at work, as others can see ([`AtWork`](super::thread::AtWork)), and uses the scene for no longer.
+    pub(super) unsafe fn in_handler<'h>(&self) -> &'h Seen {
+        // SAFETY: the pointer is that of a scene that `changing` owns. It is let go of after it was replaced, and each thread
+        // was seen not to be at work since then: this one says that it is before it reads the pointer. Both sides write first
+        // and read then, sequentially consistent, so one of them sees the other.
+        unsafe { &*self.current.load(Ordering::SeqCst) }
+    }
+}
+
+impl std::fmt::Debug for Scenes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scenes").field("version", &self.version()).finish_non_exhaustive()
+    }
+}
