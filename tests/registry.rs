@@ -1,0 +1,423 @@
+//! Code that comes and goes while guests run: what is seen of it, what it is called, and what is left of it.
+//! In a process of its own, because signals belong to the process.
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#![allow(missing_docs, reason = "tests")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use wasmtime::{Config, Engine, Instance, Module, Store};
+use witprof::{
+    Error, FunctionKind, Profile, Recorder, RecorderBuilder, SamplerChoice, SamplerKind, SignalProblem, SymbolMap,
+};
+
+const INTERVAL: Duration = Duration::from_micros(100);
+
+/// A module whose only function is called `name`, and counts down from its argument.
+fn wat(name: &str) -> String {
+    format!(
+        "(module ${name} (func ${name} (export \"spin\") (param i32) (result i32)
+           (loop $l (local.set 0 (i32.sub (local.get 0) (i32.const 1))) (br_if $l (local.get 0))) (local.get 0)))"
+    )
+}
+
+fn module(engine: &Engine, name: &str) -> Module {
+    Module::new(engine, wat(name)).expect("a module")
+}
+
+fn builder() -> RecorderBuilder {
+    Recorder::builder(INTERVAL).sampler(SamplerChoice::Signal)
+}
+
+/// Runs the module's function for about `time`.
+fn spin(module: &Module, time: Duration) {
+    let mut store = Store::new(module.engine(), ());
+    let instance = Instance::new(&mut store, module, &[]).expect("an instance");
+    let spin = instance.get_typed_func::<i32, i32>(&mut store, "spin").expect("the function");
+    let start = Instant::now();
+    while start.elapsed() < time {
+        assert_eq!(spin.call(&mut store, 100_000).expect("a call"), 0);
+    }
+}
+
+/// The names of the guest functions of a profile.
+fn functions(profile: &Profile) -> BTreeSet<&str> {
+    let guests = profile.functions().iter().filter(|function| function.kind == FunctionKind::Guest);
+    guests.map(|function| function.name.as_str()).collect()
+}
+
+fn address(module: &Module) -> Range<usize> {
+    let text = module.text().as_ptr_range();
+    text.start.addr()..text.end.addr()
+}
+
+/// Whether any memory is mapped at an address.
+fn is_mapped(address: usize) -> bool {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("the memory of this process");
+    maps.lines().any(|line| {
+        let bounds = line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
+        let [start, end] = [bounds.0, bounds.1].map(|number| usize::from_str_radix(number, 16).expect("an address"));
+        (start..end).contains(&address)
+    })
+}
+
+/// Waits until something is so, which it must be soon; how soon depends on the machine.
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(30), "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn code_is_seen_from_its_registration_on() {
+    let engine = Engine::default();
+    let [early, late, never] = ["early", "late", "never"].map(|name| module(&engine, name));
+    let recorder = builder().code(SymbolMap::builder("early"), &early).start().expect("a recorder");
+    let active = recorder.enter();
+    spin(&early, Duration::from_millis(50));
+    // On another thread than the one that runs it, which is active all along.
+    let other = recorder.clone();
+    let registering = std::thread::scope(|scope| {
+        scope.spawn(|| other.register(SymbolMap::builder("late"), &late).expect("registered")).join().expect("a thread")
+    });
+    spin(&late, Duration::from_millis(50));
+    spin(&never, Duration::from_millis(50));
+    drop(active);
+    let profile = recorder.finish();
+    support::check_profile(&profile);
+    assert_eq!(functions(&profile), BTreeSet::from(["early", "late"]));
+    let libraries: BTreeSet<&str> = profile.libraries().iter().map(|library| library.name.as_str()).collect();
+    assert!(libraries.contains("late") && !libraries.iter().any(|name| name.contains("never")), "{libraries:?}");
+    drop(registering);
+}
+
+#[test]
+fn names_outlive_the_code() {
+    let engine = Engine::default();
+    let recorder = builder().start().expect("a recorder");
+    let gone = module(&engine, "gone");
+    let registration = recorder.register(SymbolMap::builder("gone"), &gone).expect("registered");
+    let active = recorder.enter();
+    spin(&gone, Duration::from_millis(30));
+    registration.unregister();
+    // What runs from now on is not seen any more.
+    let before = recorder.elapsed();
+    spin(&gone, Duration::from_millis(30));
+    drop(active);
+    let text = address(&gone);
+    drop(gone);
+    wait_until("the code goes", || !is_mapped(text.start));
+    let profile = recorder.finish();
+    support::check_profile(&profile);
+    assert_eq!(functions(&profile), BTreeSet::from(["gone"]));
+    let of = |name: &str| {
+        let stacks = support::guests::stacks(&profile);
+        stacks.into_iter().filter(|(stack, _)| stack.last().is_some_and(|leaf| leaf == name)).count()
+    };
+    assert!(of("gone") > 30, "{}", of("gone"));
+    let times: Vec<Duration> =
+        profile.threads().iter().flat_map(|thread| &thread.samples).map(|sample| sample.time).collect();
+    assert!(times.iter().any(|time| *time > before), "sampling went on");
+    let seen = profile.threads().iter().flat_map(|thread| &thread.samples).filter(|sample| {
+        let function = profile.frames()[profile.stacks()[sample.stack.index()].frame.index()].function;
+        profile.functions()[function.index()].name == "gone" && sample.time > before + INTERVAL * 2
+    });
+    assert_eq!(seen.count(), 0, "it was unregistered");
+}
+
+#[test]
+fn an_address_means_what_was_there_when_the_sample_was_taken() {
+    let engine = Engine::default();
+    let recorder = builder().start().expect("a recorder");
+    let active = recorder.enter();
+    let mut spent = Vec::new();
+    let (mut reused, mut known) = (0, BTreeSet::new());
+    for number in 0..200 {
+        // Of one size, so that the system is likely to give the same address again.
+        let name = format!("function_{number:03}");
+        let here = module(&engine, &name);
+        let registration = recorder.register(SymbolMap::builder("module"), &here).expect("registered");
+        let begin = Instant::now();
+        spin(&here, Duration::from_millis(3));
+        spent.push((name, begin.elapsed()));
+        let start = address(&here).start;
+        reused += usize::from(!known.insert(start));
+        drop(registration);
+        drop(here);
+        if number % 2 == 0 {
+            wait_until("the code goes", || !is_mapped(start));
+        }
+    }
+    drop(active);
+    assert!(reused > 20, "{reused} of 200 were where another one had been");
+    let profile = recorder.finish();
+    support::check_profile(&profile);
+    let found = functions(&profile);
+    // Some may have been too short, on a machine that has other things to do.
+    assert!(found.len() > 150, "{found:?}");
+    let mut sampled: std::collections::BTreeMap<&str, Duration> = Default::default();
+    for sample in profile.threads().iter().flat_map(|thread| &thread.samples) {
+        let mut at = Some(sample.stack);
+        // Whatever else is on the stack, there is no function of another module.
+        let mut on_stack = BTreeSet::new();
+        while let Some(stack) = at.map(|stack| profile.stacks()[stack.index()]) {
+            let function = &profile.functions()[profile.frames()[stack.frame.index()].function.index()];
+            if function.name.starts_with("function_") {
+                on_stack.insert(function.name.as_str());
+            }
+            at = stack.caller;
+        }
+        assert!(on_stack.len() <= 1, "{on_stack:?}");
+        for name in on_stack {
+            *sampled.entry(name).or_default() += sample.wall;
+        }
+    }
+    for (name, spent) in &spent {
+        let sampled = sampled.get(name.as_str()).copied().unwrap_or_default();
+        // An interval more at each end, and what the thread waited for a CPU before it began.
+        assert!(sampled <= *spent + Duration::from_millis(2) + spent.mul_f64(0.5), "{name}: {sampled:?} of {spent:?}");
+    }
+}
+
+#[test]
+fn code_that_was_never_sampled_leaves_nothing() {
+    let engine = Engine::default();
+    let recorder = builder().start().expect("a recorder");
+    for _ in 0..20 {
+        let unused = module(&engine, "unused");
+        let text = address(&unused);
+        let registration = recorder.register(SymbolMap::builder("unused"), &unused).expect("registered");
+        drop(unused);
+        assert!(is_mapped(text.start), "it is registered");
+        drop(registration);
+        wait_until("the code goes", || !is_mapped(text.start));
+    }
+    assert!(functions(&recorder.finish()).is_empty());
+}
+
+#[test]
+fn a_map_of_other_code_is_an_error() {
+    let engine = Engine::default();
+    let [one, other] = ["one", "other"].map(|name| module(&engine, name));
+    let recorder = builder().start().expect("a recorder");
+    let map = Arc::new(SymbolMap::builder("one").build(&one).expect("a map"));
+    let error = recorder.register(&map, &other).expect_err("other code");
+    assert!(matches!(&error, Error::OtherCode { name } if name == "one"), "{error:?}");
+    let error = builder().code(&map, &other).start().expect_err("other code");
+    assert!(matches!(error, Error::OtherCode { .. }), "{error:?}");
+    // The same code twice in memory, and an image of it, have the same map.
+    let again = module(&engine, "one");
+    assert_ne!(address(&one), address(&again));
+    let same = recorder.register(&map, &again).expect("the same code");
+    let image = SymbolMap::builder("one").serialized(&one.serialize().expect("an image")).expect("a map");
+    let from_image = recorder.register(image, &one).expect("the same code");
+    drop((same, from_image));
+    recorder.finish();
+    let error = recorder.register(&map, &one).expect_err("finished");
+    assert!(matches!(&error, Error::Finished { name } if name == "one"), "{error:?}");
+}
+
+#[test]
+fn code_may_be_registered_twice() {
+    let engine = Engine::default();
+    let module = module(&engine, "twice");
+    let recorder = builder().start().expect("a recorder");
+    let first = recorder.register(SymbolMap::builder("first"), &module).expect("registered");
+    let second = recorder.register(SymbolMap::builder("second"), &module).expect("registered");
+    let active = recorder.enter();
+    spin(&module, Duration::from_millis(20));
+    drop(second);
+    spin(&module, Duration::from_millis(20));
+    drop(active);
+    drop(first);
+    let profile = recorder.finish();
+    // The module has a name of its own, so the two are called the same; that both are there is what counts.
+    let count = profile.functions().iter().filter(|function| function.name == "twice").count();
+    assert_eq!(count, 2, "{:?}", profile.functions());
+}
+
+#[test]
+fn interpreted_code_keeps_nobody_from_being_seen() {
+    let native = module(&Engine::default(), "native");
+    let pulley = Engine::new(
+        Config::new().target(if cfg!(target_endian = "little") { "pulley64" } else { "pulley64be" }).expect("a target"),
+    )
+    .expect("an engine");
+    let interpreted = module(&pulley, "interpreted");
+    let names = || SymbolMap::builder("code");
+    let recorder =
+        Recorder::builder(INTERVAL).code(names(), &native).code(names(), &interpreted).start().expect("a recorder");
+    assert_eq!(recorder.sampler(), SamplerKind::Signal);
+    let seen = recorder.register(names(), module(&Engine::default(), "seen")).expect("registered");
+    assert!(seen.unseen().is_none());
+    let registration = recorder.register(names(), module(&pulley, "other")).expect("registered");
+    assert!(matches!(registration.unseen(), Some(SignalProblem::Interpreter { name }) if name == "code"));
+    let active = recorder.enter();
+    spin(&native, Duration::from_millis(30));
+    spin(&interpreted, Duration::from_millis(30));
+    drop(active);
+    assert_eq!(functions(&recorder.finish()), BTreeSet::from(["native"]));
+    // On its own it is sampled by epochs, or not at all.
+    let error = builder().code(names(), &interpreted).start().expect_err("nothing to see");
+    assert!(matches!(error, Error::Signal { problem: SignalProblem::Interpreter { .. } }), "{error:?}");
+}
+
+#[test]
+fn a_library_that_is_loaded_later_is_found() {
+    let engine = Engine::default();
+    let host = wat("unused");
+    let module = Module::new(&engine, host).expect("a module");
+    let recorder = builder().code(SymbolMap::builder("app"), &module).show_host_frames().start().expect("a recorder");
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = folder.path().join("late.c");
+    let library = folder.path().join("liblate.so");
+    std::fs::write(
+        &source,
+        "unsigned late_library_work(unsigned n) { volatile unsigned x = 0; while (n--) x += n; return x; }",
+    )
+    .expect("a file");
+    if !support::programs::can_run(&["cc"]) {
+        return;
+    }
+    let compiled = std::process::Command::new("cc")
+        .args(["-O1", "-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status()
+        .expect("a compiler");
+    assert!(compiled.success());
+    let work = late::load(&library);
+    let active = recorder.enter();
+    let start = Instant::now();
+    let mut is_found = false;
+    while !is_found && start.elapsed() < Duration::from_secs(30) {
+        work(10_000_000);
+        let profile = recorder.snapshot();
+        is_found = profile.functions().iter().any(|function| function.name == "late_library_work");
+    }
+    drop(active);
+    assert!(is_found, "the library is known");
+    support::check_profile(&recorder.finish());
+}
+
+/// Loads a library, as a host does with plug-ins.
+#[allow(unsafe_code, reason = "there is no other way to load a library")]
+mod late {
+    use std::ffi::{CString, c_char, c_int, c_void};
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::path::Path;
+
+    unsafe extern "C" {
+        fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void;
+        fn dlsym(library: *mut c_void, name: *const c_char) -> *mut c_void;
+    }
+
+    pub(super) fn load(path: &Path) -> impl Fn(u32) -> u32 {
+        let path = CString::new(path.as_os_str().as_bytes()).expect("a path");
+        // SAFETY: a path of a library that this test has compiled, and that has nothing but the function.
+        let symbol = unsafe {
+            let library = dlopen(path.as_ptr(), 2);
+            assert!(!library.is_null());
+            dlsym(library, c"late_library_work".as_ptr())
+        };
+        assert!(!symbol.is_null());
+        // SAFETY: the function has this signature, and the library is never closed.
+        let work: extern "C" fn(u32) -> u32 = unsafe { std::mem::transmute(symbol) };
+        move |rounds| work(rounds)
+    }
+}
+
+#[test]
+fn registrations_storm_while_guests_run() {
+    let engine = Engine::default();
+    let running = module(&engine, "running");
+    let recorder = Recorder::builder(Duration::from_micros(50))
+        .sampler(SamplerChoice::Signal)
+        .code(SymbolMap::builder("running"), &running)
+        .start()
+        .expect("a recorder");
+    let end = Instant::now() + Duration::from_secs(2);
+    let registered = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        // Guests that stay, under a storm of signals.
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let _active = recorder.enter();
+                while Instant::now() < end {
+                    spin(&running, Duration::from_millis(5));
+                }
+            });
+        }
+        // Guests that come, run, and go while the thread is in them or right after.
+        for number in 0..2 {
+            let (recorder, registered, engine) = (&recorder, &registered, &engine);
+            scope.spawn(move || {
+                let _active = recorder.enter();
+                let mut round = 0_u64;
+                while Instant::now() < end {
+                    let coming = module(engine, if round.is_multiple_of(2) { "coming" } else { "going_" });
+                    let registration = recorder.register(SymbolMap::builder("coming"), &coming).expect("registered");
+                    if (round + number).is_multiple_of(3) {
+                        let (begun, is_begun) = std::sync::mpsc::channel();
+                        // Taken away by another thread while this one is in it.
+                        std::thread::scope(|inner| {
+                            inner.spawn(move || {
+                                let _ = is_begun.recv();
+                                drop(registration);
+                            });
+                            begun.send(()).expect("it waits");
+                            spin(&coming, Duration::from_millis(1));
+                        });
+                    } else {
+                        spin(&coming, Duration::from_micros(300));
+                        drop(registration);
+                    }
+                    registered.fetch_add(1, Ordering::Relaxed);
+                    round += 1;
+                }
+            });
+        }
+        // Snapshots in between, each of which accounts for all.
+        scope.spawn(|| {
+            let mut before = 0;
+            while Instant::now() < end {
+                let profile = recorder.snapshot();
+                support::check_profile(&profile);
+                assert!(profile.counts().taken >= before);
+                before = profile.counts().taken;
+            }
+        });
+    });
+    let profile = recorder.finish();
+    support::check_profile(&profile);
+    let names = functions(&profile);
+    assert!(names.is_subset(&BTreeSet::from(["running", "coming", "going_"])), "{names:?}");
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(registered.load(Ordering::Relaxed) > 50, "{registered:?}");
+}
+
+#[test]
+fn ten_thousand_components_can_be_registered() {
+    let engine = Engine::default();
+    let running = module(&engine, "running");
+    let recorder = builder().start().expect("a recorder");
+    let others: Vec<Module> = (0..100).map(|number| module(&engine, &format!("module_{number}"))).collect();
+    let registrations: Vec<_> = (0..10_000)
+        .map(|number| recorder.register(SymbolMap::builder("other"), &others[number % others.len()]))
+        .collect();
+    assert!(registrations.iter().all(Result::is_ok));
+    let running_too = recorder.register(SymbolMap::builder("running"), &running).expect("registered");
+    let active = recorder.enter();
+    spin(&running, Duration::from_millis(30));
+    spin(&others[17], Duration::from_millis(30));
+    drop(active);
+    drop(registrations);
+    drop(running_too);
+    assert_eq!(functions(&recorder.finish()), BTreeSet::from(["running", "module_17"]));
+}
