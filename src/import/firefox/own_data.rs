@@ -10,7 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer, Map
 
 use super::document::MetaJson;
 use super::samples::time;
-use crate::export::firefox::{META_VERSION, Meta, MetaCall, MetaCalls, MetaMemory, MetaSpan};
+use crate::firefox_format::{META_VERSION, Meta, MetaCall, MetaCalls, MetaMemory, MetaSpan};
 use crate::profile::{
     CallTrace, CalledFunction, CalledIndex, CalledTimes, Crossing, MemoryGrowth, MemoryTrack, TracedCall,
 };

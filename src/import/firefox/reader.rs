@@ -10,7 +10,7 @@ use super::document::UnitsJson;
 use super::frames::FunctionKey;
 use super::own_data::{OwnData, calls_of, counts_of, growths_of, memory_of, saved_part, span_of};
 use super::samples::{joined_rows, time};
-use crate::export::firefox::Meta;
+use crate::firefox_format::Meta;
 use crate::profile::{
     FileIndex, Frame, LibraryIndex, Origin, Profile, ProfileFunction, ProfileLibrary, SamplerKind, Stack, Thread,
 };
