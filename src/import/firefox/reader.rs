@@ -80,7 +80,7 @@ impl<'d> Reader<'d> {
             let row = match self.meta.zip(own).map(|(meta, own)| &meta.libraries[own]) {
                 Some(known) => ProfileLibrary {
                     name: library.name.clone(),
-                    layer: Layer::ALL.into_iter().find(|layer| layer.name() == known.layer).unwrap_or(Layer::Guest),
+                    layer: Layer::ALL.iter().copied().find(|layer| layer.name() == known.layer).unwrap_or(Layer::Guest),
                     component: known.component.clone(),
                 },
                 None => {
