@@ -167,7 +167,8 @@ mod tests {
     fn more_than_is_allowed_is_an_error() {
         let read = |left| {
             let input: Box<dyn Read> = Box::new(io::repeat(b' ').take(1 << 20));
-            read_firefox(&mut Limited { input, left }).expect_err("spaces are no profile").to_string()
+            let error = read_firefox(&mut Limited { input, left }).expect_err("spaces are no profile");
+            format!("{:#}", anyhow::Error::new(error))
         };
         assert!(read(1 << 19).contains("it is larger than 4 GiB"), "{}", read(1 << 19));
         assert!(read(1 << 20).contains("ends too early"), "{}", read(1 << 20));

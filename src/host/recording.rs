@@ -157,11 +157,12 @@ fn engine(
             (Err(problem), _) => {
                 let other = match problem {
                     SignalProblem::Taken { .. } | SignalProblem::Refused { .. } => {
-                        "use another one (`--signal auto`), or "
+                        "use another signal (`--signal auto`), or "
                     }
                     _ => "",
                 };
-                bail!("sampling by signals: {}; {other}sample by epochs (`--sampler epoch`)", reason(&problem));
+                let advice = format!("samples cannot be taken by signals; {other}sample by epochs (`--sampler epoch`)");
+                return Err(anyhow::Error::new(problem).context(advice));
             }
         }
     }

@@ -185,12 +185,13 @@ impl RecorderBuilder {
                 Err(problem) => Some(problem),
             },
         };
-        let engines = match self.engines_with_epochs(fallback.as_ref()) {
-            Err(Error::NoEpochs { .. }) if self.allow_unsampled && fallback.is_some() => {
+        let engines = match self.engines_with_epochs() {
+            Ok(engines) => engines,
+            Err(_) if self.allow_unsampled && fallback.is_some() => {
                 let shared = Shared::new(self.targets, interval, log, None, self.call_cpu);
                 return Ok(Recorder::unsampled(shared, fallback));
             }
-            engines => engines?,
+            Err(name) => return Err(Error::NoEpochs { name: name.to_owned(), reason: fallback }),
         };
         let ticker = Ticker::start(engines, interval);
         let ticker = ticker.map_err(|source| Error::Thread { source })?;
@@ -211,14 +212,13 @@ impl RecorderBuilder {
         SignalSampler::start(options, code, Arc::clone(log))
     }
 
-    /// The engines of all targets, each once.
-    fn engines_with_epochs(&self, fallback: Option<&SignalProblem>) -> Result<Vec<Engine>> {
+    /// The engines of all targets, each once; or the name of a target whose engine has no epochs.
+    fn engines_with_epochs(&self) -> std::result::Result<Vec<Engine>, &str> {
         let mut engines: Vec<Engine> = Vec::new();
         for target in &self.targets {
             let engine = target.code.engine();
             if !engine.get_epoch_interruption() {
-                let reason = fallback.map(ToString::to_string);
-                return Err(Error::NoEpochs { name: target.map.component().to_owned(), reason });
+                return Err(target.map.component());
             }
             if !engines.iter().any(|known| Engine::same(known, engine)) {
                 engines.push(engine.clone());
