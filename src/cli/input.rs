@@ -10,7 +10,7 @@ use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use witprof::{Profile, read_firefox};
 
-use super::told::{GZIP, Told};
+use crate::files::{GZIP, Told};
 
 /// The most bytes of a profile, uncompressed: a few kilobytes of gzip can stand for any number.
 const MAX_BYTES: u64 = 4 << 30;
