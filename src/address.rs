@@ -59,6 +59,7 @@ impl WasmOffset {
 ///
 /// The leaf of a stack is an instruction pointer: the instruction that runs. Every caller is known by its return
 /// address: the instruction *after* the call, which may already belong to another line, or even to another function.
+/// There is no third way in which a frame is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CodePoint {
     /// The instruction that is executing.

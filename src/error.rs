@@ -1,17 +1,22 @@
 //! What can go wrong in the library, as values a caller can match on.
-
-use std::fmt;
+//!
+//! A message does not repeat that of its [`source`](std::error::Error::source), so that who prints all of them prints
+//! each once. What to try is in the outermost one, for who prints no other.
 
 /// A failure of the library: what was being done, to what, and, where there is a remedy, what to try.
+///
+/// Why it failed is told by [`source`](std::error::Error::source), where it is not all in one: print both, as `anyhow` does
+/// with `{:#}`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The bytes are not a compiled image that this version of Wasmtime wrote.
-    #[error("reading the compiled image of `{name}`: {problem}")]
+    #[error("reading the compiled image of `{name}`; compile it with Wasmtime 48, and change nothing in it")]
     Image {
         /// The component or module that was being read.
         name: String,
         /// What is wrong with its image.
+        #[source]
         problem: ImageProblem,
     },
     /// The engine clones code for guest debugging, so text offsets would not tell which function runs.
@@ -35,23 +40,24 @@ pub enum Error {
     /// The image was compiled without the checks that the epoch sampler needs.
     #[error(
         "sampling `{name}` by epochs{}: it was compiled without epoch interruption, so it can never be interrupted; compile it with `Config::epoch_interruption(true)` (`wasmtime compile -W epoch-interruption`)",
-        reason.as_ref().map(|reason| format!(", because {reason}")).unwrap_or_default()
+        if reason.is_some() { ", as signals cannot be used" } else { "" }
     )]
     NoEpochs {
         /// The component or module that was to be sampled.
         name: String,
         /// Why it was not sampled by signals, if that was tried first.
-        reason: Option<String>,
+        #[source]
+        reason: Option<SignalProblem>,
     },
     /// Samples cannot be taken by signals, and were not to be taken otherwise.
-    #[error("sampling by signals: {problem}; {}", other_ways(problem))]
+    #[error("samples cannot be taken by signals; {}", other_ways(problem))]
     Signal {
         /// What stands in the way.
         #[source]
         problem: SignalProblem,
     },
     /// Calls cannot be traced.
-    #[error("tracing calls: {problem}")]
+    #[error("calls cannot be traced; {}", without_calls(problem))]
     Calls {
         /// What stands in the way.
         #[source]
@@ -114,9 +120,10 @@ pub enum Error {
         source: std::io::Error,
     },
     /// VTune cannot be told of code.
-    #[error("telling VTune: {problem}")]
+    #[error("telling VTune of compiled code; {}", vtune_advice(problem))]
     VTune {
         /// What stands in the way.
+        #[source]
         problem: VTuneProblem,
     },
     /// A request for a profile asks for what cannot be.
@@ -130,6 +137,9 @@ pub enum Error {
     Read {
         /// What is wrong with it, and where.
         problem: String,
+        /// What its reader reported, if that failed.
+        #[source]
+        source: Option<std::io::Error>,
     },
     /// A profile could not be written.
     #[error("writing a {format} profile")]
@@ -198,12 +208,48 @@ pub enum SignalProblem {
 }
 
 /// What to try instead of signals, or of this one.
-fn other_ways(problem: &SignalProblem) -> &'static str {
+fn other_ways(problem: &SignalProblem) -> String {
+    let epochs = "take them by epochs (`SamplerChoice::Epoch`)";
     match problem {
         SignalProblem::Taken { .. } | SignalProblem::Refused { .. } => {
-            "choose another one (`RecorderBuilder::signal`), or sample by epochs (`SamplerChoice::Epoch`)"
+            format!("choose another signal (`RecorderBuilder::signal`), or {epochs}")
         }
-        _ => "sample by epochs (`SamplerChoice::Epoch`)",
+        SignalProblem::NoTimer { source, .. } | SignalProblem::Denied { source, .. } => match remedy(source) {
+            Some(remedy) => format!("{remedy}, or {epochs}"),
+            None => epochs.to_owned(),
+        },
+        _ => epochs.to_owned(),
+    }
+}
+
+/// What to try where calls cannot be traced.
+fn without_calls(problem: &SignalProblem) -> &'static str {
+    match problem {
+        SignalProblem::Interpreter { .. } => {
+            "compile the code for this machine, or trace none: samples can be taken all the same"
+        }
+        _ => "trace none: samples can be taken all the same",
+    }
+}
+
+/// What to try where VTune cannot be told.
+fn vtune_advice(problem: &VTuneProblem) -> &'static str {
+    match problem {
+        VTuneProblem::Platform => "leave that out here",
+        VTuneProblem::NoCollector | VTuneProblem::MissingCollector { .. } => {
+            "start this program with `vtune -collect hotspots -- …`; to attach VTune later, set `INTEL_JIT_PROFILER64` to the path of its `libittnotify_collector.so`"
+        }
+    }
+}
+
+/// What may help against a system call that fails like this.
+fn remedy(source: &std::io::Error) -> Option<&'static str> {
+    match source.kind() {
+        std::io::ErrorKind::WouldBlock => Some("raise the limit of pending signals (`ulimit -i`)"),
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::Unsupported => {
+            Some("let the system call through the sandbox")
+        }
+        _ => None,
     }
 }
 
@@ -226,9 +272,7 @@ pub enum VTuneProblem {
     #[error("it can be told names on x86-64 only, on Linux, macOS and Windows")]
     Platform,
     /// The process was not started by VTune.
-    #[error(
-        "nobody listens: `INTEL_JIT_PROFILER64` is not set, by which VTune names its collector to what it starts (`vtune -collect hotspots -- …`); to attach VTune later, set it to the path of its `libittnotify_collector.so`"
-    )]
+    #[error("nobody listens: `INTEL_JIT_PROFILER64` is not set, by which VTune names its collector to what it starts")]
     NoCollector,
     /// What VTune is said to have brought along is not there.
     #[error("nobody listens: there is no file `{}`, which `INTEL_JIT_PROFILER64` says is the collector", path.display())]
@@ -239,45 +283,162 @@ pub enum VTuneProblem {
 }
 
 /// What is wrong with a compiled image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageProblem {
     /// Not a 64-bit ELF file, or one whose tables point outside the file.
+    #[error("it is no 64-bit ELF image ({0})")]
     NotElf(String),
     /// An ELF file that Wasmtime did not write, or a kind of Wasmtime image that holds no code.
+    #[error("it is no image of a module or component compiled by Wasmtime")]
     NotWasmtime,
     /// Compiled by this other major version of Wasmtime.
+    #[error("it was compiled by Wasmtime {0}, but this version of witprof reads images of Wasmtime 48")]
     OtherVersion(String),
     /// A section that every image has is missing.
+    #[error("it has no `{0}` section")]
     MissingSection(&'static str),
     /// The description of the code could not be decoded: another Wasmtime version wrote it, or it is damaged.
+    #[error("its description cannot be decoded ({0}); was it compiled by another Wasmtime version than 48?")]
     Undecodable(String),
     /// Two tables of the image contradict each other.
+    #[error("it contradicts itself: {0}")]
     Inconsistent(String),
-}
-
-impl fmt::Display for ImageProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotElf(problem) => write!(f, "not a 64-bit ELF image ({problem})"),
-            Self::NotWasmtime => write!(f, "not an image of a module or component compiled by Wasmtime"),
-            Self::OtherVersion(version) => {
-                write!(
-                    f,
-                    "it was compiled by Wasmtime {version}, but this version of witprof reads images of Wasmtime 48"
-                )
-            }
-            Self::MissingSection(name) => write!(f, "it has no `{name}` section"),
-            Self::Undecodable(problem) => {
-                write!(
-                    f,
-                    "its description cannot be decoded ({problem}); was it compiled by another Wasmtime version than 48?"
-                )
-            }
-            Self::Inconsistent(problem) => write!(f, "it contradicts itself: {problem}"),
-        }
-    }
 }
 
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+    use std::io;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// As the system reports it.
+    fn refused(kind: io::ErrorKind) -> io::Error {
+        kind.into()
+    }
+
+    fn signal_problems() -> Vec<SignalProblem> {
+        let with = |kind| {
+            [
+                SignalProblem::Refused { signal: 9, source: refused(kind) },
+                SignalProblem::NoTimer { call: "timer_create", source: refused(kind) },
+                SignalProblem::Denied { call: "rt_sigprocmask", source: refused(kind) },
+                SignalProblem::Thread { source: refused(kind) },
+            ]
+        };
+        let kinds = [io::ErrorKind::WouldBlock, io::ErrorKind::PermissionDenied, io::ErrorKind::OutOfMemory];
+        let name = "app".to_owned();
+        let mut problems =
+            vec![SignalProblem::Platform, SignalProblem::Interpreter { name }, SignalProblem::Taken { signal: 27 }];
+        problems.extend(kinds.into_iter().flat_map(with));
+        problems
+    }
+
+    /// At least one of each variant.
+    fn errors() -> Vec<Error> {
+        let (name, path, interval) = (|| "app".to_owned(), || "/tmp/x".into(), Duration::from_millis(1));
+        let source = || refused(io::ErrorKind::StorageFull);
+        let images = [
+            ImageProblem::NotElf("short".into()),
+            ImageProblem::NotWasmtime,
+            ImageProblem::OtherVersion("47".into()),
+            ImageProblem::MissingSection(".text"),
+            ImageProblem::Undecodable("bad".into()),
+            ImageProblem::Inconsistent("two lengths".into()),
+        ];
+        let vtune = [
+            VTuneProblem::Platform,
+            VTuneProblem::NoCollector,
+            VTuneProblem::MissingCollector { path: "/opt/collector.so".into() },
+        ];
+        let mut errors = vec![
+            Error::GuestDebug { name: name() },
+            Error::Interval { interval: Duration::ZERO, min: interval, max: interval },
+            Error::NoEpochs { name: name(), reason: None },
+            Error::Thread { source: source() },
+            Error::OtherEngine { name: name() },
+            Error::OtherCode { name: name() },
+            Error::Finished { name: name() },
+            Error::Interpreted { name: name() },
+            Error::PerfMap { path: path(), source: source() },
+            Error::JitDump { path: path(), source: source() },
+            Error::Query { problem: "`by` has to be something else" },
+            Error::Read { problem: "it has no `meta`".into(), source: None },
+            Error::Read { problem: "its bytes could not be read".into(), source: Some(source()) },
+            Error::Write { format: "Firefox", source: source() },
+        ];
+        errors.extend(images.map(|problem| Error::Image { name: name(), problem }));
+        errors.extend(vtune.map(|problem| Error::VTune { problem }));
+        errors.extend(signal_problems().into_iter().map(|problem| Error::Signal { problem }));
+        errors.extend(signal_problems().into_iter().map(|problem| Error::Calls { problem }));
+        errors.extend(
+            signal_problems().into_iter().map(|problem| Error::NoEpochs { name: name(), reason: Some(problem) }),
+        );
+        errors
+    }
+
+    /// Whether an error of this variant has to have a source. No wildcard: a new variant belongs into [`errors`], too.
+    fn has_source(error: &Error) -> bool {
+        match error {
+            Error::Image { .. }
+            | Error::Signal { .. }
+            | Error::Calls { .. }
+            | Error::Thread { .. }
+            | Error::PerfMap { .. }
+            | Error::JitDump { .. }
+            | Error::VTune { .. }
+            | Error::Write { .. } => true,
+            Error::NoEpochs { reason, .. } => reason.is_some(),
+            Error::Read { source, .. } => source.is_some(),
+            Error::GuestDebug { .. }
+            | Error::Interval { .. }
+            | Error::OtherEngine { .. }
+            | Error::OtherCode { .. }
+            | Error::Finished { .. }
+            | Error::Interpreted { .. }
+            | Error::Query { .. } => false,
+        }
+    }
+
+    #[test]
+    fn each_cause_is_told_once_and_is_a_source() {
+        for error in errors() {
+            assert_eq!(error.source().is_some(), has_source(&error), "{error:?}");
+            let (mut chain, mut cause) = (vec![error.to_string()], error.source());
+            while let Some(error) = cause {
+                chain.push(error.to_string());
+                cause = error.source();
+            }
+            for (at, message) in chain.iter().enumerate() {
+                assert!(!message.is_empty(), "{error:?}");
+                for cause in &chain[at + 1..] {
+                    assert!(!message.contains(cause.as_str()), "`{message}` has `{cause}`, which is its source");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_outermost_message_says_what_to_try() {
+        for error in errors() {
+            let advice = match &error {
+                Error::Image { .. } => "compile it with Wasmtime 48",
+                Error::Signal { .. } => "SamplerChoice::Epoch",
+                Error::Calls { .. } => "samples can be taken",
+                Error::VTune { problem: VTuneProblem::Platform } => "leave that out",
+                Error::VTune { .. } => "vtune -collect hotspots",
+                Error::NoEpochs { .. } => "Config::epoch_interruption(true)",
+                _ => continue,
+            };
+            assert!(error.to_string().contains(advice), "{error}");
+        }
+        let source = refused(io::ErrorKind::WouldBlock);
+        let error = Error::Signal { problem: SignalProblem::NoTimer { call: "timer_create", source } };
+        assert!(error.to_string().contains("ulimit -i"), "{error}");
+    }
+}

@@ -78,6 +78,7 @@ mod debug_info;
 mod error;
 pub mod export;
 mod external_profilers;
+mod firefox_format;
 mod guest_profiler;
 mod import;
 mod lock;

@@ -75,7 +75,7 @@ fn every_version_is_read_as_the_one_it_was_made_from() {
         assert!(ours.wall_time().as_millis() > 50, "{name}");
         for later in upgraded(name) {
             let read = profile(&later);
-            for dimension in Dimension::ALL {
+            for &dimension in Dimension::ALL {
                 assert_eq!(rows(read.report(dimension)), rows(ours.report(dimension)), "{later} by {dimension:?}");
             }
             for label in ["route", "method"] {
@@ -265,7 +265,7 @@ proptest! {
             *file.pointer_mut(at.get::<String>(&places[..])).expect("it was found there") = value;
         }
         if let Ok(read) = read_firefox(&mut file.to_string().as_bytes()) {
-            for dimension in Dimension::ALL {
+            for &dimension in Dimension::ALL {
                 let _ = read.report(dimension);
             }
             witprof::export::write_firefox(&read, &mut std::io::sink()).expect("writing");

@@ -219,7 +219,8 @@ fn tables_fit_a_terminal_and_no_two_rows_look_the_same() {
     let kitchen = support::kitchen();
     let kitchen = kitchen.to_str().expect("UTF-8");
     printed(folder.path(), &["run", "--quiet", "--trace-calls", "-o", "p.json", kitchen, "40"]);
-    let commands = witprof::Dimension::ALL.map(|by| format!("report --top 40 --by {} p.json", by.name()));
+    let by = witprof::Dimension::ALL.iter().map(|by| by.name());
+    let commands: Vec<_> = by.map(|by| format!("report --top 40 --by {by} p.json")).collect();
     let others = ["report --calls p.json".to_owned(), "diff --by function --top 40 p.json p.json".to_owned()];
     for command in commands.iter().chain(&others) {
         for columns in [60, 80, 120] {

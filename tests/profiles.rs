@@ -42,7 +42,7 @@ fn number(row: &Value, key: &str) -> f64 {
 
 #[test]
 fn a_report_adds_up_to_the_recorded_time() {
-    for by in Dimension::ALL.map(Dimension::name) {
+    for by in Dimension::ALL.iter().map(|by| by.name()) {
         let report = json(kitchen(), &["report", "--json", "--by", by, "kitchen.json.gz"]);
         let rows = report["rows"].as_array().expect("rows");
         let sum: f64 = rows.iter().map(|row| number(row, "self_ms") + number(row, "boundary_ms")).sum();
@@ -85,7 +85,7 @@ fn a_report_says_which_interface_is_slow_and_what_its_boundary_costs() {
 
 #[test]
 fn a_table_for_a_file_is_whole_and_has_no_colour() {
-    for by in Dimension::ALL.map(Dimension::name) {
+    for by in Dimension::ALL.iter().map(|by| by.name()) {
         let table = printed(kitchen(), &["report", "--by", by, "--top", "1000", "kitchen.json.gz"]);
         assert!(table.contains("boundary blocked preempted"), "{table}");
         assert!(!table.contains('\u{1b}'));

@@ -280,7 +280,9 @@ fn a_recorder_takes_a_signal_that_is_free() {
     // Who asks for the one that is taken does without it.
     let builder = Recorder::builder(Duration::from_millis(1)).code(map, &component);
     let error = builder.signal(libc::SIGPROF).sampler(SamplerChoice::Auto).start().expect_err("no epochs either");
-    assert!(error.to_string().contains("has a handler already"), "{error}");
+    assert!(error.to_string().contains("epoch_interruption(true)"), "{error}");
+    let cause = std::error::Error::source(&error).expect("why not by signals").to_string();
+    assert!(cause.contains("has a handler already"), "{cause}");
     // SAFETY: sends a signal that has a handler to this thread.
     unsafe { libc::raise(libc::SIGPROF) };
     assert_eq!(TICKS.load(Ordering::Relaxed), 1);

@@ -9,10 +9,10 @@ use witprof::export::{AnnotatedText, SourceText, escape_control, escape_name, wr
 use witprof::{Annotation, FileIndex, Profile};
 
 use super::input::{read_profile, refuse_stdin_twice};
-use super::sources::Sources;
-use super::terminal::{Stream, print, table_style};
 use super::wasm_text::wasm_text;
+use crate::files::Sources;
 use crate::host::{WasmFile, failed};
+use crate::terminal::{Stream, message, print, table_style};
 
 /// Print a function with the time that each line of its source took
 ///
@@ -80,7 +80,7 @@ pub(super) fn annotate(arguments: &AnnotateArguments) -> Result<ExitCode> {
         problems.push(format!("{more} more functions have a name like this; give more of it"));
     }
     problems.dedup();
-    problems.iter().for_each(|problem| super::message(&escape_control(problem)));
+    problems.iter().for_each(|problem| message(&escape_control(problem)));
     Ok(ExitCode::SUCCESS)
 }
 

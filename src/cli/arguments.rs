@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Command;
 use clap::error::ErrorKind;
 
-use super::shell::shell_argument;
+use crate::terminal::shell_argument;
 
 /// What options of ours stand below of.
 pub(super) const RECORDING: &str = "Recording";

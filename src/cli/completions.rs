@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Command, Parser};
 use clap_complete::{Shell, generate};
 
-use super::terminal::print;
+use crate::terminal::print;
 
 /// Print a script that lets a shell complete the arguments of witprof
 #[derive(Parser)]

@@ -7,12 +7,11 @@ use anyhow::Result;
 use clap::Parser;
 use witprof::Dimension;
 
-use super::OutputFile;
 use super::dimension::StacksBy;
-use super::format::Format;
-use super::host_frames::{HostFramesChoice, ShownProfile};
+use super::host_frames::HostFramesChoice;
 use super::input::read_profile;
-use super::sources::{Sources, missing_source};
+use crate::files::{Format, OutputFile, ShownProfile, Sources, missing_source};
+use crate::terminal::message;
 
 /// Write a profile in other formats
 #[derive(Parser)]
@@ -60,7 +59,7 @@ pub(super) fn convert(arguments: &ConvertArguments) -> Result<ExitCode> {
     if !arguments.embed_sources.is_empty() {
         let sources = Sources { folders: arguments.embed_sources.clone(), component: None };
         if let Some(missing) = sources.embed(&mut profile) {
-            super::message(&missing_source(&missing));
+            message(&missing_source(&missing));
         }
     }
     let shown = ShownProfile::new(&profile, arguments.host_frames.into());

@@ -12,11 +12,10 @@ use witprof::export::{
 use witprof::{Comparison, Dimension};
 
 use super::dimension::By;
-use super::format::Format;
 use super::host_frames::HostFramesChoice;
 use super::input::{read_profile, refuse_stdin_twice};
-use super::output::Destination;
-use super::terminal::{Stream, print, table_style};
+use crate::files::{Destination, Format};
+use crate::terminal::{Stream, message, print, table_style};
 
 /// The exit code when something has become slower than allowed.
 const EXIT_ABOVE: u8 = 1;
@@ -147,7 +146,7 @@ pub(super) fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
         comparison.changes.iter().filter(|change| change.is_certain() && change.difference() > limit).collect();
     for change in &slower {
         let name = escape_control(&change.name).into_owned();
-        super::message(&format!("witprof: {name} has grown by {:.2} points", change.difference() * 100.0));
+        message(&format!("witprof: {name} has grown by {:.2} points", change.difference() * 100.0));
     }
     Ok(if slower.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_ABOVE) })
 }

@@ -55,7 +55,8 @@ impl RowsBy {
         match <By as ValueEnum>::from_str(text, false) {
             Ok(by) => Ok(Self::Dimension(by.into())),
             Err(_) => {
-                let names = Dimension::ALL.map(Dimension::name).join(", ");
+                let names: Vec<_> = Dimension::ALL.iter().map(|by| by.name()).collect();
+                let names = names.join(", ");
                 Err(format!("possible values are {names}, and label:KEY"))
             }
         }

@@ -10,7 +10,7 @@ use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use witprof::{Profile, read_firefox};
 
-use super::told::{GZIP, Told};
+use crate::files::{GZIP, Told};
 
 /// The most bytes of a profile, uncompressed: a few kilobytes of gzip can stand for any number.
 const MAX_BYTES: u64 = 4 << 30;
@@ -167,7 +167,8 @@ mod tests {
     fn more_than_is_allowed_is_an_error() {
         let read = |left| {
             let input: Box<dyn Read> = Box::new(io::repeat(b' ').take(1 << 20));
-            read_firefox(&mut Limited { input, left }).expect_err("spaces are no profile").to_string()
+            let error = read_firefox(&mut Limited { input, left }).expect_err("spaces are no profile");
+            format!("{:#}", anyhow::Error::new(error))
         };
         assert!(read(1 << 19).contains("it is larger than 4 GiB"), "{}", read(1 << 19));
         assert!(read(1 << 20).contains("ends too early"), "{}", read(1 << 20));

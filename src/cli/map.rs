@@ -12,9 +12,9 @@ use witprof::SymbolMap;
 use witprof::export::{MapDetail, TableStyle, write_map_json, write_map_table};
 
 use super::arguments::{OUTPUT, WASMTIMES};
-use super::output::Destination;
-use super::terminal::{Stream, print, table_style};
+use crate::files::Destination;
 use crate::host::{WasmFile, WasmKind, configured, failed};
+use crate::terminal::{Stream, print, table_style};
 
 /// Print every function that Wasmtime compiles a component or module to, with its library, size and WIT name
 #[derive(Parser)]

@@ -5,42 +5,27 @@
 
 mod annotate;
 mod arguments;
-mod command_line;
 mod completions;
 mod convert;
-mod descriptor;
 mod diff;
 mod dimension;
-mod format;
 mod host_frames;
 mod input;
 mod man;
 mod map;
-mod output;
 mod profiling;
 mod report;
 mod run;
 mod serve;
-mod shell;
-mod sources;
-mod terminal;
-mod told;
 mod view;
 mod wasm_text;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
-use witprof::export::escape_control;
 
 use crate::host;
-pub(crate) use command_line::command_line;
-pub(crate) use host_frames::ShownProfile;
-pub(crate) use output::{OutputFile, Outputs};
-pub(crate) use sources::missing_source;
-pub(crate) use terminal::{Stream, table_style};
-pub(crate) use told::Told;
+use crate::terminal::{message, report};
 
 /// The exit code of usage and input errors.
 pub(crate) const EXIT_USAGE: u8 = 2;
@@ -111,19 +96,4 @@ fn carry_out() -> ExitCode {
         report(&error);
         ExitCode::from(EXIT_USAGE)
     })
-}
-
-/// Prints an error and its causes. Parts of it may come from a guest.
-pub(crate) fn report(error: &anyhow::Error) {
-    message(&format!("witprof: {}", escape_control(&error.to_string())));
-    for cause in error.chain().skip(1) {
-        for line in cause.to_string().lines().filter(|line| !line.trim().is_empty()) {
-            message(&format!("  {}", escape_control(line)));
-        }
-    }
-}
-
-/// Prints a line to stderr. Whoever reads it may be gone, which is no reason to fail; `eprintln!` would panic.
-pub(crate) fn message(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -8,10 +8,8 @@ use clap::{Args, ValueEnum};
 use witprof::{Recorder, SamplerChoice, SamplingClock};
 
 use super::arguments::{OUTPUT, RECORDING};
-use super::format::Format;
 use super::host_frames::HostFramesChoice;
-use super::sources::Sources;
-use super::{OutputFile, Outputs};
+use crate::files::{Format, OutputFile, Outputs, Sources};
 use crate::host::{CallTracing, ExternalProfilers, Sampling, Verbosity, WasmFile};
 
 /// How samples are taken.

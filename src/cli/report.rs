@@ -13,7 +13,7 @@ use witprof::{Dimension, Profile};
 use super::dimension::RowsBy;
 use super::host_frames::HostFramesChoice;
 use super::input::read_profile;
-use super::terminal::{Stream, print, table_style};
+use crate::terminal::{Stream, print, table_style};
 
 /// Print where the time of a profile went, by WIT interface, component, library, function, line, layer or thread
 ///

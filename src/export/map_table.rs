@@ -45,7 +45,7 @@ fn table(map: &SymbolMap, detail: MapDetail, style: TableStyle, out: &mut dyn Wr
     for function in map.functions() {
         functions[function.library_index() as usize].push(function);
     }
-    for layer in Layer::ALL {
+    for &layer in Layer::ALL {
         let mut libraries: Vec<_> =
             map.libraries().iter().zip(&functions).filter(|(library, _)| library.layer == layer).collect();
         if libraries.is_empty() {

@@ -10,7 +10,7 @@ use wasmtime_cli::commands::RunCommand;
 use wasmtime_cli_flags::CommonOptions;
 
 use super::failed;
-use crate::cli::OutputFile;
+use crate::files::OutputFile;
 
 /// Refuses options that profiling cannot work with.
 pub(super) fn options(command: &RunCommand) -> Result<()> {

@@ -14,7 +14,8 @@ use witprof::{
 
 use super::external::{ExternalProfilers, Listeners};
 use super::{WasmFile, checks, failed};
-use crate::cli::{self, Outputs, ShownProfile, Stream};
+use crate::files::{Outputs, ShownProfile, command_line, missing_source};
+use crate::terminal::{self, Stream, table_style};
 
 /// Frames kept of a backtrace. Wasmtime's default of 20 cuts off the callers of anything real; each frame costs about
 /// 100 bytes while a sample is taken.
@@ -34,7 +35,7 @@ impl Verbosity {
     /// Prints a message that is no error.
     pub(super) fn message(self, text: &str) {
         if self == Self::Normal {
-            cli::message(text);
+            terminal::message(text);
         }
     }
 }
@@ -157,11 +158,12 @@ fn engine(
             (Err(problem), _) => {
                 let other = match problem {
                     SignalProblem::Taken { .. } | SignalProblem::Refused { .. } => {
-                        "use another one (`--signal auto`), or "
+                        "use another signal (`--signal auto`), or "
                     }
                     _ => "",
                 };
-                bail!("sampling by signals: {}; {other}sample by epochs (`--sampler epoch`)", reason(&problem));
+                let advice = format!("samples cannot be taken by signals; {other}sample by epochs (`--sampler epoch`)");
+                return Err(anyhow::Error::new(problem).context(advice));
             }
         }
     }
@@ -242,7 +244,7 @@ pub(super) fn recorder(
     let recorder = recorder.code(map, code).start()?;
     if let Some(problem) = recorder.refused() {
         let problem = reason(problem);
-        cli::message(&format!(
+        terminal::message(&format!(
             "witprof: no samples are taken: {problem}; and the code was compiled without epoch interruption"
         ));
     }
@@ -305,25 +307,24 @@ pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs, verbo
         Active::UntilItEnded if has_backtraces() => recorder.finish().without_aftermath(),
         Active::Throughout | Active::UntilItEnded | Active::NowAndThen => recorder.finish(),
     };
-    profile.set_command(cli::command_line());
+    profile.set_command(command_line());
     let missing = sources.and_then(|sources| sources.embed(&mut profile));
     let profile = profile;
     let shown_profile = ShownProfile::new(&profile, host_frames);
     if let Some(problem) = missing_samples(recorder, active, &profile) {
-        cli::report(&anyhow!("no sample was taken in {:.1?}: {problem}", profile.elapsed()));
+        terminal::report(&anyhow!("no sample was taken in {:.1?}: {problem}", profile.elapsed()));
     } else if verbosity == Verbosity::Normal {
         // A closed stderr is no reason to lose the profile.
-        let _ =
-            write_summary(shown_profile.shown(), cli::table_style(Stream::Error, SUMMARY_ROWS), &mut std::io::stderr());
+        let _ = write_summary(shown_profile.shown(), table_style(Stream::Error, SUMMARY_ROWS), &mut std::io::stderr());
     }
     if let (Some(problem), true) = (recorder.refused(), profile.counts().kept > 0) {
-        cli::report(&anyhow!("some threads were not sampled: {}", reason(problem)));
+        terminal::report(&anyhow!("some threads were not sampled: {}", reason(problem)));
     }
     for problem in profile.missing_lines() {
         verbosity.message(&escape_control(problem));
     }
     if let Some(missing) = missing {
-        verbosity.message(&cli::missing_source(&missing));
+        verbosity.message(&missing_source(&missing));
     }
     for output in files {
         let (shown, view) = (output.shown(), output.view_command());
@@ -332,7 +333,7 @@ pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs, verbo
                 let hint = view.map_or_else(String::new, |command| format!(" (`{command}` opens it)"));
                 verbosity.message(&format!("profile: {shown}{hint}"));
             }
-            Err(error) => cli::report(&error),
+            Err(error) => terminal::report(&error),
         }
     }
 }

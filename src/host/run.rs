@@ -14,7 +14,8 @@ use witprof::{Code, Layer, MemoryTracer, Profile, Recorder, SamplerKind};
 use super::recording::{self, Active, CallTracing, Sampling, Verbosity};
 use super::signals::EndingSignals;
 use super::{WasmFile, WasmKind, checks, ending, failed, lock, providers};
-use crate::cli::{self, Outputs};
+use crate::files::Outputs;
+use crate::terminal;
 
 /// What to run, and where its profile goes.
 pub(crate) struct GuestRun {
@@ -107,7 +108,7 @@ async fn run_in_runtime(guest: GuestRun) -> Result<ExitCode> {
     let has_run = error.downcast_ref::<WasmBacktrace>().is_some() || seen(&recorder.finish());
     if has_run {
         ending::do_last();
-        cli::report(&failed(error));
+        terminal::report(&failed(error));
         return Ok(ExitCode::FAILURE);
     }
     // Nothing has run, so there is nothing to write.

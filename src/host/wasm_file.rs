@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use wasmtime::{Engine, Precompiled};
 
-use crate::cli::Told;
+use crate::files::Told;
 
 /// Larger files take noticeable time to compile.
 const LARGE: usize = 256 * 1024;

@@ -39,7 +39,7 @@ pub(crate) fn profile() -> impl Strategy<Value = Profile> {
 }
 
 fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &Samples) -> Profile {
-    let libraries = Layer::ALL.map(|layer| ProfileLibrary {
+    let libraries = Layer::ALL.iter().map(|&layer| ProfileLibrary {
         name: format!("the {} <library>", layer.name()),
         layer,
         component: (layer == Layer::Guest).then(|| "component".to_owned()),
@@ -132,7 +132,7 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
             wall: Duration::from_nanos(5_000_007),
             cpu: Duration::from_nanos(4_000_003),
         },
-        libraries: libraries.to_vec(),
+        libraries: libraries.collect(),
         functions,
         frames,
         files: vec!["src/<a>.rs".to_owned(), "b;\u{1b}[1m.c".to_owned()],
@@ -169,8 +169,10 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
 /// for the interface function of that name.
 pub(crate) fn of_stack(frames: &[(FunctionKind, &str)]) -> Profile {
     let mut profile = build(&[], &[], &Samples::new());
-    profile.libraries =
-        Layer::ALL.map(|layer| ProfileLibrary { name: layer.name().to_owned(), layer, component: None }).to_vec();
+    profile.libraries = Layer::ALL
+        .iter()
+        .map(|&layer| ProfileLibrary { name: layer.name().to_owned(), layer, component: None })
+        .collect();
     let library = |layer| Layer::ALL.iter().zip(0..).find(|(one, _)| **one == layer).map_or(0, |(_, index)| index);
     let functions = frames.iter().map(|(kind, name)| {
         let library = LibraryIndex(library(kind.layer()));

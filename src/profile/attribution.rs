@@ -56,7 +56,7 @@ impl fmt::Display for Crossing {
     }
 }
 
-/// What the time of a sample was spent on.
+/// What the time of a sample was spent on. It is one or the other, so that both add up to all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     /// The work of the interface function itself, in the guest or in the host; waiting included.

@@ -172,7 +172,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_profile_does_not_differ_from_itself(profile in arbitrary::profile()) {
-            for dimension in Dimension::ALL {
+            for &dimension in Dimension::ALL {
                 for change in Comparison::new(&profile, &profile, dimension).changes {
                     prop_assert!(change.difference() == 0.0 && !change.is_certain(), "{:?}", change);
                     prop_assert!((0.0..=1.0 + 1e-9).contains(&change.before), "{:?}", change);

@@ -39,7 +39,7 @@ pub enum Dimension {
 
 impl Dimension {
     /// All dimensions but labels, which not every profile has.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: &'static [Self] = &[
         Self::Interface,
         Self::InterfaceFunction,
         Self::Component,
@@ -712,7 +712,7 @@ mod tests {
     proptest! {
         #[test]
         fn time_is_divided_exactly_once(profile in arbitrary::profile()) {
-            for dimension in Dimension::ALL {
+            for &dimension in Dimension::ALL {
                 let report = profile.report(dimension);
                 let attributed: Duration = report.rows.iter().map(ReportRow::attributed).sum();
                 prop_assert_eq!(attributed, profile.wall_time(), "{:?}", dimension);
@@ -742,7 +742,7 @@ mod tests {
                 row.name != NO_INTERFACE && row.calls.is_none() && row.calls_at_least.is_none()
             };
             for called in profile.report(Dimension::Interface).rows.iter().filter(is_sampled) {
-                for dimension in Dimension::ALL {
+                for &dimension in Dimension::ALL {
                     let callers = profile.callers(&called.name, dimension).expect("it was seen");
                     // The name with a direction means that direction only; recursion counts for the outermost caller.
                     let unversioned = called.name.split('@').next().expect("a name");

@@ -233,7 +233,7 @@ impl RecorderBuilder {
             if self.allow_unsampled && fallback.is_some() {
                 return Ok(Recorder::unsampled(without_signals(), fallback));
             }
-            return Err(Error::NoEpochs { name, reason: fallback.map(|problem| problem.to_string()) });
+            return Err(Error::NoEpochs { name, reason: fallback });
         }
         let shared = without_signals();
         let ticker = Ticker::start(Arc::clone(&shared.engines), interval);

@@ -160,8 +160,8 @@ impl Recorder {
     pub fn register(&self, names: impl Into<Names>, code: impl Into<Code>) -> Result<Registration> {
         let (names, code) = (names.into(), code.into());
         if !self.recording.is_unsampled && self.shared().signal.is_none() && !code.engine().get_epoch_interruption() {
-            let reason = self.fallback().map(ToString::to_string);
-            return Err(Error::NoEpochs { name: names.name().to_owned(), reason });
+            // Why signals do not sample, `fallback` says.
+            return Err(Error::NoEpochs { name: names.name().to_owned(), reason: None });
         }
         Registration::new(self.shared(), names, code)
     }

@@ -38,7 +38,7 @@ pub enum LossReason {
 
 impl LossReason {
     /// All reasons.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: &'static [Self] = &[
         Self::NoVisibleFrame,
         Self::BufferFull,
         Self::NoRoomOnStack,

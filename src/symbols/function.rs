@@ -1,4 +1,4 @@
-//! A function of the map, and the closed sets that describe it.
+//! A function of the map, and the sets that describe it.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -10,6 +10,7 @@ use crate::address::TextOffset;
 
 /// Which kind of code a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Layer {
     /// Code of the component itself.
     Guest,
@@ -23,7 +24,7 @@ pub enum Layer {
 
 impl Layer {
     /// All layers, in the order in which reports list them.
-    pub const ALL: [Self; 4] = [Self::Guest, Self::Adapter, Self::Trampoline, Self::Host];
+    pub const ALL: &'static [Self] = &[Self::Guest, Self::Adapter, Self::Trampoline, Self::Host];
 
     /// The name used in every output: `guest`, `adapter`, `trampoline` or `host`.
     #[must_use]
@@ -37,7 +38,8 @@ impl Layer {
     }
 }
 
-/// Which way an interface function is crossed, seen from the component.
+/// Which way an interface function is crossed, seen from the component. There is no other: out of it, into it, or from one to
+/// another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// The component calls out.
@@ -50,7 +52,7 @@ pub enum Direction {
 
 impl Direction {
     /// All directions.
-    pub const ALL: [Self; 3] = [Self::Import, Self::Export, Self::Internal];
+    pub const ALL: &'static [Self] = &[Self::Import, Self::Export, Self::Internal];
 
     /// The name used in every output: `import`, `export` or `internal`.
     #[must_use]
@@ -65,6 +67,7 @@ impl Direction {
 
 /// What a function is for: everything Wasmtime can emit, and what else a profile shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum FunctionKind {
     /// A function of a core module.
     Guest,
@@ -110,7 +113,7 @@ pub enum FunctionKind {
 
 impl FunctionKind {
     /// All kinds.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: &'static [Self] = &[
         Self::Guest,
         Self::Realloc,
         Self::PostReturn,
@@ -188,6 +191,7 @@ impl FunctionKind {
 
 /// Which rule gave a function its name, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum NamedBy {
     /// The component's own WIT imports or exports.
     Wit,

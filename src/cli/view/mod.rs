@@ -29,8 +29,9 @@ use self::activity::{Activity, Limits};
 use self::connection::{Served, Site};
 use self::symbol_server::{Places, SymbolServer};
 use super::input::{Input, refuse_stdin_twice, shown};
-use super::sources::Sources;
+use crate::files::Sources;
 use crate::host::failed;
+use crate::terminal::message;
 
 /// Where the front-end is, unless `PROFILER_URL` says otherwise.
 const PROFILER: &str = "https://profiler.firefox.com";
@@ -134,7 +135,7 @@ async fn serve(arguments: ViewArguments, input: Input) -> Result<ExitCode> {
     let site = Arc::new(Site::new(address, secret(), activity.clone(), is_served));
     // First: what follows may take a while.
     let page = page(&site);
-    super::message(&format!("open {page}"));
+    message(&format!("open {page}"));
 
     // Of stdin there is none but the current one, and a name alone is in that.
     let mut around: Vec<PathBuf> =
@@ -159,14 +160,14 @@ async fn serve(arguments: ViewArguments, input: Input) -> Result<ExitCode> {
                 is_read = true;
                 served.send_replace(Some(Arc::new(read.context("reading the profile")??)));
                 let shown = shown(&arguments.profile);
-                super::message(&format!("serving {} to it; Ctrl-C ends that", escape_control(&shown)));
+                message(&format!("serving {} to it; Ctrl-C ends that", escape_control(&shown)));
                 if !arguments.no_open && open::that_detached(&page).is_err() {
-                    super::message("witprof: no browser could be started; open the address above yourself");
+                    message("witprof: no browser could be started; open the address above yourself");
                 }
             }
             reason = activity.over(), if is_read => {
                 let option = reason.option();
-                super::message(&format!("witprof: ended: {reason}; `{option} never` stays until Ctrl-C"));
+                message(&format!("witprof: ended: {reason}; `{option} never` stays until Ctrl-C"));
                 break;
             }
             _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),

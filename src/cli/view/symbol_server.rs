@@ -14,7 +14,7 @@ use witprof::{FunctionKind, Layer, Profile, ProfileFunction, SamplerKind};
 
 use super::code::MachineCode;
 use super::disassembly;
-use crate::cli::sources::Sources;
+use crate::files::Sources;
 use crate::host::WasmFile;
 
 /// The symbol server that the front-end uses if it is given none.

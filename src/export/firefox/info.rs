@@ -9,7 +9,7 @@ use super::Document;
 use super::categories::Categories;
 use super::columns::Milliseconds;
 use super::markers::{HOST_CALL_SCHEMAS, SCHEMAS, Schema, milliseconds};
-use super::meta::Meta;
+use crate::firefox_format::Meta;
 use crate::profile::{Origin, Profile};
 
 /// The version of the format.

@@ -12,7 +12,7 @@
 //! Each thread is there more than once, as several [tracks](tracks): with its functions, and stacked by interface function, so
 //! that the front-end's flame graph is the breakdown by interface.
 //!
-//! What the format has no place for, and reading back needs ([`crate::read_firefox`]), is in [`Meta`].
+//! What the format has no place for, and reading back needs ([`crate::read_firefox`]), is in [`Meta`](crate::firefox_format::Meta).
 
 mod calls;
 mod categories;
@@ -21,7 +21,6 @@ mod info;
 mod markers;
 mod memories;
 mod meta;
-mod rows;
 mod shared;
 mod tracks;
 
@@ -33,8 +32,6 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use self::columns::column;
 use self::info::Info;
-pub(crate) use self::meta::{Meta, MetaCall, MetaCalls, MetaMemory, MetaSpan, VERSION as META_VERSION};
-pub(crate) use self::rows::joined;
 use self::shared::Shared;
 use self::tracks::Track;
 use crate::error::{Error, Result};

@@ -23,8 +23,8 @@ use super::exchange::Exchange;
 use super::pool::Job;
 use super::server::Server;
 use super::shutdown::Shutdown;
-use crate::cli;
 use crate::host::failed;
+use crate::terminal;
 
 const ERROR_PAGE: &str = "<!doctype html>
 <html>
@@ -47,7 +47,7 @@ pub(super) async fn serve(server: Arc<Server>, stream: TcpStream) {
     if let Err(error) = converse(stream, &server.shutdown, answer).await
         && !error.is_incomplete_message()
     {
-        cli::message(&format!("witprof: a connection failed: {}", escape_control(&format!("{error:?}"))));
+        terminal::message(&format!("witprof: a connection failed: {}", escape_control(&format!("{error:?}"))));
     }
 }
 
@@ -90,7 +90,7 @@ async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Response<Was
         Ok(response) => response,
         Err(error) => {
             exchange.fail();
-            cli::report(&failed(error).context(format!("{} failed", exchange.request())));
+            terminal::report(&failed(error).context(format!("{} failed", exchange.request())));
             page(StatusCode::INTERNAL_SERVER_ERROR, "text/html; charset=UTF-8", ERROR_PAGE)
         }
     };

@@ -25,8 +25,8 @@ use super::exchange::Exchange;
 use super::pool::{Job, Member};
 use super::server::Server;
 use super::state::Host;
-use crate::cli;
 use crate::host::failed;
+use crate::terminal;
 
 /// Makes an instance, and has it answer `first` and whatever comes after.
 pub(super) async fn run(server: Arc<Server>, first: Job) {
@@ -65,7 +65,7 @@ async fn answer(server: &Arc<Server>, number: u64, mut store: Store<Host>, proxy
     // Also drops what a guest that has trapped has left behind.
     drop(store);
     if let Err(error) = result {
-        cli::report(&failed(error).context("an instance failed"));
+        terminal::report(&failed(error).context("an instance failed"));
     }
     left.into_iter().chain(late).for_each(|job| server.submit(job));
 }

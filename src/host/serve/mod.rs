@@ -50,7 +50,8 @@ use self::shutdown::Shutdown;
 use super::recording::{self, Active, Sampling, Verbosity};
 use super::signals::EndingSignals;
 use super::{WasmFile, checks, ending, failed};
-use crate::cli::{self, Outputs};
+use crate::files::Outputs;
+use crate::terminal;
 
 /// Threads of the runtime that no guest runs on, beside the one that accepts connections.
 const CONTROL_THREADS: usize = 2;
@@ -321,7 +322,7 @@ impl Sockets {
             let address = pprof.local_addr()?;
             verbosity.message(&format!("profiles at http://{address}/debug/pprof/"));
             if !address.ip().is_loopback() {
-                cli::message(&format!("witprof: whoever reaches {address} can read profiles of this server"));
+                terminal::message(&format!("witprof: whoever reaches {address} can read profiles of this server"));
             }
         }
         verbosity.message("Ctrl-C ends it");

@@ -158,10 +158,10 @@ impl<'d> Reader<'d> {
         let Some((meta, row)) = self.meta.zip(known) else { return function };
         let row = &meta.functions[*row];
         let string = |index: Option<u32>| meta.strings.get(index? as usize).cloned();
-        function.kind = FunctionKind::ALL.into_iter().find(|kind| kind.name() == row.2).unwrap_or(kind);
+        function.kind = FunctionKind::ALL.iter().copied().find(|kind| kind.name() == row.2).unwrap_or(kind);
         function.interface = string(row.3);
         function.interface_function = string(row.4);
-        let direction = |name: &String| Direction::ALL.into_iter().find(|direction| direction.name() == name);
+        let direction = |name: &String| Direction::ALL.iter().copied().find(|direction| direction.name() == name);
         function.direction = row.5.as_ref().and_then(direction);
         function
     }

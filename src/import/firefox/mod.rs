@@ -49,14 +49,14 @@ use crate::profile::Profile;
 /// # }
 /// ```
 pub fn read_firefox(input: &mut dyn Read) -> Result<Profile> {
-    let error = |problem: String| Error::Read { problem };
-    let start = start_of(input).map_err(|source| error(format!("reading it: {source}")))?;
+    let error = |problem: String| Error::Read { problem, source: None };
+    let start = start_of(input).map_err(unreadable)?;
     if let Some(problem) = other_form(&start) {
         return Err(error(problem.to_owned()));
     }
     // serde_json asks for each byte, which costs less of a buffer that it knows.
     let input = BufReader::with_capacity(1 << 16, start.chain(input));
-    let (document, version) = document(input).map_err(error)?;
+    let (document, version) = document(input)?;
     let contents = versions::contents(document, version);
     let read = contents.and_then(|contents| Reader::new(&contents).read());
     read.map_err(|problem| error(version.explain(&problem)))
@@ -72,6 +72,11 @@ fn start_of(input: &mut dyn Read) -> io::Result<Vec<u8>> {
     Ok(start)
 }
 
+/// What reads the file failed.
+fn unreadable(source: io::Error) -> Error {
+    Error::Read { problem: "its bytes could not be read".to_owned(), source: Some(source) }
+}
+
 /// What to say of a file that is no JSON, if it is known what else it is.
 fn other_form(start: &[u8]) -> Option<&'static str> {
     if start == JSON_SLABS {
@@ -84,7 +89,7 @@ fn other_form(start: &[u8]) -> Option<&'static str> {
 }
 
 /// A file as it is written, and its version, which was judged before anything else was.
-fn document(input: impl Read) -> Result<(Document, Version), String> {
+fn document(input: impl Read) -> Result<(Document, Version)> {
     let mut judged: Option<Result<Version, String>> = None;
     let judge = |meta: &MetaJson| {
         let version = Version::of(meta).and_then(|version| match &meta.witprof {
@@ -99,22 +104,21 @@ fn document(input: impl Read) -> Result<(Document, Version), String> {
     };
     let mut json = serde_json::Deserializer::from_reader(input);
     let read = Judged(judge).deserialize(&mut json).and_then(|document| json.end().map(|()| document));
-    match (read, judged) {
-        (_, Some(Err(refused))) => Err(refused),
-        (Ok(document), Some(Ok(version))) => Ok((document, version)),
-        (Ok(_), None) => Err("it has no `meta`".to_owned()),
-        (Err(json), version) => {
-            let problem = match json.classify() {
-                serde_json::error::Category::Io => return Err(format!("reading it: {json}")),
-                serde_json::error::Category::Eof => {
-                    return Err(format!("it ends too early, so it is incomplete: {json}"));
+    let problem = match (read, judged) {
+        (_, Some(Err(refused))) => refused,
+        (Ok(document), Some(Ok(version))) => return Ok((document, version)),
+        (Ok(_), None) => "it has no `meta`".to_owned(),
+        (Err(json), version) => match json.classify() {
+            serde_json::error::Category::Io => return Err(unreadable(json.into())),
+            serde_json::error::Category::Eof => format!("it ends too early, so it is incomplete: {json}"),
+            _ => {
+                let problem = format!("not a profile in the Firefox Profiler's format: {json}");
+                match version {
+                    Some(Ok(version)) => version.explain(&problem),
+                    _ => problem,
                 }
-                _ => format!("not a profile in the Firefox Profiler's format: {json}"),
-            };
-            Err(match version {
-                Some(Ok(version)) => version.explain(&problem),
-                _ => problem,
-            })
-        }
-    }
+            }
+        },
+    };
+    Err(Error::Read { problem, source: None })
 }

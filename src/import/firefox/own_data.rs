@@ -10,7 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer, Map
 
 use super::document::MetaJson;
 use super::samples::time;
-use crate::export::firefox::{META_VERSION, Meta, MetaCall, MetaCalls, MetaMemory, MetaSpan};
+use crate::firefox_format::{META_VERSION, Meta, MetaCall, MetaCalls, MetaMemory, MetaSpan};
 use crate::profile::{
     CallTrace, CalledFunction, CalledIndex, CalledTimes, Crossing, MemoryGrowth, MemoryTrack, TracedCall,
 };
@@ -99,7 +99,7 @@ pub(super) fn saved_part(json: &MetaJson, meta: &Meta) -> Option<(Duration, Dura
 
 pub(super) fn counts_of(meta: &Meta) -> SampleCounts {
     let lost = meta.lost.iter().filter_map(|(name, count)| {
-        LossReason::ALL.into_iter().find(|reason| reason.name() == name).map(|reason| (reason, *count))
+        LossReason::ALL.iter().copied().find(|reason| reason.name() == name).map(|reason| (reason, *count))
     });
     SampleCounts { taken: meta.taken, kept: meta.kept, truncated: meta.truncated, lost: lost.collect() }
 }
@@ -108,7 +108,7 @@ pub(super) fn counts_of(meta: &Meta) -> SampleCounts {
 pub(super) fn calls_of(calls: &MetaCalls, places: &FxHashMap<usize, usize>) -> Result<CallTrace, String> {
     let nanos = Duration::from_nanos;
     let functions = calls.functions.iter().map(|function| {
-        let direction = Direction::ALL.into_iter().find(|direction| direction.name() == function.direction);
+        let direction = Direction::ALL.iter().copied().find(|direction| direction.name() == function.direction);
         Ok(CalledFunction {
             crossing: Crossing {
                 interface: function.interface.clone(),

@@ -10,7 +10,7 @@ use super::document::UnitsJson;
 use super::frames::FunctionKey;
 use super::own_data::{OwnData, calls_of, counts_of, growths_of, memory_of, saved_part, span_of};
 use super::samples::{joined_rows, time};
-use crate::export::firefox::Meta;
+use crate::firefox_format::Meta;
 use crate::profile::{
     FileIndex, Frame, LibraryIndex, Origin, Profile, ProfileFunction, ProfileLibrary, SamplerKind, Stack, Thread,
 };
@@ -80,7 +80,7 @@ impl<'d> Reader<'d> {
             let row = match self.meta.zip(own).map(|(meta, own)| &meta.libraries[own]) {
                 Some(known) => ProfileLibrary {
                     name: library.name.clone(),
-                    layer: Layer::ALL.into_iter().find(|layer| layer.name() == known.layer).unwrap_or(Layer::Guest),
+                    layer: Layer::ALL.iter().copied().find(|layer| layer.name() == known.layer).unwrap_or(Layer::Guest),
                     component: known.component.clone(),
                 },
                 None => {

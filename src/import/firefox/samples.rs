@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::contents::ThreadContents;
 use super::frames::Stacks;
 use super::reader::Reader;
-use crate::export::firefox::{Meta, joined};
+use crate::firefox_format::{Meta, joined};
 use crate::profile::{LabelsIndex, Sample, Thread};
 
 /// No sample stands for more time than this, and no recording began later: sums cannot overflow.

@@ -36,7 +36,7 @@ proptest! {
     fn what_is_written_is_read_back(profile in arbitrary::profile()) {
         let file = written(&profile);
         let read = read_firefox(&mut &file[..]).expect("it is one of ours");
-        for dimension in Dimension::ALL {
+        for &dimension in Dimension::ALL {
             let sorted = |profile: &Profile| {
                 let mut rows = profile.report(dimension).rows;
                 // Long samples have become several, and in another order.
@@ -82,7 +82,7 @@ proptest! {
         threads.truncate(visible.len());
         let shown = profile.with_host_frames(crate::profile::HostFrames::Inner);
         let read = read_firefox(&mut &serde_json::to_vec(&file).expect("JSON")[..]).expect("it is one of ours");
-        for dimension in Dimension::ALL {
+        for &dimension in Dimension::ALL {
             let sums = |profile: &Profile| {
                 let rows = profile.report(dimension).rows.into_iter().filter(|row| !row.total.is_zero());
                 rows.map(|row| (row.name, row.detail, row.own, row.total)).collect::<BTreeSet<_>>()
@@ -101,7 +101,7 @@ proptest! {
         if cut { json.truncate(at) } else { json[at] = byte }
         if let Ok(read) = read_firefox(&mut &json[..]) {
             // All indices are in range.
-            for dimension in Dimension::ALL {
+            for &dimension in Dimension::ALL {
                 let _ = read.report(dimension);
             }
             written(&read);
@@ -160,7 +160,7 @@ proptest! {
             *file.pointer_mut(at.get(&places[..]).as_str()).expect("it was found there") = value;
         }
         if let Ok(read) = read_firefox(&mut &serde_json::to_vec(&file).expect("JSON")[..]) {
-            for dimension in Dimension::ALL {
+            for &dimension in Dimension::ALL {
                 let _ = read.report(dimension);
             }
             written(&read);

@@ -9,15 +9,15 @@ const MAX_WEIGHT: Duration = Duration::from_nanos(i32::MAX.unsigned_abs() as u64
 
 /// A row of the sample table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) time: Duration,
-    pub(super) wall: Duration,
-    pub(super) cpu: Duration,
-    pub(super) preempted: Duration,
+pub(crate) struct Row {
+    pub(crate) time: Duration,
+    pub(crate) wall: Duration,
+    pub(crate) cpu: Duration,
+    pub(crate) preempted: Duration,
 }
 
 /// The rows of the samples of a thread, each with its sample.
-pub(super) struct Rows<'s> {
+pub(crate) struct Rows<'s> {
     samples: std::slice::Iter<'s, Sample>,
     interval: Duration,
     /// Samples that stand for no more than this are one row.
@@ -30,7 +30,7 @@ pub(super) struct Rows<'s> {
 
 /// The rows of the samples of a thread: of each one at its end and, if it stands for clearly more than an interval and there
 /// is room after the row before, one for its first interval at the beginning.
-pub(super) fn all_rows(samples: &[Sample], interval: Duration) -> Rows<'_> {
+pub(crate) fn all_rows(samples: &[Sample], interval: Duration) -> Rows<'_> {
     let longest = interval + interval / 2;
     Rows { samples: samples.iter(), interval, longest, last: Duration::ZERO, rest: None }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::shell::shell_argument;
+use crate::terminal::shell_argument;
 
 /// What this program was called with, for a reader: words of a shell. Profiles are shared, so values of environment and
 /// configuration variables are left out, rules for paths, and the folders that absolute paths are in. What the guest's own

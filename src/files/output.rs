@@ -11,9 +11,9 @@ use witprof::{Dimension, HostFrames};
 
 use super::descriptor;
 use super::format::Format;
-use super::host_frames::ShownProfile;
-use super::shell::shell_word;
+use super::shown_profile::ShownProfile;
 use super::sources::Sources;
+use crate::terminal::shell_word;
 
 /// Where a profile goes, and what is shown and kept of it.
 pub(crate) struct Outputs {
@@ -153,7 +153,7 @@ impl Destination {
         Ok(Self { given: path.to_owned(), resolved, place })
     }
 
-    pub(super) fn is_stdout(&self) -> bool {
+    pub(crate) fn is_stdout(&self) -> bool {
         descriptor::named(&self.given) == Some(descriptor::STDOUT)
     }
 

@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use witprof::Dimension;
 use witprof::export::{write_firefox_with, write_folded, write_html, write_pprof, write_speedscope, write_svg};
 
-use super::host_frames::ShownProfile;
+use super::shown_profile::ShownProfile;
 
 /// What is written to a file, chosen by the end of its name, or by `--format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -51,7 +51,7 @@ const ENDS: [(&str, Format); 9] = [
 
 impl Format {
     /// The format that the end of a name tells.
-    pub(super) fn told_by(path: &Path) -> Option<Self> {
+    pub(crate) fn told_by(path: &Path) -> Option<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         ENDS.iter().find(|(end, _)| name.ends_with(end)).map(|(_, format)| *format)
     }
@@ -69,7 +69,7 @@ impl Format {
     }
 
     /// What `--format` calls it.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Firefox => "firefox",
             Self::FirefoxGzip => "firefox-gzip",

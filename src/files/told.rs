@@ -5,7 +5,7 @@ use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::shell::shell_word;
+use crate::terminal::shell_word;
 
 /// What else than a profile that witprof reads a file may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Told {
     }
 
     /// What to say to whoever gave the file where a profile is wanted; `None` if it may be one.
-    pub(super) fn instead_of_profile(self, path: &Path, compression: Compression) -> Option<String> {
+    pub(crate) fn instead_of_profile(self, path: &Path, compression: Compression) -> Option<String> {
         let file = shell_word(path.as_os_str());
         let what = self.what(&file);
         Some(match self {
@@ -146,7 +146,7 @@ pub(crate) enum Compression {
 }
 
 /// What files that gzip made begin with.
-pub(super) const GZIP: [u8; 2] = [0x1f, 0x8b];
+pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// What the commands that take a profile read.
 const THIS_READS: &str = "witprof reads .json.gz and .json";

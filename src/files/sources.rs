@@ -23,7 +23,7 @@ pub(crate) struct Sources {
 impl Sources {
     /// A source file of the profile. A profile may come from anywhere, so its paths do not lead out of the folders that are
     /// named, or that the user is in or the component.
-    pub(super) fn find(&self, file: &str) -> Option<SourceText> {
+    pub(crate) fn find(&self, file: &str) -> Option<SourceText> {
         self.find_from(here(std::env::current_dir().ok().as_deref()), file)
     }
 

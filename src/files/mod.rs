@@ -1,0 +1,16 @@
+//! Files that the program reads and writes: what they are, where they are, and what a profile keeps of where it came from.
+
+mod command_line;
+mod descriptor;
+mod format;
+mod output;
+mod shown_profile;
+mod sources;
+mod told;
+
+pub(crate) use self::command_line::command_line;
+pub(crate) use self::format::Format;
+pub(crate) use self::output::{Destination, OutputFile, Outputs};
+pub(crate) use self::shown_profile::ShownProfile;
+pub(crate) use self::sources::{Sources, missing_source};
+pub(crate) use self::told::{GZIP, Told};
