@@ -15,6 +15,7 @@ use super::dimension::By;
 use super::format::Format;
 use super::host_frames::HostFramesChoice;
 use super::input::{read_profile, refuse_stdin_twice};
+use super::only::Only;
 use super::output::Destination;
 use super::terminal::{Stream, print, table_style};
 
@@ -32,6 +33,9 @@ pub(super) struct DiffArguments {
     /// What rows are
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     by: By,
+
+    #[command(flatten)]
+    only: Only,
 
     /// Frames of the host to show
     #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
@@ -117,7 +121,10 @@ pub(super) fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
     if is_stdout_taken && arguments.json {
         bail!("`--json` and `-o {}` both write to stdout: name a file for one of them", shown_output(arguments));
     }
-    let read = |path| anyhow::Ok(read_profile(path)?.with_host_frames(arguments.host_frames.into()));
+    let read = |path: &Path| {
+        let profile = arguments.only.of(read_profile(path)?, path)?;
+        anyhow::Ok(profile.with_host_frames(arguments.host_frames.into()))
+    };
     let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
     let comparison = Comparison::new(&before, &after, arguments.by.into());
     let mut out = Vec::new();

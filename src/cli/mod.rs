@@ -16,6 +16,7 @@ mod host_frames;
 mod input;
 mod man;
 mod map;
+mod only;
 mod output;
 mod profiling;
 mod report;
