@@ -55,8 +55,6 @@ const EXAMPLES: &str = "\
 Examples:
   # a report that a browser shows
   witprof convert p.json.gz -o report.html
-  # for `go tool pprof`
-  witprof convert p.json.gz -o p.pb.gz
   # the profile of one tenant, without the names of others
   witprof convert --only label:tenant=a p.json.gz -o a.json.gz";
 

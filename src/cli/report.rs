@@ -63,9 +63,7 @@ Examples:
   # the hottest functions
   witprof report --by function p.json.gz
   # who calls an interface, and what it costs them
-  witprof report --callers wasi:io/streams p.json.gz
-  # the same for one tenant of a server
-  witprof report --callers wasi:io/streams --only label:tenant=a p.json.gz";
+  witprof report --callers wasi:io/streams p.json.gz";
 
 pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
     let profile = read_profile(&arguments.profile)?;

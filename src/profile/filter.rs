@@ -84,7 +84,8 @@ impl Filter {
 
     /// Leaves all samples in, and takes the names of other components out of their stacks: their code, and what they call, is
     /// `(not shown)`. For a tenant whose requests go through components of others. Shown are this component, the host, and the
-    /// interfaces that the component imports and exports. May be said of several components.
+    /// interfaces that the component imports and exports. Boundary work in code that is not shown is own time there, because
+    /// nothing tells it any more. May be said of several components.
     pub fn code(mut self, component: impl Into<String>) -> Self {
         self.shown.insert(component.into());
         self

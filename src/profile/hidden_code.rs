@@ -35,8 +35,8 @@ struct End {
     stack: Option<StackIndex>,
     /// Whether its innermost frame stands for others.
     is_hidden: bool,
-    /// Whether the innermost code of a guest is shown, if there is any.
-    guest: Option<bool>,
+    /// Whether the innermost frame that is not the host's is shown, if there is any.
+    inner: Option<bool>,
 }
 
 impl Profile {
@@ -49,18 +49,16 @@ impl Profile {
         let mut stacks: IndexSet<Stack, FxBuildHasher> = IndexSet::default();
         let mut ends: Vec<End> = Vec::with_capacity(self.stacks.len());
         for Stack { caller, frame } in &self.stacks {
-            let outside = End { stack: None, is_hidden: false, guest: None };
+            let outside = End { stack: None, is_hidden: false, inner: None };
             let before = caller.map_or(outside, |caller| ends[caller.index()]);
             let function = self.frames[frame.index()].function;
             let is_shown = match fates[function.index()] {
                 Fate::Known(is_shown) => is_shown,
-                Fate::AsCaller => before.guest == Some(true),
-                Fate::Enters { shown, from_inside } => shown || (from_inside && before.guest == Some(true)),
+                Fate::AsCaller => before.inner == Some(true),
+                Fate::Enters { shown, from_inside } => shown || (from_inside && before.inner == Some(true)),
             };
-            let guest = match self.owner(&self.functions[function.index()]) {
-                Some(_) => Some(is_shown),
-                None => before.guest,
-            };
+            let kind = self.functions[function.index()].kind;
+            let inner = if kind.layer() == Layer::Host { before.inner } else { Some(is_shown) };
             let stack = match (is_shown, before) {
                 (false, End { stack: Some(stack), is_hidden: true, .. }) => stack,
                 _ => {
@@ -68,8 +66,7 @@ impl Profile {
                     StackIndex(handle(stacks.insert_full(Stack { caller: before.stack, frame }).0))
                 }
             };
-            let stands_for_others = self.functions[function.index()].kind == FunctionKind::Unregistered;
-            ends.push(End { stack: Some(stack), is_hidden: !is_shown || stands_for_others, guest });
+            ends.push(End { stack: Some(stack), is_hidden: !is_shown || kind == FunctionKind::Unregistered, inner });
         }
         // Each stack has become one.
         let new: Vec<StackIndex> = ends.iter().filter_map(|end| end.stack).collect();
@@ -248,6 +245,26 @@ mod tests {
         assert_eq!(stack(&FRAMES, "b"), ["main", REST, ab, "b.f", bc, REST, "write_all"]);
         assert_eq!(stack(&FRAMES, "c"), ["main", REST, bc, "c.g", write, "write_all"]);
         assert_eq!(stack(&FRAMES, "d"), ["main", REST, "write_all"]);
+    }
+
+    #[test]
+    fn what_an_adapter_does_before_it_enters_is_shown_with_it() {
+        let mut profile = with_components(arbitrary::of_stack(&FRAMES));
+        // The adapter, which another sample has seen to enter `b`, converts a string.
+        let adapter = profile.stacks.iter().position(|stack| stack.frame.index() == 3).expect("the adapter");
+        let library = profile.functions[1].library;
+        let kind = Kind::CanonicalIntrinsic;
+        profile.functions.push(ProfileFunction::without_interface("transcode".to_owned(), library, kind));
+        let function = FunctionIndex(handle(profile.functions.len() - 1));
+        profile.frames.push(Frame { function, ..profile.frames[0] });
+        let frame = FrameIndex(handle(profile.frames.len() - 1));
+        profile.stacks.push(Stack { caller: Some(StackIndex(handle(adapter))), frame });
+        profile.threads[0].samples[0].stack = StackIndex(handle(profile.stacks.len() - 1));
+        let leaf = |code: &str| {
+            let part = profile.filter(&Filter::default().code(code));
+            part.functions[part.leaf(part.threads[0].samples[0].stack).index()].name.clone()
+        };
+        assert_eq!(["a", "b", "c"].map(leaf), ["transcode", "transcode", "(not shown)"]);
     }
 
     #[test]
