@@ -49,6 +49,7 @@
 //! | record a service that never ends | [`RecorderBuilder::keep_last`], [`RecorderBuilder::memory_limit`] |
 //! | look while it goes on | [`Recorder::snapshot`], [`Recorder::snapshot_of`]; `Recorder::scrape` (feature `pprof`) for HTTP |
 //! | read the result | [`Profile::report`], [`Profile::callers`], [`Profile::annotate`], [`Comparison`] |
+//! | give a tenant its own profile | [`Profile::filter`] with a [`Filter`] |
 //! | write it, or read it back | [`export`], [`read_firefox`] |
 //! | tell perf, samply or VTune of names | `PerfMap` and `JitDump` (Linux), `VTune` (feature `vtune`) |
 //! | move over from Wasmtime's `GuestProfiler` | [`GuestProfiler`] |
@@ -102,7 +103,7 @@ pub use guest_profiler::GuestProfiler;
 pub use import::read_firefox;
 pub use profile::{
     Annotation, CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, Dimension,
-    FileIndex, Frame, FrameIndex, FunctionIndex, HostFrames, LabelsIndex, LibraryIndex, LineTime, MemoryGrowth,
+    FileIndex, Filter, Frame, FrameIndex, FunctionIndex, HostFrames, LabelsIndex, LibraryIndex, LineTime, MemoryGrowth,
     MemoryTrack, NO_INTERFACE, Origin, Part, Profile, ProfileFunction, ProfileLibrary, Report, ReportRow, Sample,
     SamplerKind, SourceLine, Stack, StackIndex, Thread, TracedCall,
 };

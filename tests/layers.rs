@@ -45,9 +45,7 @@ const PROGRAM: &[Row] = &[
 ];
 
 /// Who uses what it must not, and will not for long.
-const KNOWN: &[(&str, &str)] = &[
-    ("profile", "tracing"),
-];
+const KNOWN: &[(&str, &str)] = &[("profile", "tracing")];
 
 #[test]
 fn no_module_uses_one_that_is_not_below_it() {

@@ -10,6 +10,7 @@ use witprof::Dimension;
 use super::dimension::StacksBy;
 use super::host_frames::HostFramesChoice;
 use super::input::read_profile;
+use super::only::Only;
 use crate::files::{Format, OutputFile, ShownProfile, Sources, missing_source};
 use crate::terminal::message;
 
@@ -32,6 +33,9 @@ pub(super) struct ConvertArguments {
     #[arg(long, value_name = "WHAT", value_enum)]
     by: Option<StacksBy>,
 
+    #[command(flatten)]
+    only: Only,
+
     /// Frames of the host to show, in every output; the file for the Firefox Profiler keeps all
     #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
     host_frames: HostFramesChoice,
@@ -50,12 +54,12 @@ const EXAMPLES: &str = "\
 Examples:
   # a report that a browser shows
   witprof convert p.json.gz -o report.html
-  # for `go tool pprof`
-  witprof convert p.json.gz -o p.pb.gz";
+  # the profile of one tenant, without the names of others
+  witprof convert --only label:tenant=a p.json.gz -o a.json.gz";
 
 pub(super) fn convert(arguments: &ConvertArguments) -> Result<ExitCode> {
     let outputs = OutputFile::open_all(&arguments.output, arguments.format, &arguments.profile)?;
-    let mut profile = read_profile(&arguments.profile)?;
+    let mut profile = arguments.only.of(read_profile(&arguments.profile)?, &arguments.profile)?;
     if !arguments.embed_sources.is_empty() {
         let sources = Sources { folders: arguments.embed_sources.clone(), component: None };
         if let Some(missing) = sources.embed(&mut profile) {

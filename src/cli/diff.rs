@@ -14,6 +14,7 @@ use witprof::{Comparison, Dimension};
 use super::dimension::By;
 use super::host_frames::HostFramesChoice;
 use super::input::{read_profile, refuse_stdin_twice};
+use super::only::Only;
 use crate::files::{Destination, Format};
 use crate::terminal::{Stream, message, print, table_style};
 
@@ -31,6 +32,9 @@ pub(super) struct DiffArguments {
     /// What rows are
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     by: By,
+
+    #[command(flatten)]
+    only: Only,
 
     /// Frames of the host to show
     #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
@@ -116,7 +120,10 @@ pub(super) fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
     if is_stdout_taken && arguments.json {
         bail!("`--json` and `-o {}` both write to stdout: name a file for one of them", shown_output(arguments));
     }
-    let read = |path| anyhow::Ok(read_profile(path)?.with_host_frames(arguments.host_frames.into()));
+    let read = |path: &Path| {
+        let profile = arguments.only.of(read_profile(path)?, path)?;
+        anyhow::Ok(profile.with_host_frames(arguments.host_frames.into()))
+    };
     let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
     let comparison = Comparison::new(&before, &after, arguments.by.into());
     let mut out = Vec::new();

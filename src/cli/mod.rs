@@ -13,6 +13,7 @@ mod host_frames;
 mod input;
 mod man;
 mod map;
+mod only;
 mod profiling;
 mod report;
 mod run;

@@ -13,6 +13,7 @@ use witprof::{Dimension, Profile};
 use super::dimension::RowsBy;
 use super::host_frames::HostFramesChoice;
 use super::input::read_profile;
+use super::only::Only;
 use crate::terminal::{Stream, print, table_style};
 
 /// Print where the time of a profile went, by WIT interface, component, library, function, line, layer or thread
@@ -36,6 +37,9 @@ pub(super) struct ReportArguments {
     /// profiles that were recorded with --trace-calls
     #[arg(long, conflicts_with_all = ["by", "callers"])]
     calls: bool,
+
+    #[command(flatten)]
+    only: Only,
 
     /// Frames of the host to show
     #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
@@ -62,10 +66,11 @@ Examples:
   witprof report --callers wasi:io/streams p.json.gz";
 
 pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
-    let profile = read_profile(&arguments.profile)?.with_host_frames(arguments.host_frames.into());
+    let profile = read_profile(&arguments.profile)?;
     if arguments.calls {
         return calls(arguments, &profile);
     }
+    let profile = arguments.only.of(profile, &arguments.profile)?.with_host_frames(arguments.host_frames.into());
     // Scripts get the same whatever the guest does.
     let is_fixed = arguments.json || arguments.callers.is_some();
     let usual = || if is_fixed { Dimension::Interface } else { profile.first_dimension() };
@@ -115,6 +120,9 @@ fn refuse_unknown_label(profile: &Profile, key: &str) -> Result<()> {
 }
 
 fn calls(arguments: &ReportArguments, profile: &Profile) -> Result<ExitCode> {
+    if !arguments.only.is_everything() {
+        bail!("--calls and --only do not go together: calls are counted for all, from the beginning to the end");
+    }
     let Some(trace) = profile.calls() else {
         bail!("its calls were not traced: record it with --trace-calls");
     };

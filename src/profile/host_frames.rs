@@ -83,52 +83,6 @@ impl Profile {
         let Reducing { libraries, functions, frames, stacks, .. } = reducing;
         (!is_same).then(|| OtherStacks { libraries, functions, frames, stacks: stacks.into_iter().collect(), of_stack })
     }
-
-    /// The stacks that something was seen with.
-    fn ends(&mut self) -> impl Iterator<Item = &mut StackIndex> {
-        let samples = self.threads.iter_mut().flat_map(|thread| &mut thread.samples);
-        let of_samples = samples.map(|sample| &mut sample.stack);
-        of_samples.chain(self.growths.iter_mut().filter_map(|growth| growth.stack.as_mut()))
-    }
-
-    /// Takes out of the tables what nothing was seen with.
-    fn without_unused(&mut self) {
-        let mut is_used = vec![false; self.stacks.len()];
-        self.ends().for_each(|stack| is_used[stack.index()] = true);
-        // Callers come before what they call.
-        for (index, stack) in self.stacks.iter().enumerate().rev() {
-            if let Some(caller) = stack.caller.filter(|_| is_used[index]) {
-                is_used[caller.index()] = true;
-            }
-        }
-        let used = is_used.iter().enumerate().filter(|(_, is_used)| **is_used).map(|(index, _)| index);
-        let stacks = kept(&mut self.stacks, used);
-        let new = |stack: StackIndex| StackIndex(stacks[stack.index()]);
-        self.ends().for_each(|stack| *stack = new(*stack));
-        self.stacks.iter_mut().for_each(|stack| stack.caller = stack.caller.map(new));
-        let frames = kept(&mut self.frames, self.stacks.iter().map(|stack| stack.frame.index()));
-        self.stacks.iter_mut().for_each(|stack| stack.frame = FrameIndex(frames[stack.frame.index()]));
-        let functions = kept(&mut self.functions, self.frames.iter().map(|frame| frame.function.index()));
-        self.frames.iter_mut().for_each(|frame| frame.function = FunctionIndex(functions[frame.function.index()]));
-        let libraries = kept(&mut self.libraries, self.functions.iter().map(|function| function.library.index()));
-        self.functions.iter_mut().for_each(|row| row.library = LibraryIndex(libraries[row.library.index()]));
-    }
-}
-
-/// Drops the rows that are not used, and says where each of the others has gone.
-fn kept<T>(rows: &mut Vec<T>, used: impl Iterator<Item = usize>) -> Vec<u32> {
-    let mut is_used = vec![false; rows.len()];
-    used.for_each(|index| is_used[index] = true);
-    let mut next = 0;
-    let gone_to = is_used.iter().map(|is_used| {
-        let here = next;
-        next += u32::from(*is_used);
-        here
-    });
-    let gone_to = gone_to.collect();
-    let mut is_used = is_used.into_iter();
-    rows.retain(|_| is_used.next().unwrap_or(false));
-    gone_to
 }
 
 /// Where a stack ends, seen from its outermost frame inwards.

@@ -43,7 +43,7 @@ pub struct MemoryGrowth {
 pub(crate) const OTHER_MEMORIES: &str = "other memories";
 
 /// The points in a period, in its own time. The first is what the size was when it began.
-fn points(all: &[(Duration, u64)], period: &Range<Duration>) -> Vec<(Duration, u64)> {
+pub(super) fn points(all: &[(Duration, u64)], period: &Range<Duration>) -> Vec<(Duration, u64)> {
     let before = all.iter().take_while(|(time, _)| *time < period.start).last();
     let inside = all.iter().filter(|(time, _)| period.contains(time));
     before.into_iter().chain(inside).map(|(time, size)| (time.saturating_sub(period.start), *size)).collect()

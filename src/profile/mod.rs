@@ -11,6 +11,8 @@ pub(crate) mod arbitrary;
 mod attribution;
 mod calls;
 mod comparison;
+mod filter;
+mod hidden_code;
 mod host_frames;
 mod host_symbols;
 mod lines;
@@ -21,6 +23,7 @@ mod symbolize;
 mod tables;
 mod toolchain;
 mod tree;
+mod unused;
 
 pub use annotation::{Annotation, LineTime};
 #[cfg(feature = "pprof")]
@@ -28,6 +31,7 @@ pub(crate) use attribution::Attribution;
 pub use attribution::{Crossing, Part};
 pub use calls::{CallTrace, CalledFunction, CalledIndex, CalledTimes, TracedCall};
 pub use comparison::{Change, Comparison};
+pub use filter::Filter;
 pub use host_frames::HostFrames;
 pub(crate) use host_frames::OtherStacks;
 pub(crate) use memories::OTHER_MEMORIES;

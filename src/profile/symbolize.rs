@@ -438,7 +438,7 @@ impl<'r> Tables<'r> {
     fn other(&mut self, kind: FunctionKind, position: Position) -> FrameIndex {
         let (library, name) = match kind {
             FunctionKind::Suspended => ("host", "suspended"),
-            FunctionKind::Unregistered => ("other code", "(not shown)"),
+            FunctionKind::Unregistered => OTHER_CODE,
             FunctionKind::Elided => ELIDED,
             _ => (HOST, HOST),
         };
@@ -508,6 +508,9 @@ impl Position {
 
 /// The library, and the function of it, that stand for frames that are left out.
 pub(crate) const ELIDED: (&str, &str) = ("elided", "(frames left out)");
+
+/// The library, and the function of it, that stand for code that may not be shown.
+pub(super) const OTHER_CODE: (&str, &str) = ("other code", "(not shown)");
 
 /// A position in a table.
 pub(super) fn handle(index: usize) -> u32 {
