@@ -30,7 +30,7 @@ pub use calls::{CallTrace, CalledFunction, CalledIndex, CalledTimes, TracedCall}
 pub use comparison::{Change, Comparison};
 pub use host_frames::HostFrames;
 pub(crate) use host_frames::OtherStacks;
-pub(crate) use host_symbols::HostPlace;
+pub(crate) use host_symbols::{HostPlace, HostSymbols};
 pub(crate) use memories::OTHER_MEMORIES;
 pub use memories::{MemoryGrowth, MemoryTrack};
 pub use origin::Origin;

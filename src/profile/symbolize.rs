@@ -69,6 +69,8 @@ pub(crate) struct Recording<'r> {
     pub(crate) spans: (Vec<Span>, u64),
     /// Where in the process an address is.
     pub(crate) host_place: &'r dyn Fn(u64) -> Option<HostPlace>,
+    /// The names of what is there.
+    pub(crate) host_symbols: &'r HostSymbols,
 }
 
 /// The period of a whole recording.
@@ -209,7 +211,6 @@ struct Tables<'r> {
     recording: &'r Recording<'r>,
     /// By target; made when the first frame of the target needs it.
     instructions: FxHashMap<u32, Option<InstructionRanges>>,
-    host: HostSymbols,
     libraries: IndexMap<LibraryKey, ProfileLibrary, FxBuildHasher>,
     functions: IndexMap<FunctionKey, ProfileFunction, FxBuildHasher>,
     frames: IndexSet<Frame, FxBuildHasher>,
@@ -246,7 +247,6 @@ impl<'r> Tables<'r> {
         Self {
             recording,
             instructions: FxHashMap::default(),
-            host: HostSymbols::default(),
             libraries: IndexMap::default(),
             functions: IndexMap::default(),
             frames: IndexSet::default(),
@@ -443,7 +443,7 @@ impl<'r> Tables<'r> {
         let Some(place) = (self.recording.host_place)(lookup) else {
             return self.other(FunctionKind::Host, position);
         };
-        let symbol = self.host.find(&place);
+        let symbol = self.recording.host_symbols.find(&place);
         let offset = u32::try_from(place.offset).unwrap_or(u32::MAX);
         let point = position.point_of(TextOffset::new(offset), TextOffset::new(offset.saturating_add(1)));
         let row = || ProfileLibrary { name: symbol.library.clone(), layer: Layer::Host, component: None };

@@ -17,7 +17,7 @@ use crate::address::{InstructionRanges, TextOffset};
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
 use crate::nanos::nanos;
-use crate::profile::{EVERYTHING, NamedProfile, Profile, Recording, SamplerKind, Target, symbolize};
+use crate::profile::{EVERYTHING, HostSymbols, NamedProfile, Profile, Recording, SamplerKind, Target, symbolize};
 use crate::sampler::SamplingClock;
 use crate::sampler::epoch::{ClockReading, ThreadClocks, Ticker};
 use crate::sampler::signal::{self, CallScene, CallerFinder, Reservation, SignalSampler};
@@ -517,6 +517,8 @@ pub(crate) struct Shared {
     /// Made when calls or memories are to be traced.
     scene: OnceLock<Option<Arc<CallScene>>>,
     spans: Mutex<Selection<Span>>,
+    /// Read once for all profiles.
+    host_symbols: HostSymbols,
     pub(crate) memories: Mutex<MemoryLog>,
 }
 
@@ -555,6 +557,7 @@ impl Shared {
             call_tracing: OnceLock::new(),
             scene: OnceLock::new(),
             spans: Mutex::default(),
+            host_symbols: HostSymbols::default(),
             memories: Mutex::default(),
         }
     }
@@ -649,6 +652,7 @@ impl Shared {
             spans: self.spans_of(&period),
             period,
             host_place: &|address| self.signal.as_ref().and_then(|signal| signal.host_place(address)),
+            host_symbols: &self.host_symbols,
         };
         symbolize(log, &recording)
     }

@@ -217,7 +217,8 @@ impl SignalSampler {
     /// Where in the process `address` is.
     pub(crate) fn host_place(&self, address: u64) -> Option<HostPlace> {
         let library = self.core.host.find(address)?;
-        Some(HostPlace { path: library.path.clone(), offset: address.wrapping_sub(library.base) })
+        let offset = address.wrapping_sub(library.base);
+        Some(HostPlace { path: library.path.clone(), base: library.base, offset })
     }
 }
 
