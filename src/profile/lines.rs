@@ -165,7 +165,7 @@ impl<'t> Adding<'t> {
         let missing = &mut self.missing;
         let lines = self.lines.entry(target).or_insert_with(|| {
             let problem = match map.debug_info()? {
-                Ok(info) if code.has_address_map() => return Some(info.open(code)),
+                Ok(info) if code.has_address_map() => return Some(info.lines(code)),
                 Ok(_) => NoLines::NoAddressMap,
                 Err(problem) => problem.clone(),
             };
