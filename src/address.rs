@@ -102,12 +102,15 @@ pub(crate) struct InstructionRanges {
     /// Where in the section its index and its blocks are.
     index: Range<usize>,
     /// By start and length of a function: its ranges, once they were asked for.
-    functions: Mutex<FxHashMap<(u32, u32), Arc<[Start]>>>,
+    functions: Mutex<FxHashMap<(u32, u32), Starts>>,
 }
 
 /// Where a range starts, and the instruction that it was compiled from, if that is known; in text order. A range ends where
 /// the next begins.
 type Start = (u32, Option<u32>);
+
+/// The ranges of a function.
+type Starts = Arc<[Start]>;
 
 impl fmt::Debug for InstructionRanges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -173,12 +176,12 @@ impl InstructionRanges {
     }
 
     /// The ranges that start in a function.
-    fn starts_in(&self, function: (TextOffset, u32)) -> Arc<[Start]> {
+    fn starts_in(&self, function: (TextOffset, u32)) -> Starts {
         let (start, length) = (function.0.0, function.1);
         let decoded = lock(&self.functions).get(&(start, length)).cloned();
         // Two that ask for the same at once decode it twice, which takes microseconds.
         decoded.unwrap_or_else(|| {
-            let decoded: Arc<[Start]> = self.decode(start..start.saturating_add(length)).into();
+            let decoded: Starts = self.decode(start..start.saturating_add(length)).into();
             lock(&self.functions).insert((start, length), Arc::clone(&decoded));
             decoded
         })

@@ -52,10 +52,13 @@ pub(super) struct HostSymbol {
 /// A file is known by its path and where it is loaded: whoever asks makes sure that it stays loaded as long as places in it are
 /// asked for.
 pub(crate) struct HostSymbols {
-    files: Mutex<FxHashMap<(PathBuf, u64), Arc<OnceLock<Functions>>>>,
+    files: Mutex<FxHashMap<(PathBuf, u64), LoadedFile>>,
     /// When this was made: files were loaded before, or after they had been written.
     made_at: SystemTime,
 }
+
+/// What is read of a file by whoever asks first.
+type LoadedFile = Arc<OnceLock<Functions>>;
 
 /// No process has more files loaded at once. One that loads and unloads for ever would have more over time: then all are
 /// forgotten.
@@ -141,7 +144,7 @@ impl HostSymbols {
         HostSymbol { library, name, start, size: end.saturating_sub(start) }
     }
 
-    fn file(&self, place: &HostPlace) -> Arc<OnceLock<Functions>> {
+    fn file(&self, place: &HostPlace) -> LoadedFile {
         let mut files = lock(&self.files);
         let key = (place.path.clone(), place.base);
         if files.len() >= MAX_FILES && !files.contains_key(&key) {
@@ -261,7 +264,7 @@ fn is_loaded_at(base: u64, file: &ElfFile<'_>) -> Option<bool> {
     };
     let endian = file.endian();
     let header = object::bytes_of(file.elf_header());
-    let compared = file.elf_program_headers().iter().map(|segment| {
+    let mut compared = file.elf_program_headers().iter().map(|segment| {
         let address = segment.p_vaddr(endian);
         match segment.p_type(endian) {
             elf::PT_LOAD if segment.p_offset(endian) == 0 => is_there(address, header),
@@ -271,7 +274,7 @@ fn is_loaded_at(base: u64, file: &ElfFile<'_>) -> Option<bool> {
             _ => true,
         }
     });
-    Some(compared.fold(true, |all, same| all && same))
+    Some(compared.all(|is_same| is_same))
 }
 
 /// Whether a file was there at a time, under its name and as it is.
@@ -528,6 +531,13 @@ mod tests {
         assert_eq!(symbols.find(&HostPlace { path: path.clone(), ..loaded }).name, known.name);
         let found = symbols.find(&HostPlace { path, ..other });
         assert_eq!(found.name, format!("libc.so.6+{:#x}", found.start));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_compared_has_to_be_older() {
+        let file = tempfile::tempfile().expect("a file");
+        let hour = std::time::Duration::from_secs(3600);
+        assert!(is_older(&file, SystemTime::now() + hour) && !is_older(&file, SystemTime::now() - hour));
     }
 
     #[cfg(target_os = "linux")]
