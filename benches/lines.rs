@@ -3,7 +3,8 @@
 //! `cargo bench --bench lines` records a component of 7 MB that is made of 900 copies of a small Rust component with debug
 //! info, of which a hundred run: more core modules than any real one has. `WITPROF_COMPONENT=app.wasm cargo bench --bench lines` records a command of WASI 0.2 as well,
 //! with the arguments in `WITPROF_ARGUMENTS`. The two profiles are made in turn, each with a new map, because a map keeps what
-//! it has found.
+//! it has found. What that saves is measured with the first and the second snapshot of a recorder that has the host's frames as
+//! well.
 #![allow(missing_docs, reason = "a bench")]
 
 use std::path::Path;
@@ -39,19 +40,21 @@ fn main() {
     let engine = Engine::default();
     let wasm = synthetic(copies, calls);
     let component = Component::new(&engine, &wasm).expect("a component");
-    measure("synthetic", &wasm, &component, runs, || {
+    let run = || {
         let mut store = Store::new(&engine, ());
         let instance = Linker::new(&engine).instantiate(&mut store, &component).expect("an instance");
         for call in 0..calls {
             let spin = instance.get_typed_func::<(u32,), (u64,)>(&mut store, &format!("spin{call}"));
             spin.expect("an export").call(&mut store, (1,)).expect("a result");
         }
-    });
+    };
+    measure("synthetic", &wasm, &component, runs, run);
+    measure_snapshots(&wasm, &component, runs, run);
     let Some(path) = std::env::var_os("WITPROF_COMPONENT") else { return };
     let wasm = std::fs::read(&path).expect("the component in WITPROF_COMPONENT");
     let component = Component::new(&engine, &wasm).expect("a component");
     let name = Path::new(&path).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    measure(&name, &wasm, &component, runs, || {
+    let run = || {
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker).expect("a linker");
         let arguments = std::env::var("WITPROF_ARGUMENTS").unwrap_or_default();
@@ -60,7 +63,9 @@ fn main() {
         let mut store = Store::new(&engine, Host { wasi, table: ResourceTable::new() });
         let command = Command::instantiate(&mut store, &component, &linker).expect("an instance");
         command.wasi_cli_run().call_run(&mut store).expect("a run").expect("success");
-    });
+    };
+    measure(&name, &wasm, &component, runs, run);
+    measure_snapshots(&wasm, &component, runs, run);
 }
 
 /// A component of many, of which the first `exported` are exported as `spin0`, `spin1` and so on.
@@ -117,6 +122,35 @@ fn measure(name: &str, wasm: &[u8], component: &Component, runs: usize, run: imp
         let at = |share: usize| times[(times.len() - 1) * share / 4] * 1e3;
         println!("  {what:<16} {:>7.1} ms [{:.1}, {:.1}], {:>6.1} MB at most", at(2), at(1), at(3), megabytes(peak));
     }
+}
+
+/// Prints what the first profile of a recorder costs, and the second.
+fn measure_snapshots(wasm: &[u8], component: &Component, runs: usize, run: impl Fn()) {
+    let shared: Arc<[u8]> = wasm.into();
+    let mut times = [Vec::new(), Vec::new()];
+    let mut kept = 0;
+    for _ in 0..runs {
+        let map = SymbolMap::builder("snapshots").debug_info(Arc::clone(&shared)).build(component).expect("a map");
+        let recorder = Recorder::builder(Duration::from_micros(500)).show_host_frames();
+        let recorder = recorder.code(Arc::new(map), component).start().expect("a recorder");
+        let active = recorder.enter();
+        run();
+        drop(active);
+        let before = ALLOCATOR.current_usage();
+        for times in &mut times {
+            let start = Instant::now();
+            let profile = recorder.snapshot();
+            times.push(start.elapsed().as_secs_f64());
+            drop(profile);
+        }
+        kept = kept.max(ALLOCATOR.current_usage().saturating_sub(before));
+    }
+    for (what, mut times) in ["first snapshot", "second snapshot"].into_iter().zip(times) {
+        times.sort_by(f64::total_cmp);
+        let at = |share: usize| times[(times.len() - 1) * share / 4] * 1e3;
+        println!("  {what:<16} {:>7.1} ms [{:.1}, {:.1}]", at(2), at(1), at(3));
+    }
+    println!("  kept between them {:>6.1} MB", megabytes(kept));
 }
 
 fn known_lines(profile: &Profile) -> usize {

@@ -9,6 +9,13 @@
 //! a code address ([`CodePoint`]).
 
 use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use rustc_hash::FxHashMap;
+use wasmtime_environ::iterate_address_map;
+
+use crate::lock::lock;
 
 /// A byte offset into the text section of one compiled component or core module.
 ///
@@ -85,17 +92,44 @@ impl CodePoint {
 /// Wasmtime gives a backtrace in WebAssembly offsets only. The text offset of such a frame is the first range inside
 /// the frame's function that was compiled from that instruction: exact to the WebAssembly instruction, and one of its
 /// machine instructions.
-#[derive(Debug, Default)]
+///
+/// There are millions of ranges in a large component, and a profile asks for those of some hundred functions. So Wasmtime's
+/// section is kept as it is (two bytes a range), and what was asked for is kept decoded. The section is a copy, so it keeps no
+/// code alive, and any number of profiles may share it.
 pub(crate) struct InstructionRanges {
-    /// `(start of the range, instruction)` in text order; a range ends where the next begins.
-    starts: Vec<(u32, Option<u32>)>,
+    section: Box<[u8]>,
+    /// How many ranges there are.
+    count: usize,
+    /// Where in the section its index and its blocks are.
+    index: Range<usize>,
+    /// By start and length of a function: its ranges, once they were asked for.
+    functions: Mutex<FxHashMap<(u32, u32), Starts>>,
+}
+
+/// Where a range starts, and the instruction that it was compiled from, if that is known; in text order. A range ends where
+/// the next begins.
+type Start = (u32, Option<u32>);
+
+/// The ranges of a function.
+type Starts = Arc<[Start]>;
+
+impl fmt::Debug for InstructionRanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InstructionRanges").field("count", &self.count).finish_non_exhaustive()
+    }
 }
 
 impl InstructionRanges {
-    /// Collects the pairs that `Component::address_map` and `Module::address_map` yield.
-    pub(crate) fn collect(pairs: impl Iterator<Item = (usize, Option<u32>)>) -> Self {
-        let starts = pairs.filter_map(|(text, wasm)| Some((u32::try_from(text).ok()?, wasm))).collect();
-        Self { starts }
+    /// Reads the section of an image (`.wasmtime.addrmap`): the number of ranges, the number of blocks, for each block the
+    /// text offset of its first range and where its body begins behind the index, and the bodies. `None` if it is damaged.
+    pub(crate) fn read(section: &[u8]) -> Option<Self> {
+        let (header, _) = section.split_first_chunk::<HEADER>()?;
+        let [count, blocks] = pair(header);
+        let size = usize::try_from(blocks).ok()?.checked_mul(BLOCK_ENTRY)?;
+        let index = HEADER..HEADER.checked_add(size)?;
+        section.get(index.clone())?;
+        let count = usize::try_from(count).ok()?;
+        Some(Self { section: section.into(), count, index, functions: Mutex::default() })
     }
 
     /// The text range inside `function` (start, length in bytes) that was compiled from `instruction`.
@@ -119,9 +153,10 @@ impl InstructionRanges {
     pub(crate) fn ranges_in(&self, function: (TextOffset, u32)) -> impl Iterator<Item = (TextOffset, WasmOffset)> + '_ {
         let inside = self.starts_in(function);
         let mut last = inside.iter().find_map(|(_, wasm)| *wasm);
-        inside.iter().filter_map(move |(text, wasm)| {
+        (0..inside.len()).filter_map(move |at| {
+            let (text, wasm) = inside[at];
             last = wasm.or(last);
-            Some((TextOffset(*text), WasmOffset(last?)))
+            Some((TextOffset(text), WasmOffset(last?)))
         })
     }
 
@@ -141,17 +176,147 @@ impl InstructionRanges {
         inside[at].1.map(WasmOffset)
     }
 
-    fn starts_in(&self, function: (TextOffset, u32)) -> &[(u32, Option<u32>)] {
-        let (start, end) = (function.0.0, function.0.0.saturating_add(function.1));
-        let first = self.starts.partition_point(|(text, _)| *text < start);
-        let after = self.starts.partition_point(|(text, _)| *text < end);
-        &self.starts[first..after]
+    /// The ranges that start in a function.
+    fn starts_in(&self, function: (TextOffset, u32)) -> Starts {
+        let (start, length) = (function.0.0, function.1);
+        let decoded = lock(&self.functions).get(&(start, length)).cloned();
+        // Two that ask for the same at once decode it twice, which takes microseconds.
+        decoded.unwrap_or_else(|| {
+            let decoded: Starts = self.decode(start..start.saturating_add(length)).into();
+            lock(&self.functions).insert((start, length), Arc::clone(&decoded));
+            decoded
+        })
     }
+
+    /// The ranges that start in a part of the text.
+    fn decode(&self, text: Range<u32>) -> Vec<Start> {
+        let blocks = self.section.get(self.index.clone()).unwrap_or_default().as_chunks::<BLOCK_ENTRY>().0;
+        // A block begins with its first range, so the last one that begins before may end inside.
+        let first = blocks.partition_point(|block| pair(block)[0] < text.start).saturating_sub(1);
+        let inside = (first..blocks.len()).take_while(|block| pair(&blocks[*block])[0] < text.end);
+        let starts = inside.flat_map(|block| self.decode_block(blocks, block).unwrap_or_default());
+        starts.filter(|(start, _)| text.contains(start)).collect()
+    }
+
+    /// All ranges of a block, by Wasmtime's own decoder, for which this block becomes the only one.
+    fn decode_block(&self, blocks: &[[u8; BLOCK_ENTRY]], block: usize) -> Option<Vec<Start>> {
+        let bodies = self.section.get(self.index.end..)?;
+        let [first, begin] = pair(blocks.get(block)?);
+        let end = blocks.get(block + 1).map(|next| pair(next)[1] as usize);
+        let body = bodies.get(begin as usize..end.unwrap_or(bodies.len()))?;
+        let count = self.count.checked_sub(block.checked_mul(PER_BLOCK)?)?.min(PER_BLOCK);
+        let count = u32::try_from(count).ok()?;
+        let mut only = Vec::with_capacity(HEADER + BLOCK_ENTRY + body.len());
+        [count, 1, first, 0].iter().for_each(|number| only.extend(number.to_le_bytes()));
+        only.extend_from_slice(body);
+        Some(iterate_address_map(&only)?.map(|(text, wasm)| (text, wasm.file_offset())).collect())
+    }
+}
+
+/// Bytes before the index.
+const HEADER: usize = 8;
+
+/// Bytes of a block in the index.
+const BLOCK_ENTRY: usize = 8;
+
+/// Ranges of a block, but for the last one. Wasmtime 48's `ADDRMAP_BLOCK_SIZE`.
+const PER_BLOCK: usize = 128;
+
+fn pair(bytes: &[u8; 8]) -> [u32; 2] {
+    let [a, b, c, d, e, f, g, h] = *bytes;
+    [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::component::Code;
+
+    /// What `InstructionRanges` are made of, as Wasmtime writes it.
+    fn section(starts: &[Start]) -> Vec<u8> {
+        fn varint(out: &mut Vec<u8>, mut value: u64) {
+            while value >= 0x80 {
+                out.push(u8::try_from(value & 0x7f).expect("seven bits") | 0x80);
+                value >>= 7;
+            }
+            out.push(u8::try_from(value).expect("seven bits"));
+        }
+        let (mut index, mut bodies) = (Vec::new(), Vec::new());
+        for block in starts.chunks(PER_BLOCK) {
+            index.extend(block[0].0.to_le_bytes());
+            index.extend(u32::try_from(bodies.len()).expect("short").to_le_bytes());
+            let (mut last, mut position) = (block[0].0, None);
+            for (text, wasm) in block {
+                varint(&mut bodies, u64::from(text - last) << 1 | u64::from(wasm.is_none()));
+                last = *text;
+                match (*wasm, position) {
+                    (None, _) => continue,
+                    (Some(wasm), None) => varint(&mut bodies, wasm.into()),
+                    (Some(wasm), Some(before)) => {
+                        // Signed, in two bytes at most.
+                        let distance = i16::try_from(i64::from(wasm) - i64::from(before)).expect("near");
+                        let [low, high] = [distance & 0x7f, (distance >> 7) & 0x7f];
+                        bodies.extend([
+                            u8::try_from(low).expect("seven bits") | 0x80,
+                            u8::try_from(high).expect("seven bits"),
+                        ]);
+                    }
+                }
+                position = *wasm;
+            }
+        }
+        let counts = [starts.len(), starts.len().div_ceil(PER_BLOCK)];
+        let counts = counts.map(|count| u32::try_from(count).expect("few").to_le_bytes());
+        [counts.concat(), index, bodies].concat()
+    }
+
+    fn ranges(starts: &[Start]) -> InstructionRanges {
+        InstructionRanges::read(&section(starts)).expect("a section")
+    }
+
+    #[test]
+    fn each_function_of_real_code_has_the_ranges_that_wasmtime_tells() {
+        let wasm = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/kitchen.wasm");
+        let component =
+            wasmtime::component::Component::from_file(&wasmtime::Engine::default(), wasm).expect("a component");
+        let all: Vec<Start> = component.address_map().expect("a map").map(|(text, wasm)| (text as u32, wasm)).collect();
+        assert!(all.len() > 10 * PER_BLOCK, "{}", all.len());
+        let map = crate::SymbolMap::builder("hot").build(&component).expect("a map");
+        let ranges = Code::from(&component).instruction_ranges().expect("ranges");
+        let mut seen = 0;
+        for function in map.functions() {
+            let (start, end) = (function.offset().get(), function.offset().get() + function.size());
+            let expected: Vec<Start> = all.iter().filter(|(text, _)| (start..end).contains(text)).copied().collect();
+            let found = ranges.starts_in((function.offset(), function.size()));
+            assert_eq!(*found, *expected, "{}", function.name());
+            seen += found.len();
+        }
+        assert_eq!(seen, all.len());
+        assert_eq!(ranges.decode(0..u32::MAX), all);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_part_has_the_ranges_that_start_in_it(
+            steps in proptest::collection::vec((0_u32..300, proptest::option::of(0_u32..8000)), 0..600),
+            part in (0_u32..90_000, 0_u32..9000),
+        ) {
+            let mut text = 0;
+            let starts: Vec<Start> = steps.into_iter().map(|(step, wasm)| { text += step; (text, wasm) }).collect();
+            let part = part.0..part.0 + part.1;
+            let expected: Vec<Start> = starts.iter().filter(|(text, _)| part.contains(text)).copied().collect();
+            proptest::prop_assert_eq!(ranges(&starts).decode(part), expected);
+        }
+
+        #[test]
+        fn no_section_makes_it_panic(bytes in proptest::collection::vec(0_u8..=255, 0..80), blocks in 0_u8..9) {
+            let mut bytes = bytes;
+            bytes.get_mut(4..8).into_iter().for_each(|count| count.copy_from_slice(&[blocks, 0, 0, 0]));
+            if let Some(ranges) = InstructionRanges::read(&bytes) {
+                ranges.decode(0..u32::MAX);
+            }
+        }
+    }
 
     #[test]
     fn a_return_address_is_looked_up_inside_its_call() {
@@ -163,9 +328,7 @@ mod tests {
 
     #[test]
     fn an_instruction_is_found_only_inside_its_own_function() {
-        let map = InstructionRanges::collect(
-            [(0, Some(100)), (8, None), (16, Some(100)), (20, Some(104)), (30, Some(108))].into_iter(),
-        );
+        let map = ranges(&[(0, Some(100)), (8, None), (16, Some(100)), (20, Some(104)), (30, Some(108))]);
         let second = (TextOffset::new(16), 16);
         let range = |wasm| map.range_of(second, WasmOffset::new(wasm));
         assert_eq!(range(100), Some((TextOffset::new(16), TextOffset::new(20))));
@@ -175,18 +338,16 @@ mod tests {
 
     #[test]
     fn what_the_compiler_forgot_goes_by_what_is_before_it() {
-        let map = InstructionRanges::collect(
-            [(0, Some(100)), (16, None), (20, Some(104)), (24, None), (28, None), (30, Some(108)), (40, None)]
-                .into_iter(),
-        );
+        let starts = [(0, Some(100)), (16, None), (20, Some(104)), (24, None), (28, None), (30, Some(108)), (40, None)];
+        let map = ranges(&starts);
         let at = |function, text| map.instruction_at(function, TextOffset::new(text)).map(WasmOffset::get);
         let (second, last) = ((TextOffset::new(16), 16), (TextOffset::new(40), 9));
         assert_eq!([16, 19, 20, 24, 29, 30].map(|text| at(second, text)), [104, 104, 104, 104, 104, 108].map(Some));
         assert_eq!([at(last, 40), at(last, 45)], [None, None]);
         let exactly = |text| map.exact_instruction_at(second, TextOffset::new(text)).map(WasmOffset::get);
         assert_eq!([16, 20, 23, 24, 29, 30].map(exactly), [None, Some(104), Some(104), None, None, Some(108)]);
-        let ranges: Vec<_> = map.ranges_in(second).map(|(text, wasm)| (text.get(), wasm.get())).collect();
-        assert_eq!(ranges, [(16, 104), (20, 104), (24, 104), (28, 104), (30, 108)]);
+        let parts: Vec<_> = map.ranges_in(second).map(|(text, wasm)| (text.get(), wasm.get())).collect();
+        assert_eq!(parts, [(16, 104), (20, 104), (24, 104), (28, 104), (30, 108)]);
         assert_eq!(map.ranges_in(last).count(), 0);
     }
 }

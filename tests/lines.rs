@@ -626,6 +626,42 @@ fn the_library_tells_lines() {
 }
 
 #[test]
+fn each_snapshot_has_all_lines_and_says_once_what_is_missing() {
+    let engine = support::engine();
+    for hot in HOT {
+        let component = support::component(&engine, &hot.bytes());
+        let damaged = with_sections(&hot.bytes(), |name, bytes, is_name| {
+            if name == ".debug_abbrev" && !is_name {
+                bytes.fill(0xff);
+            }
+        });
+        for (wasm, is_damaged) in [(hot.bytes(), false), (damaged, true)] {
+            let map = SymbolMap::builder("hot").debug_info(wasm).build(&component).expect("a map");
+            let recorder = Recorder::builder(Duration::from_millis(1)).sampler(SamplerChoice::Epoch);
+            let recorder = recorder.code(Arc::new(map), &component).start().expect("a recorder");
+            let mut guest = Guest::with(&component, Host::default(), |store| recorder.attach(store));
+            let start = Instant::now();
+            while start.elapsed() < A_WHILE {
+                guest.call("spin", &[1]);
+            }
+            let snapshots = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| recorder.snapshot())).collect();
+                threads.into_iter().map(|thread| thread.join().expect("a profile")).collect::<Vec<_>>()
+            });
+            let source = (hot.files[1].to_owned(), u32::try_from(hot.hot_line()).expect("a line"));
+            let hot_frame = (hot.functions[1].to_owned(), Some(source), true);
+            let last = recorder.finish();
+            for profile in snapshots.iter().chain([&last]) {
+                let missing = profile.missing_lines();
+                assert_eq!(missing, last.missing_lines());
+                assert_eq!(missing.len(), usize::from(is_damaged), "{missing:?}");
+                assert_eq!(frames(profile).contains(&hot_frame), !is_damaged, "{:#?}", frames(profile));
+            }
+        }
+    }
+}
+
+#[test]
 fn debug_info_of_another_component_is_noticed() {
     let engine = support::engine();
     let [c, rust] = HOT.map(|hot| hot.bytes());

@@ -3,6 +3,7 @@
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
+use super::image::Image;
 use crate::address::InstructionRanges;
 
 /// Compiled code that can be profiled. Whatever takes it takes a component or module as well, or a reference to one; copies
@@ -55,10 +56,7 @@ impl Code {
 
     /// Which text was compiled from which instruction; nothing if it was compiled without an address map.
     pub(crate) fn instruction_ranges(&self) -> Option<InstructionRanges> {
-        match self {
-            Self::Component(component) => component.address_map().map(InstructionRanges::collect),
-            Self::Module(module) => module.address_map().map(InstructionRanges::collect),
-        }
+        Image::parse(self.image()).ok()?.address_map().and_then(InstructionRanges::read)
     }
 
     /// The engine that compiled it.

@@ -148,6 +148,11 @@ impl<'a> Image<'a> {
         Some(start..start.checked_add(usize::try_from(length).ok()?)?)
     }
 
+    /// Which text was compiled from which instruction, as Wasmtime writes it; nothing if it was told not to.
+    pub(crate) fn address_map(&self) -> Option<&'a [u8]> {
+        self.elf.section_by_name(obj::ELF_WASMTIME_ADDRMAP)?.data().ok()
+    }
+
     /// The symbols of compiled functions, in no particular order.
     pub(crate) fn text_symbols(&self) -> impl Iterator<Item = TextSymbol<'a, '_>> + '_ {
         self.elf.symbols().filter_map(|symbol| {

@@ -30,40 +30,56 @@ const MAX_SHARED_LINES: u64 = 2;
 const MAX_INLINED: usize = 250;
 
 /// What has not been used up.
+#[derive(Clone)]
 struct Budget {
     units: u32,
     abbreviations: u64,
     ranges: u64,
     paths: u64,
     line_programs: u64,
+    /// Functions, also those that are inlined; as many as there are bytes.
+    functions: u64,
     /// Tables of abbreviations that were gone through, by offset.
     tables: FxHashSet<u64>,
 }
 
-/// Why a module is not read, or what of it cannot be.
-pub(super) enum Problem {
+/// Debug info that may be read.
+pub(super) struct Within {
+    /// How many bytes `addr2line` takes for it, at most: when all was asked for.
+    pub(super) memory: u64,
+    /// The first unit that cannot be read; others may.
+    pub(super) damage: Option<Error>,
+}
+
+/// Why something is not read.
+enum Problem {
     /// Nothing of it may be read.
     Beyond(String),
-    /// The first unit that cannot be read; others may.
+    /// A unit that cannot be read; others may.
     Damaged(Error),
 }
 
 /// Goes through the units of a module, and makes them share their tables of abbreviations, of which each would have a copy.
-pub(super) fn check<R: Reader<Offset = usize>>(dwarf: &mut Dwarf<R>) -> Result<(), Problem> {
+///
+/// # Errors
+/// What is more than any compiler makes of it: nothing of the module may be read.
+pub(super) fn check<R: Reader<Offset = usize>>(dwarf: &mut Dwarf<R>) -> Result<Within, String> {
     let bytes = dwarf.debug_line.reader().len();
-    let mut budget = Budget {
+    let full = Budget {
         units: MAX_UNITS,
         abbreviations: MAX_ABBREVIATIONS,
         ranges: MAX_RANGES,
         paths: MAX_PATHS,
         line_programs: length(bytes).saturating_mul(MAX_SHARED_LINES),
+        functions: length(dwarf.debug_info.reader().len()),
         tables: FxHashSet::default(),
     };
+    let mut left = full.clone();
     let mut damage = None;
-    each_unit(dwarf, &mut damage, |header| budget.abbreviations(dwarf, &header))?;
+    each_unit(dwarf, &mut damage, |header| left.abbreviations(dwarf, &header))?;
     dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::All);
-    each_unit(dwarf, &mut damage, |header| budget.check(dwarf, header))?;
-    damage.map_or(Ok(()), |error| Err(Problem::Damaged(error)))
+    each_unit(dwarf, &mut damage, |header| left.check(dwarf, header))?;
+    Ok(Within { memory: full.used(&left), damage })
 }
 
 /// Calls `check` for each unit. What is damaged is noted, and gone over.
@@ -71,7 +87,7 @@ fn each_unit<R: Reader<Offset = usize>>(
     dwarf: &Dwarf<R>,
     damage: &mut Option<Error>,
     mut check: impl FnMut(UnitHeader<R>) -> Result<(), Problem>,
-) -> Result<(), Problem> {
+) -> Result<(), String> {
     let mut headers = dwarf.units();
     loop {
         let checked = match headers.next() {
@@ -87,7 +103,7 @@ fn each_unit<R: Reader<Offset = usize>>(
             Err(Problem::Damaged(error)) => {
                 damage.get_or_insert(error);
             }
-            Err(beyond) => return Err(beyond),
+            Err(Problem::Beyond(problem)) => return Err(problem),
         }
     }
 }
@@ -103,6 +119,25 @@ impl From<Error> for Problem {
 }
 
 impl Budget {
+    /// How many bytes it takes to keep what was used up.
+    fn used(&self, left: &Self) -> u64 {
+        const UNIT: u64 = 512;
+        const ABBREVIATION: u64 = 16;
+        const RANGE: u64 = 32;
+        const FUNCTION: u64 = 128;
+        /// A program makes at most one row for each of its bytes.
+        const ROW: u64 = 24;
+        let used = [
+            (u64::from(self.units - left.units), UNIT),
+            (self.abbreviations - left.abbreviations, ABBREVIATION),
+            (self.ranges - left.ranges, RANGE),
+            (self.paths - left.paths, 1),
+            (self.line_programs - left.line_programs, ROW),
+            (self.functions - left.functions, FUNCTION),
+        ];
+        used.into_iter().fold(0, |sum, (count, bytes)| sum.saturating_add(count.saturating_mul(bytes)))
+    }
+
     fn check<R: Reader<Offset = usize>>(&mut self, dwarf: &Dwarf<R>, header: UnitHeader<R>) -> Result<(), Problem> {
         let unit = dwarf.unit(header)?;
         let unit = unit.unit_ref(dwarf);
@@ -183,6 +218,9 @@ impl Budget {
                 }
             }
             let is_function = tag == DW_TAG_inlined_subroutine || tag == DW_TAG_subprogram;
+            if is_function {
+                self.functions = self.functions.checked_sub(1).ok_or_else(|| beyond("functions"))?;
+            }
             if !is_function || abbreviation.attributes().iter().all(|attribute| attribute.name() != DW_AT_ranges) {
                 entries.skip_attributes(abbreviation.attributes())?;
                 continue;
@@ -253,9 +291,9 @@ mod tests {
             Ok::<_, Error>(EndianSlice::new(found.map_or(&[][..], |(_, bytes)| bytes), LittleEndian))
         };
         match check(&mut Dwarf::load(section).expect("no section fails")) {
-            Ok(()) => String::new(),
-            Err(Problem::Beyond(problem)) => problem,
-            Err(Problem::Damaged(error)) => format!("damaged: {error}"),
+            Ok(Within { damage: None, .. }) => String::new(),
+            Ok(Within { damage: Some(error), .. }) => format!("damaged: {error}"),
+            Err(problem) => problem,
         }
     }
 

@@ -1,14 +1,16 @@
 //! Where the debug info of each core module is.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use addr2line::gimli::SectionId;
 use wasmparser::{Parser, Payload};
 
+use super::WasmBytes;
 use crate::component::{Artifacts, Image};
 
 /// The code and the debug info of a core module.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ModuleSections {
     /// Where the contents of its code section are in the WebAssembly binary.
     pub(super) code: Range<u64>,
@@ -21,6 +23,18 @@ pub(super) struct ModuleSections {
 impl ModuleSections {
     pub(super) fn has_debug_info(&self) -> bool {
         self.section(SectionId::DebugInfo).is_some() && self.section(SectionId::DebugLine).is_some()
+    }
+
+    /// The same sections in a copy of the bytes that they are in, without all others.
+    pub(super) fn copied(&self, bytes: &[u8]) -> (WasmBytes, Self) {
+        let mut copy = Vec::new();
+        let sections = self.sections.iter().map(|(id, range)| {
+            let start = copy.len();
+            copy.extend_from_slice(bytes.get(range.clone()).unwrap_or_default());
+            (*id, start..copy.len())
+        });
+        let sections = Self { sections: sections.collect(), code: self.code.clone(), functions: self.functions };
+        (WasmBytes(Arc::new(copy)), sections)
     }
 
     pub(super) fn section(&self, id: SectionId) -> Option<Range<usize>> {

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use crate::address::{InstructionRanges, TextOffset};
 use crate::component::Code;
-use crate::debug_info::Lines;
+use crate::debug_info::AllLines;
 use crate::symbols::{Function, Layer, SymbolMap};
 
 /// What is known of the lines of some code.
-pub(super) struct SourceLines<'a>(Option<(Lines<'a>, InstructionRanges)>);
+pub(super) struct SourceLines<'a>(Option<(AllLines<'a>, InstructionRanges)>);
 
 /// A file and a line.
 pub(super) type FileLine<'l> = (Cow<'l, str>, u32);
@@ -18,7 +18,7 @@ impl<'a> SourceLines<'a> {
     /// is known.
     pub(super) fn open(map: &'a SymbolMap, code: &'a Code) -> Self {
         let debug_info = map.debug_info().and_then(Result::ok);
-        Self(debug_info.and_then(|debug_info| Some((debug_info.open(Some(code))?, code.instruction_ranges()?))))
+        Self(debug_info.and_then(|debug_info| Some((debug_info.all_lines(code), code.instruction_ranges()?))))
     }
 
     /// From where on a function is of which line, if that is known; nothing if no line of the code is.
@@ -27,7 +27,7 @@ impl<'a> SourceLines<'a> {
         let known = self.0.as_ref().filter(|_| function.layer() == Layer::Guest);
         let place = (function.offset(), function.size());
         known.into_iter().flat_map(move |(lines, instructions)| {
-            instructions.ranges_in(place).map(|(at, instruction)| (at, lines.line_at(instruction)))
+            instructions.ranges_in(place).map(|(at, instruction)| (at, lines.at(instruction)))
         })
     }
 }

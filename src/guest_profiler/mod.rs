@@ -20,7 +20,7 @@ use self::guest_time::GuestTime;
 use self::visible::Visible;
 use crate::error::Error;
 use crate::export::firefox::write_with_host_calls;
-use crate::profile::{EVERYTHING, Recording, SamplerKind, symbolize};
+use crate::profile::{EVERYTHING, HostSymbols, Recording, SamplerKind, symbolize};
 use crate::sampler::epoch::capture;
 use crate::samples::{HostCalls, LabelsId, MemoryLog, RawSample, Retention, SampleLog, ThreadIdentity};
 
@@ -308,6 +308,7 @@ impl GuestProfiler {
             memories: MemoryLog::default(),
             spans: (Vec::new(), 0),
             host_place: &|_| None,
+            host_symbols: &HostSymbols::default(),
         };
         let mut profile = symbolize(&self.log, &recording).with_lines(&targets);
         if !self.knows_cpu {

@@ -168,7 +168,7 @@ impl<'t> Adding<'t> {
         let missing = &mut self.missing;
         let lines = self.lines.entry(target).or_insert_with(|| {
             let problem = match of.map().debug_info()? {
-                Ok(info) if of.instructions().is_some() => match info.open(code) {
+                Ok(info) if of.instructions().is_some() => match info.lines(code) {
                     Some(lines) => return Some(lines),
                     None => NoLines::Unregistered,
                 },

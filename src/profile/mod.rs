@@ -34,6 +34,7 @@ pub use comparison::{Change, Comparison};
 pub use filter::Filter;
 pub use host_frames::HostFrames;
 pub(crate) use host_frames::OtherStacks;
+pub(crate) use host_symbols::HostSymbols;
 pub(crate) use memories::OTHER_MEMORIES;
 pub use memories::{MemoryGrowth, MemoryTrack};
 pub use origin::Origin;

@@ -44,6 +44,8 @@ pub(crate) struct Recording<'r> {
     pub(crate) spans: (Vec<Span>, u64),
     /// Where in the process an address is.
     pub(crate) host_place: &'r dyn Fn(u64) -> Option<HostPlace>,
+    /// The names of what is there.
+    pub(crate) host_symbols: &'r HostSymbols,
 }
 
 /// The period of a whole recording.
@@ -183,7 +185,6 @@ enum LibraryKey {
 /// The tables of a profile while they are filled. A key says what a row is; rows are never removed.
 struct Tables<'r> {
     recording: &'r Recording<'r>,
-    host: HostSymbols,
     libraries: IndexMap<LibraryKey, ProfileLibrary, FxBuildHasher>,
     functions: IndexMap<FunctionKey, ProfileFunction, FxBuildHasher>,
     frames: IndexSet<Frame, FxBuildHasher>,
@@ -219,7 +220,6 @@ impl<'r> Tables<'r> {
     fn new(recording: &'r Recording<'r>) -> Self {
         Self {
             recording,
-            host: HostSymbols::default(),
             libraries: IndexMap::default(),
             functions: IndexMap::default(),
             frames: IndexSet::default(),
@@ -418,7 +418,7 @@ impl<'r> Tables<'r> {
         let Some(place) = (self.recording.host_place)(lookup) else {
             return self.other(FunctionKind::Host, position);
         };
-        let symbol = self.host.find(&place);
+        let symbol = self.recording.host_symbols.find(&place);
         let offset = u32::try_from(place.offset).unwrap_or(u32::MAX);
         let point = position.point_of(TextOffset::new(offset), TextOffset::new(offset.saturating_add(1)));
         let row = || ProfileLibrary { name: symbol.library.clone(), layer: Layer::Host, component: None };

@@ -9,6 +9,7 @@ use super::shared::Shared;
 use crate::code::{Names, Registry};
 use crate::component::Code;
 use crate::error::{Error, Result, SignalProblem};
+use crate::profile::HostSymbols;
 use crate::sampler::epoch::{EpochSampler, Ticker};
 use crate::sampler::signal::{CallerWays, Scenes, SignalOptions, SignalSampler};
 use crate::sampler::{RecordingState, SamplingClock};
@@ -197,6 +198,7 @@ impl RecorderBuilder {
                 tracing,
                 retirement,
                 spans: Mutex::default(),
+                host_symbols: HostSymbols::default(),
             };
             shared.update_engines();
             Arc::new(shared)

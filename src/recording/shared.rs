@@ -11,7 +11,7 @@ use super::retirement::Retirement;
 use crate::code::{Registry, Targets};
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
-use crate::profile::{EVERYTHING, NamedProfile, Recording, SamplerKind, symbolize};
+use crate::profile::{EVERYTHING, HostSymbols, NamedProfile, Recording, SamplerKind, symbolize};
 use crate::sampler::RecordingState;
 use crate::sampler::epoch::EpochSampler;
 use crate::sampler::signal::{Scenes, SignalSampler};
@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     pub(super) tracing: Arc<Tracing>,
     pub(super) retirement: Arc<Retirement>,
     pub(super) spans: Mutex<Selection<Span>>,
+    /// Read once for all profiles.
+    pub(super) host_symbols: HostSymbols,
 }
 
 impl Shared {
@@ -99,6 +101,7 @@ impl Shared {
             spans: self.spans_of(&period),
             period,
             host_place: &|address| self.scenes.host_place(address),
+            host_symbols: &self.host_symbols,
         };
         symbolize(log, &recording)
     }

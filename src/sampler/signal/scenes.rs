@@ -127,7 +127,8 @@ impl Scenes {
     pub(crate) fn host_place(&self, address: u64) -> Option<HostPlace> {
         let seen = self.now();
         let library = seen.host.find(address)?;
-        Some(HostPlace { path: library.path.clone(), offset: address.wrapping_sub(library.base) })
+        let offset = address.wrapping_sub(library.base);
+        Some(HostPlace { path: library.path.clone(), base: library.base, offset })
     }
 
     /// The current scene, for a handler.
