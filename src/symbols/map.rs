@@ -248,8 +248,8 @@ pub struct SymbolMapBuilder<'s> {
 }
 
 impl<'s> SymbolMapBuilder<'s> {
-    /// Adds the WebAssembly binary that was compiled. It tells the names of nested components and of unnamed modules,
-    /// which compilation discards. Bytes that are not those of the component are harmless: names that do not fit are
+    /// Adds the WebAssembly binary that was compiled. It tells the names of nested components, of their instances and of unnamed
+    /// modules, which compilation discards. Bytes that are not those of the component are harmless: names that do not fit are
     /// not used.
     #[must_use]
     pub fn source<'t>(self, wasm: &'t [u8]) -> SymbolMapBuilder<'t> {
