@@ -84,7 +84,7 @@ fn no_map_has_an_interface_that_its_component_has_not() {
     for (path, wasm) in components() {
         let declared = declared(&wasm);
         for engine in [&engine, &without_symbols] {
-            let map = SymbolMap::builder("case").source(&wasm).build(&support::component(engine, &wasm));
+            let map = SymbolMap::builder("case").source(&wasm).build(support::component(engine, &wasm));
             let map = map.expect("a map");
             for library in map.libraries() {
                 let Some(interface) = &library.interface else { continue };

@@ -28,9 +28,9 @@ fn cases() -> Vec<PathBuf> {
 fn map_of(engine: &Engine, name: &str, wasm: &[u8]) -> SymbolMap {
     let builder = SymbolMap::builder(name).source(wasm).signatures();
     if wasmparser::Parser::is_component(wasm) {
-        builder.build(&support::component(engine, wasm)).expect("a map of a component")
+        builder.build(support::component(engine, wasm)).expect("a map of a component")
     } else {
-        builder.build(&Module::new(engine, wasm).expect("a module")).expect("a map of a module")
+        builder.build(Module::new(engine, wasm).expect("a module")).expect("a map of a module")
     }
 }
 
@@ -161,7 +161,7 @@ fn without_symbols_imports_are_named_by_their_consumers() {
     config.debug_symbols(false);
     let engine = Engine::new(&config).expect("an engine");
     let wasm = wat::parse_file(support::root().join("tests/map/imports.wat")).expect("WAT");
-    let map = SymbolMap::builder("case").build(&support::component(&engine, &wasm)).expect("a map");
+    let map = SymbolMap::builder("case").build(support::component(&engine, &wasm)).expect("a map");
     let lowered = map.functions().find(|function| function.name() == "stream.write").expect("the lowered import");
     assert_eq!(lowered.library().name, "demo:log/sink@1.2.3 (import)");
     assert_eq!(lowered.named_by().name(), "core-import");
@@ -221,7 +221,7 @@ fn modules_of_one_name_stay_apart() {
         (core module $y (@name \"x\") (func (export \"b\"))) (core instance (instantiate $y))
         (core module $z (@name \"x[1]\") (func (export \"c\"))) (core instance (instantiate $z)))";
     let engine = support::engine();
-    let map = SymbolMap::builder("c").build(&support::component(&engine, wat.as_bytes())).expect("a map");
+    let map = SymbolMap::builder("c").build(support::component(&engine, wat.as_bytes())).expect("a map");
     let guests: std::collections::HashSet<_> = map
         .functions()
         .filter(|one| one.layer() == witprof::Layer::Guest)
@@ -237,7 +237,7 @@ fn a_name_that_stands_for_gigabytes_is_shown_as_it_is() {
         "(component (core module (func (export \"{bomb}\") ) (func (@name \"{bomb}\"))) (core instance (instantiate 0)))"
     );
     let engine = support::engine();
-    let map = SymbolMap::builder("c").build(&support::component(&engine, wat.as_bytes())).expect("a map");
+    let map = SymbolMap::builder("c").build(support::component(&engine, wat.as_bytes())).expect("a map");
     assert!(map.functions().all(|function| function.name().len() < 100_000));
 }
 
@@ -302,7 +302,7 @@ fn hostile_names_do_not_reach_a_terminal() {
     let wat = "(component (core module (func (export \"\\1b[31mred\\u{202e}\")) (func (export \"a\\nb\")))
         (core instance (instantiate 0)))";
     let engine = support::engine();
-    let map = SymbolMap::builder("\u{1b}[2J").build(&support::component(&engine, wat.as_bytes())).expect("a map");
+    let map = SymbolMap::builder("\u{1b}[2J").build(support::component(&engine, wat.as_bytes())).expect("a map");
     let mut table = Vec::new();
     write_map_table(&map, MapDetail::Functions, TableStyle::default(), &mut table).expect("writing to memory");
     let table = String::from_utf8(table).expect("text");
