@@ -115,7 +115,9 @@ pub use recording::{
 pub use recording::{PPROF_INDEX, PPROF_PATH, Scrape};
 pub use sampler::SamplingClock;
 pub use samples::{HandlerCost, LossReason, ProfilerTime, SampleCounts, Span};
-pub use symbols::{Direction, Function, FunctionKind, Layer, Library, NamedBy, SymbolMap, SymbolMapBuilder};
+pub use symbols::{
+    ComponentNamedBy, Direction, Function, FunctionKind, Layer, Library, NamedBy, SymbolMap, SymbolMapBuilder,
+};
 pub use tracing::{CallTracer, MemoryTracer};
 
 /// The examples in the documentation, compiled.

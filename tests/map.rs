@@ -41,7 +41,11 @@ fn describe(map: &SymbolMap) -> String {
     for (index, library) in map.libraries().iter().enumerate() {
         let direction = library.direction.map(|direction| direction.name());
         let (layer, interface) = (library.layer.name(), or_dash(library.interface.as_deref()));
-        let _ = writeln!(text, "\n{layer} | {} | {interface} | {}", library.name, or_dash(direction));
+        let _ = write!(text, "\n{layer} | {} | {interface} | {}", library.name, or_dash(direction));
+        if let (Some(component), Some(rule)) = (&library.component, library.component_named_by) {
+            let _ = write!(text, " | {component} by {}", rule.name());
+        }
+        text.push('\n');
         let functions = map.functions().filter(|function| function.library_index() as usize == index);
         for function in functions {
             let crossing = function.interface_function().map(|name| {
@@ -267,7 +271,10 @@ fn the_json_map_has_the_documented_fields() {
     assert_eq!(found, sorted(&top));
     let mut found = keys(&json["libraries"][0]);
     found.sort();
-    assert_eq!(found, sorted(&["name", "layer", "interface", "direction", "bytes", "functions"]));
+    assert_eq!(
+        found,
+        sorted(&["name", "layer", "interface", "direction", "component", "component_named_by", "bytes", "functions"])
+    );
     let mut found = keys(&json["functions"][0]);
     found.sort();
     let function = [
@@ -397,6 +404,79 @@ fn random_components_are_mapped_completely() {
     }
     // The generators must keep producing what Wasmtime accepts, or this shows nothing.
     assert!(mapped >= 60 && with_code >= 30, "{mapped} components, {with_code} with code");
+}
+
+/// A component of a composition: what it is called, what it exports, and what it instantiates how many times.
+#[derive(Clone, Debug)]
+struct Part {
+    name: Option<&'static str>,
+    module: Option<&'static str>,
+    interface: Option<&'static str>,
+    inside: Vec<(Part, Option<&'static str>, usize)>,
+}
+
+/// Few names, so that they meet; some look like what tells names apart.
+fn part() -> impl Strategy<Value = Part> {
+    let name = || prop::option::of(prop::sample::select(vec!["a", "b", "a[b]", "b/a", "component[1]"]));
+    let module = || prop::option::of(prop::sample::select(vec!["a.wasm", "b", "libpython3.14.so"]));
+    let interface = || prop::option::of(prop::sample::select(vec!["a:a/a", "a:a/b", "wasi:http/handler@0.2.0"]));
+    let part = move |inside| {
+        let fields = (name(), module(), interface(), inside);
+        fields.prop_map(|(name, module, interface, inside)| Part { name, module, interface, inside })
+    };
+    part(Just(Vec::new()).boxed())
+        .prop_recursive(4, 32, 3, move |inner| part(prop::collection::vec((inner, name(), 1..3_usize), 1..4).boxed()))
+}
+
+impl Part {
+    fn write(&self, wat: &mut String) {
+        let name = |name: Option<&str>| name.map_or_else(String::new, |name| format!("(@name \"{name}\")"));
+        let _ = write!(wat, "(component {} ", name(self.name));
+        for (index, (inside, instance, times)) in self.inside.iter().enumerate() {
+            inside.write(wat);
+            for _ in 0..*times {
+                let _ = write!(wat, "(instance {} (instantiate {index}))", name(*instance));
+            }
+        }
+        let _ = write!(
+            wat,
+            "(core module {} (func (export \"f\"))) (core instance $i (instantiate 0))
+             (func $f (canon lift (core func $i \"f\")))",
+            name(self.module)
+        );
+        if let Some(interface) = self.interface {
+            let _ = write!(wat, "(instance $e (export \"f\" (func $f))) (export \"{interface}\" (instance $e))");
+        }
+        wat.push(')');
+    }
+
+    fn count(&self) -> usize {
+        1 + self.inside.iter().map(|(inside, ..)| inside.count()).sum::<usize>()
+    }
+}
+
+#[test]
+fn components_of_any_names_stay_apart() {
+    let engine = support::engine();
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut largest = 0;
+    for _ in 0..60 {
+        let whole = part().new_tree(&mut runner).expect("a composition").current();
+        let mut wat = String::new();
+        whole.write(&mut wat);
+        let wasm = wat::parse_str(&wat).unwrap_or_else(|error| panic!("{error}: {wat}"));
+        let component = support::component(&engine, &wasm);
+        let map = SymbolMap::builder("a").source(&wasm).build(&component).expect("a map");
+        check(&map, component.text().len());
+        let guests: Vec<_> = map.libraries().iter().filter(|one| one.layer == witprof::Layer::Guest).collect();
+        let mut components: Vec<_> = guests.iter().filter_map(|one| one.component.as_deref()).collect();
+        components.sort_unstable();
+        components.dedup();
+        assert_eq!((guests.len(), components.len()), (whole.count(), whole.count()), "{components:?} {wat}");
+        assert!(guests.iter().all(|one| one.component_named_by.is_some()));
+        largest = largest.max(whole.count());
+    }
+    assert!(largest >= 8, "{largest} components");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What only the original component bytes know: names of nested components, and which module is whose.
+//! What only the original component bytes know: names of nested components and of their instances, and which module is whose.
 //!
 //! Compilation flattens a component: nested components become numbered *component instances*, and core modules
 //! become numbered *static modules*. Both numberings follow from the order in which Wasmtime walks the binary, so
@@ -30,8 +30,29 @@ pub(crate) struct Source {
     components: Vec<ComponentSource>,
     /// By static module index: the component whose bytes contain it.
     modules: Vec<ModuleSource>,
-    /// By component instance index: the component it is an instance of. Empty if it could not be determined.
-    instances: Vec<usize>,
+    /// By component instance index. Empty if it could not be determined.
+    instances: Vec<InstanceSource>,
+}
+
+/// A component instance, as the walk finds it.
+#[derive(Clone, Copy, Debug)]
+struct InstanceSource {
+    /// The component it is an instance of.
+    component: usize,
+    /// Where it is instantiated: the instance around it, and which of the instantiations in the component of that. `None`
+    /// for the root.
+    site: Option<(u32, usize)>,
+}
+
+/// A place where a component instantiates another, and what it calls the instance.
+#[derive(Debug, Default)]
+struct Instantiation {
+    /// In its name section.
+    name: Option<String>,
+    /// The word by which it exports the instance, or gives it or a part of it to others.
+    label: Option<String>,
+    /// Whether there are several such words, so that none of them is its name.
+    is_several: bool,
 }
 
 /// A component found in the bytes; number 0 is the root.
@@ -43,6 +64,12 @@ pub(crate) struct ComponentSource {
     imports: Vec<String>,
     /// Names of its exported instances, in order.
     exports: Vec<String>,
+    /// Names of the functions that it exports itself, in order.
+    exported_functions: Vec<String>,
+    /// What it instantiates, in order.
+    instantiations: Vec<Instantiation>,
+    /// By instance index space: the instantiation, if it is one or what one exports; and whether it is all of it.
+    instance_space: Vec<Option<(usize, bool)>>,
     /// Steps that matter to numbering, in order.
     steps: Vec<Step>,
     /// By core module index space: the static module, if it is one.
@@ -70,7 +97,7 @@ enum Step {
     Import(String),
     OuterAlias { count: u32, index: u32 },
     Unknown,
-    Instantiate { component: u32, arguments: Vec<(String, u32)> },
+    Instantiate { component: u32, instantiation: usize, arguments: Vec<(String, u32)> },
 }
 
 impl Source {
@@ -130,7 +157,10 @@ impl Source {
                             this.component_space.push(None);
                         }
                         ComponentExternalKind::Module => this.module_space.push(None),
-                        ComponentExternalKind::Instance => this.imports.push(import.name.name.to_owned()),
+                        ComponentExternalKind::Instance => {
+                            this.imports.push(import.name.name.to_owned());
+                            this.instance_space.push(None);
+                        }
                         ComponentExternalKind::Func => this.is_beyond_wit |= !is_wit_function(import.name.name),
                         _ => {}
                     }
@@ -151,19 +181,34 @@ impl Source {
                             this.component_space.push(None);
                         }
                         ComponentExternalKind::Module => this.module_space.push(None),
-                        ComponentExternalKind::Instance => this.exports.push(export.name.name.to_owned()),
-                        ComponentExternalKind::Func => this.is_beyond_wit |= !is_wit_function(export.name.name),
+                        ComponentExternalKind::Instance => {
+                            this.exports.push(export.name.name.to_owned());
+                            this.label(export.index, export.name.name);
+                            this.instance_space.push(this.instance_space.get(export.index as usize).copied().flatten());
+                        }
+                        ComponentExternalKind::Func => {
+                            this.is_beyond_wit |= !is_wit_function(export.name.name);
+                            this.exported_functions.push(export.name.name.to_owned());
+                        }
                         _ => {}
                     }
                 }
             }
             Payload::ComponentInstanceSection(instances) => {
                 for instance in instances {
-                    if let ComponentInstance::Instantiate { component_index, args } = instance.ok()? {
-                        let components = args.iter().filter(|arg| arg.kind == ComponentExternalKind::Component);
-                        let arguments = components.map(|arg| (arg.name.to_owned(), arg.index)).collect();
-                        this.steps.push(Step::Instantiate { component: component_index, arguments });
+                    let ComponentInstance::Instantiate { component_index, args } = instance.ok()? else {
+                        this.instance_space.push(None);
+                        continue;
+                    };
+                    for arg in args.iter().filter(|arg| arg.kind == ComponentExternalKind::Instance) {
+                        this.label(arg.index, arg.name);
                     }
+                    let components = args.iter().filter(|arg| arg.kind == ComponentExternalKind::Component);
+                    let arguments = components.map(|arg| (arg.name.to_owned(), arg.index)).collect();
+                    let instantiation = this.instantiations.len();
+                    this.instantiations.push(Instantiation::default());
+                    this.instance_space.push(Some((instantiation, true)));
+                    this.steps.push(Step::Instantiate { component: component_index, instantiation, arguments });
                 }
             }
             Payload::CustomSection(custom) => {
@@ -191,6 +236,16 @@ impl Source {
                         }
                     }
                 }
+                ComponentName::Instances(map) => {
+                    let this = &mut self.components[component];
+                    for naming in map.into_iter().map_while(Result::ok) {
+                        let instantiation = this.instance_space.get(naming.index as usize).copied().flatten();
+                        // An instance that is exported has a second index, and may have a second name.
+                        if let Some((instantiation, true)) = instantiation.filter(|_| is_given(naming.name)) {
+                            this.instantiations[instantiation].name.get_or_insert_with(|| naming.name.to_owned());
+                        }
+                    }
+                }
                 ComponentName::Components(map) => {
                     for naming in map.into_iter().map_while(Result::ok) {
                         let nested = self.components[component].component_space.get(naming.index as usize);
@@ -206,7 +261,21 @@ impl Source {
 
     /// The component that a component instance is an instance of.
     pub(crate) fn component_of_instance(&self, instance: u32) -> Option<usize> {
-        self.instances.get(instance as usize).copied()
+        Some(self.instances.get(instance as usize)?.component)
+    }
+
+    /// The instance inside of which a component instance is made; `None` for the root.
+    pub(crate) fn parent_of_instance(&self, instance: u32) -> Option<u32> {
+        Some(self.instances.get(instance as usize)?.site?.0)
+    }
+
+    /// What the component around a component instance calls it: in its name section, else the one word by which it exports
+    /// it, or gives it to others.
+    pub(crate) fn instance_name(&self, instance: u32) -> Option<&str> {
+        let (parent, instantiation) = self.instances.get(instance as usize)?.site?;
+        let parent = self.components.get(self.component_of_instance(parent)?)?;
+        let Instantiation { name, label, is_several } = parent.instantiations.get(instantiation)?;
+        name.as_deref().or(label.as_deref().filter(|_| !is_several))
     }
 
     /// How many component instances there are, if that could be determined.
@@ -247,13 +316,17 @@ impl Source {
         self.components.iter().map(|component| (names(&component.imports), names(&component.exports)))
     }
 
-    /// The package of the first interface that a component exports, unless that is a standard one.
-    pub(crate) fn component_package(&self, component: usize) -> Option<&str> {
-        let exports = &self.components.get(component)?.exports;
-        exports.iter().find_map(|export| {
-            let (package, _interface) = export.split_once('/')?;
-            (!package.starts_with("wasi:")).then_some(package)
-        })
+    /// What a component exports, those first that tell most about it: interfaces that are not standard ones, other interfaces,
+    /// functions.
+    pub(crate) fn component_exports(&self, component: usize) -> impl Iterator<Item = &str> {
+        let (exports, functions) = match self.components.get(component) {
+            Some(component) => (component.exports.as_slice(), component.exported_functions.as_slice()),
+            None => (&[][..], &[][..]),
+        };
+        let interfaces = exports.iter().filter(|name| name.contains('/'));
+        let own = interfaces.clone().filter(|name| !name.starts_with("wasi:"));
+        let standard = interfaces.filter(|name| name.starts_with("wasi:"));
+        own.chain(standard).chain(functions).map(String::as_str)
     }
 
     /// Byte ranges of the components that WIT can describe, the root first.
@@ -261,9 +334,9 @@ impl Source {
         self.components.iter().filter(|component| !component.is_beyond_wit).map(|component| component.range.clone())
     }
 
-    fn number_instances(&self) -> Option<Vec<usize>> {
+    fn number_instances(&self) -> Option<Vec<InstanceSource>> {
         let mut walk = Walk { source: self, scopes: vec![Scope::default()], instances: Vec::new(), steps: 0 };
-        walk.instantiate(0, 0, &HashMap::new(), 0)?;
+        walk.instantiate(InstanceSource { component: 0, site: None }, 0, &HashMap::new(), 0)?;
         Some(walk.instances)
     }
 }
@@ -273,7 +346,7 @@ impl Source {
 struct Walk<'s> {
     source: &'s Source,
     scopes: Vec<Scope>,
-    instances: Vec<usize>,
+    instances: Vec<InstanceSource>,
     steps: usize,
 }
 
@@ -293,17 +366,18 @@ struct Value {
 }
 
 impl Walk<'_> {
-    /// Instantiates `component`, whose own index space is `scope`. `None` if anything cannot be evaluated.
+    /// Makes `instance`, whose own index space is `scope`. `None` if anything cannot be evaluated.
     fn instantiate(
         &mut self,
-        component: usize,
+        instance: InstanceSource,
         scope: usize,
         arguments: &HashMap<&str, Option<Value>>,
         depth: usize,
     ) -> Option<()> {
-        self.instances.push(component);
+        let number = u32::try_from(self.instances.len()).ok()?;
+        self.instances.push(instance);
         let source = self.source;
-        for step in &source.components.get(component)?.steps {
+        for step in &source.components.get(instance.component)?.steps {
             self.steps += 1;
             if self.steps > MAX_STEPS || depth > MAX_DEPTH {
                 return None;
@@ -313,14 +387,20 @@ impl Walk<'_> {
                 Step::Import(name) => arguments.get(name.as_str()).copied().flatten(),
                 Step::OuterAlias { count, index } => self.get(self.outer(scope, *count)?, *index),
                 Step::Unknown => None,
-                Step::Instantiate { component, arguments } => {
+                Step::Instantiate { component, instantiation, arguments } => {
                     let value = self.get(scope, *component)?;
                     self.steps += arguments.len();
                     let arguments =
                         arguments.iter().map(|(name, index)| (name.as_str(), self.get(scope, *index))).collect();
                     let inner = self.scopes.len();
                     self.scopes.push(Scope { components: Vec::new(), parent: Some(value.defined_in) });
-                    self.instantiate(value.component, inner, &arguments, depth + 1)?;
+                    let site = Some((number, *instantiation));
+                    self.instantiate(
+                        InstanceSource { component: value.component, site },
+                        inner,
+                        &arguments,
+                        depth + 1,
+                    )?;
                     continue;
                 }
             };
@@ -343,6 +423,16 @@ impl Walk<'_> {
 }
 
 impl ComponentSource {
+    /// Notes that the instance with an index is exported or passed on as `name`.
+    fn label(&mut self, instance: u32, name: &str) {
+        let instantiation = self.instance_space.get(instance as usize).copied().flatten();
+        if let Some((instantiation, _)) = instantiation.filter(|_| is_label(name)) {
+            let instantiation = &mut self.instantiations[instantiation];
+            let label = instantiation.label.get_or_insert_with(|| name.to_owned());
+            instantiation.is_several |= label != name;
+        }
+    }
+
     fn alias(&mut self, alias: &ComponentAlias<'_>) {
         match alias {
             ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, count, index } => {
@@ -357,9 +447,26 @@ impl ComponentSource {
                 self.steps.push(Step::Unknown);
                 self.component_space.push(None);
             }
+            ComponentAlias::InstanceExport { kind: ComponentExternalKind::Instance, instance_index, .. } => {
+                let whole = self.instance_space.get(*instance_index as usize).copied().flatten();
+                self.instance_space.push(whole.map(|(instantiation, _)| (instantiation, false)));
+            }
             _ => {}
         }
     }
+}
+
+/// Whether a name of an instance tells which one it is, and not which interface it has.
+fn is_given(name: &str) -> bool {
+    use wasmparser::names::{ComponentName, ComponentNameKind};
+    !name.is_empty()
+        && !ComponentName::new(name, 0).is_ok_and(|name| matches!(name.kind(), ComponentNameKind::Interface(_)))
+}
+
+/// Whether a name of an export or import is a plain word.
+fn is_label(name: &str) -> bool {
+    use wasmparser::names::{ComponentName, ComponentNameKind};
+    ComponentName::new(name, 0).is_ok_and(|name| matches!(name.kind(), ComponentNameKind::Label(_)))
 }
 
 /// Whether a component-level function name is one that WIT can spell.

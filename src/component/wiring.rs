@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use wasmtime_environ::component::{
     Component as ComponentInfo, CoreDef, CoreExport, Export, ExportIndex, ExportItem, GlobalInitializer,
     InstantiateModule, OptionsIndex, RuntimePostReturnIndex, UnsafeIntrinsic,
@@ -100,6 +100,8 @@ pub(crate) struct Wiring<'m> {
     /// For each lowering index: the import's name and the names inside of it.
     pub(crate) lowered: Vec<(&'m str, &'m [String])>,
     pub(crate) entry_roles: FxHashMap<Definition, EntryRole>,
+    /// Functions that adapters are made for.
+    pub(crate) adapted: FxHashSet<Definition>,
     uses: FxHashMap<Definition, Vec<Use<'m>>>,
     /// By static module index: its instances, in instantiation order.
     instances_of: Vec<Vec<u32>>,
@@ -118,6 +120,7 @@ impl<'m> Wiring<'m> {
             lifted: Vec::new(),
             lowered: Vec::new(),
             entry_roles: FxHashMap::default(),
+            adapted: FxHashSet::default(),
             uses: FxHashMap::default(),
             instances_of: vec![Vec::new(); modules.len()],
             forwards: FxHashMap::default(),
@@ -224,7 +227,7 @@ impl<'m> Wiring<'m> {
         }
     }
 
-    /// What adapters call but for the functions that they are made for.
+    /// What adapters call: the functions that they are made for, and what else that takes.
     fn find_adapter_work(&mut self, modules: &'m [ModuleArtifact<'_>]) {
         for instance in 0..u32::try_from(self.instances.len()).unwrap_or(u32::MAX) {
             let module = self.instances[instance as usize].module;
@@ -232,12 +235,19 @@ impl<'m> Wiring<'m> {
             let Some(module) = self.module_of(instance, modules).filter(|_| is_adapter) else { continue };
             for (position, (kind, _, _)) in module.imports().enumerate() {
                 let role = match kind {
-                    "realloc" => EntryRole::Realloc,
-                    "post_return" => EntryRole::PostReturn,
+                    "realloc" => Some(EntryRole::Realloc),
+                    "post_return" => Some(EntryRole::PostReturn),
+                    "callee" => None,
                     _ => continue,
                 };
-                if let Some(definition) = self.argument(instance, position) {
-                    self.entry_roles.entry(definition).or_insert(role);
+                let Some(definition) = self.argument(instance, position) else { continue };
+                match role {
+                    Some(role) => {
+                        self.entry_roles.entry(definition).or_insert(role);
+                    }
+                    None => {
+                        self.adapted.insert(definition);
+                    }
                 }
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! ```json
 //! {"component", "wasmtime", "text_bytes", "padding_bytes", "unattributed_bytes",
-//!  "libraries": [{"name", "layer", "interface", "direction", "bytes", "functions"}],
+//!  "libraries": [{"name", "layer", "interface", "direction", "component", "component_named_by", "bytes", "functions"}],
 //!  "functions": [{"name", "library", "offset", "size", "layer", "interface", "function", "direction", "kind",
 //!                 "named_by", "signature"}]}
 //! ```
@@ -60,6 +60,8 @@ struct LibraryJson<'m> {
     layer: &'static str,
     interface: Option<&'m str>,
     direction: Option<&'static str>,
+    component: Option<&'m str>,
+    component_named_by: Option<&'static str>,
     bytes: u64,
     functions: u32,
 }
@@ -71,6 +73,8 @@ impl<'m> LibraryJson<'m> {
             layer: library.layer.name(),
             interface: library.interface.as_deref(),
             direction: library.direction.map(|direction| direction.name()),
+            component: library.component.as_deref(),
+            component_named_by: library.component_named_by.map(|rule| rule.name()),
             bytes: library.bytes,
             functions: library.functions,
         }

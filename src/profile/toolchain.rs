@@ -1,13 +1,13 @@
 //! Code that toolchains put into a component, and that its author does not compile: interpreters, C libraries, glue.
 
+use crate::symbols::is_toolchain_module;
+
 /// Whether whoever wrote a component compiles `function` of `library`. Told by names alone, so it is for advice only.
 pub(super) fn is_authors(library: &str, function: &str) -> bool {
     let module = library.rsplit('/').next().unwrap_or(library);
     // `shim (start-up)`.
     let module = module.split_once(" (").map_or(module, |(module, _)| module);
-    let module = [".wasm", ".so"].iter().find_map(|end| module.strip_suffix(end)).unwrap_or(module);
-    !MODULES.contains(&module)
-        && !FAMILIES.iter().any(|begin| module.starts_with(begin))
+    !is_toolchain_module(module)
         && !NAMESPACES.iter().any(|begin| function.starts_with(begin))
         && !is_pythons(function)
         && FUNCTIONS.binary_search(&function).is_err()
@@ -21,38 +21,6 @@ fn is_pythons(function: &str) -> bool {
         && !function.starts_with("PyInit_")
         && !function.contains("::")
 }
-
-/// Such modules, without what files of them end in.
-const MODULES: [&str; 14] = [
-    // Of `wasm-tools component new`, `componentize-py` and their linker.
-    "shim",
-    "fixups",
-    "wasi-preview1-adapter",
-    "wasi_snapshot_preview1",
-    "__init",
-    "componentize_py_runtime",
-    // Of WASI's SDK.
-    "libc",
-    "libc++",
-    "libc++abi",
-    "libdl",
-    "libm",
-    // Interpreters.
-    "starling",
-    "starling-raw",
-    "spidermonkey",
-];
-
-/// What the names of such modules begin with, where versions and parts follow.
-const FAMILIES: [&str; 7] = [
-    "wit-component:",
-    "wasi_snapshot_preview1.",
-    "libcomponentize_py_",
-    "libwasi-emulated-",
-    "libpython3",
-    "starlingmonkey_",
-    "spidermonkey_",
-];
 
 /// What the names of functions of interpreters and libraries begin with, where modules have no names of their own.
 const NAMESPACES: [&str; 6] = ["js::", "JS::", "mozilla::", "__wasilibc_", "__wasi_", "cabi_realloc_wit_bindgen"];

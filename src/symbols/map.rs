@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::function::{Direction, Function, FunctionKind, NamedBy, readable};
 use super::host_imports::HostImports;
-use super::library::Library;
+use super::library::{ComponentNamedBy, Library};
 use super::name_table::{NameHandle, NameTable};
 use super::namer;
 use super::wit_signatures::WitSignatures;
@@ -232,6 +232,7 @@ impl SymbolMap {
             interface: None,
             direction: None,
             component: Some(component.to_owned()),
+            component_named_by: Some(ComponentNamedBy::Given),
             bytes: text_bytes.into(),
             functions: 1,
         };
@@ -305,8 +306,8 @@ impl<'s> SymbolMapBuilder<'s> {
         &self.name
     }
 
-    /// Adds the WebAssembly binary that was compiled. It tells the names of nested components and of unnamed modules,
-    /// which compilation discards. Bytes that are not those of the component are harmless: names that do not fit are
+    /// Adds the WebAssembly binary that was compiled. It tells the names of nested components, of their instances and of unnamed
+    /// modules, which compilation discards. Bytes that are not those of the component are harmless: names that do not fit are
     /// not used.
     #[must_use]
     pub fn source<'t>(self, wasm: &'t [u8]) -> SymbolMapBuilder<'t> {

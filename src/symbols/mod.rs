@@ -14,12 +14,14 @@ mod library;
 mod map;
 mod name_table;
 mod namer;
+mod toolchain;
 mod wit_name;
 mod wit_signatures;
 
 pub(crate) use function::demangle;
 pub use function::{Direction, Function, FunctionKind, Layer, NamedBy};
 pub(crate) use host_imports::BY_SIGNATURE;
-pub use library::Library;
+pub use library::{ComponentNamedBy, Library};
 pub(crate) use map::{FunctionId, LibraryId};
 pub use map::{SymbolMap, SymbolMapBuilder};
+pub(crate) use toolchain::is_toolchain_module;

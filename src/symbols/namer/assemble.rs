@@ -63,12 +63,14 @@ impl<'a> Namer<'a> {
         }
         let entry = self.libraries.entry((Rc::clone(&named.library), layer));
         let library = LibraryId(u32::try_from(entry.index()).unwrap_or(u32::MAX));
+        let component = self.components.of_library(&named.library);
         entry.or_insert_with(|| Library {
             name: named.library.as_ref().to_owned(),
             layer,
             interface: named.interface.clone().filter(|_| named.library_is_interface),
             direction: named.direction.filter(|_| named.library_is_interface),
-            component: self.components.of_library(&named.library).map(str::to_owned),
+            component: component.map(|(name, _)| name.to_owned()),
+            component_named_by: component.map(|(_, rule)| rule),
             bytes: 0,
             functions: 0,
         });
