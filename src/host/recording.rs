@@ -156,7 +156,7 @@ fn engine(
             }
             (Err(problem), _) => {
                 let other = match problem {
-                    SignalProblem::Taken { .. } | SignalProblem::Refused { .. } => {
+                    SignalProblem::Taken { .. } | SignalProblem::Replaced { .. } | SignalProblem::Refused { .. } => {
                         "use another one (`--signal auto`), or "
                     }
                     _ => "",
