@@ -147,6 +147,12 @@ pub enum SignalProblem {
         /// The number of the signal.
         signal: i32,
     },
+    /// Somebody else has put a handler of their own over the sampler's, while it was at work.
+    #[error("signal {signal} was given another handler during the recording, by another profiler or by this program")]
+    Replaced {
+        /// The number of the signal.
+        signal: i32,
+    },
     /// The operating system does not let the signal be handled.
     #[error("signal {signal} cannot be handled")]
     Refused {
@@ -186,7 +192,7 @@ pub enum SignalProblem {
 /// What to try instead of signals, or of this one.
 fn other_ways(problem: &SignalProblem) -> &'static str {
     match problem {
-        SignalProblem::Taken { .. } | SignalProblem::Refused { .. } => {
+        SignalProblem::Taken { .. } | SignalProblem::Replaced { .. } | SignalProblem::Refused { .. } => {
             "choose another one (`RecorderBuilder::signal`), or sample by epochs (`SamplerChoice::Epoch`)"
         }
         _ => "sample by epochs (`SamplerChoice::Epoch`)",

@@ -10,6 +10,8 @@ use super::accounts::Share;
 use super::clocks::{self, TickLength};
 use super::cost::HandlerTicks;
 use super::forks::Process;
+use super::mask;
+use super::takeover::Takeover;
 use super::tasks::Tasks;
 use super::thread::ThreadState;
 use super::walk::{CodeTable, HostCode, Scene};
@@ -32,10 +34,12 @@ pub(super) struct Core {
     pub(super) tick: TickLength,
     /// A copy of this in another process, made by `fork`, has no threads and no timers.
     process: Process,
-    /// What a thread was refused. No thread that has none yet tries it then; those that have a timer go on.
+    /// What a thread was refused first. Others try all the same, and so does it, after a while.
     pub(super) refused: OnceLock<SignalProblem>,
-    /// Activations on threads without a timer.
+    /// Activations on threads without a timer, and that the log does not know of.
     pub(super) without_timer: AtomicU64,
+    /// Whether somebody else has the signal meanwhile.
+    pub(super) takeover: Takeover,
     /// Nanoseconds that tasks have waited, and that are in no sample yet. Short waits are sampled as short runs are: once
     /// they add up to an interval, the last one stands for all.
     wait_due: AtomicU64,
@@ -105,6 +109,7 @@ impl Core {
             process: Process::current(),
             refused: OnceLock::new(),
             without_timer: AtomicU64::new(0),
+            takeover: Takeover::default(),
             wait_due: AtomicU64::new(0),
             leftover: Mutex::default(),
             tasks: Tasks::default(),
@@ -152,9 +157,9 @@ impl Core {
         self.is_stopped.load(Ordering::SeqCst)
     }
 
-    /// Changes with each pause and each resumption.
+    /// Changes with each pause and each resumption. In one order with [`ThreadState::is_active`]: see there.
     pub(super) fn pauses(&self) -> u32 {
-        self.pauses.load(Ordering::Relaxed)
+        self.pauses.load(Ordering::SeqCst)
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -165,20 +170,35 @@ impl Core {
     pub(super) fn pause(&self) {
         let pause = |pauses: u32| pauses.is_multiple_of(2).then(|| pauses.wrapping_add(1));
         // Already paused: nothing to do.
-        let _ = self.pauses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pause);
+        let _ = self.pauses.fetch_update(Ordering::SeqCst, Ordering::Relaxed, pause);
     }
 
     /// Time counts again.
     pub(super) fn resume(&self) {
         let resume = |pauses: u32| (!pauses.is_multiple_of(2)).then(|| pauses.wrapping_add(1));
-        if self.pauses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, resume).is_err() {
+        if self.pauses.fetch_update(Ordering::SeqCst, Ordering::Relaxed, resume).is_err() {
             return;
         }
-        // The timers of guests that have been active all along have stopped meanwhile.
+        self.arm_active_threads();
+    }
+
+    /// Time counts again: starts the timers of guests that have been active all along, which have stopped meanwhile. A guest
+    /// that becomes active just now is either seen here, or sees that time counts: see [`ThreadState::is_active`].
+    pub(super) fn arm_active_threads(&self) {
         let threads = self.threads().clone();
         for thread in threads.iter().filter(|thread| thread.is_active()) {
-            thread.arm();
+            thread.arm_or_count();
         }
+    }
+
+    /// Whether time counts.
+    pub(super) fn is_counting(&self) -> bool {
+        !self.is_paused() && !self.takeover.is_under_way()
+    }
+
+    /// Changes whenever time begins or ceases to count.
+    pub(super) fn breaks(&self) -> u64 {
+        u64::from(self.takeover.changes()) << 32 | u64::from(self.pauses())
     }
 
     /// Whether this process is the one that the recorder was started in.
@@ -214,23 +234,27 @@ impl Core {
         z ^ (z >> 31)
     }
 
-    /// Does `start`, which starts a timer, unless the recorder has been stopped, and wakes the collector.
-    pub(super) fn while_running(&self, start: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    /// Does `start`, which starts a timer, unless the recorder has been stopped or somebody else has the signal, and wakes the
+    /// collector. Returns whether it was done.
+    pub(super) fn while_running(&self, start: impl FnOnce() -> io::Result<()>) -> io::Result<bool> {
         // Under the lock that `stop` takes, so that no timer is started behind its back.
         let threads = self.threads();
-        let started = if self.is_stopped() { Ok(()) } else { start() };
+        let may_start = !self.is_stopped() && !self.takeover.is_under_way();
+        let started = if may_start { start().map(|()| true) } else { Ok(false) };
         drop(threads);
         *lock(&self.work.0) = true;
         self.work.1.notify_all();
         started
     }
 
-    /// A thread was refused what it needs to be sampled; nothing if another thread was, and this one did not try.
-    pub(super) fn refuse(&self, problem: Option<SignalProblem>) {
-        if let Some(problem) = problem {
-            // The first reason is as good as all others.
-            let _ = self.refused.set(problem);
-        }
+    /// A thread was refused what it needs to be sampled.
+    pub(super) fn note_refusal(&self, problem: SignalProblem) {
+        // The first reason is as good as all others.
+        let _ = self.refused.set(problem);
+    }
+
+    /// A guest became active on a thread that has no timer, whether it was refused just now or a short time ago.
+    pub(super) fn count_without_timer(&self) {
         self.without_timer.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -242,11 +266,16 @@ impl Core {
         }
     }
 
+    /// Forgets a thread that could not be made ready.
+    pub(super) fn remove_thread(&self, thread: &Arc<ThreadState>) {
+        self.threads().retain(|known| !Arc::ptr_eq(known, thread));
+    }
+
     pub(super) fn threads(&self) -> MutexGuard<'_, Vec<Arc<ThreadState>>> {
         lock(&self.threads)
     }
 
-    /// Stops all timers, for good, and waits for handlers that are at work.
+    /// Stops all timers, for good, waits for handlers that are at work, and gives threads their signal masks back.
     pub(super) fn stop(&self) {
         let threads = self.threads();
         self.is_stopped.store(true, Ordering::SeqCst);
@@ -258,6 +287,7 @@ impl Core {
             thread.delete_timer();
         }
         drop(threads);
+        mask::give_back(self);
         *lock(&self.work.0) = true;
         self.work.1.notify_all();
     }
@@ -266,7 +296,8 @@ impl Core {
     pub(super) fn wait_for_work(&self, pause: Duration) {
         let (work, changed) = &self.work;
         let mut has_work = lock(work);
-        if self.threads().iter().any(|thread| thread.is_armed()) {
+        // While somebody else has the signal, no timer runs, and whether they have given it back is to be seen.
+        if self.takeover.is_under_way() || self.threads().iter().any(|thread| thread.is_armed()) {
             // Samples trickle in without a word: look again after a pause.
             if !self.is_stopped() {
                 drop(changed.wait_timeout(has_work, pause));
