@@ -317,7 +317,7 @@ pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs, verbo
             write_summary(shown_profile.shown(), cli::table_style(Stream::Error, SUMMARY_ROWS), &mut std::io::stderr());
     }
     if let (Some(problem), true) = (recorder.refused(), profile.counts().kept > 0) {
-        cli::report(&anyhow!("some threads were not sampled: {}", reason(problem)));
+        cli::report(&anyhow!("not everything was sampled: {}", reason(problem)));
     }
     for problem in profile.missing_lines() {
         verbosity.message(&escape_control(problem));

@@ -157,8 +157,10 @@ impl Recorder {
         self.shared.signal.as_ref().map(SignalSampler::signal)
     }
 
-    /// What the system has refused since the recording began, so that threads go unsampled, if anything; or why there are no
-    /// samples at all ([`RecorderBuilder::allow_unsampled`]).
+    /// Why threads went unsampled since the recording began, if any did: what the system refused first
+    /// ([`SignalProblem::NoTimer`], [`SignalProblem::Denied`]), or that somebody has put a handler of their own over the
+    /// sampler's ([`SignalProblem::Replaced`]; as long as that lasts, this is what is told). How often, and how much, is in the
+    /// profile's [losses](crate::LossReason). Or why there are no samples at all ([`RecorderBuilder::allow_unsampled`]).
     #[must_use]
     pub fn refused(&self) -> Option<&SignalProblem> {
         if self.is_unsampled { self.fallback() } else { self.shared.signal.as_ref()?.refused() }
