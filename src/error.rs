@@ -171,6 +171,12 @@ pub enum SignalProblem {
         /// The number of the signal.
         signal: i32,
     },
+    /// Somebody else has put a handler of their own over the sampler's, while it was at work.
+    #[error("signal {signal} was given another handler during the recording, by another profiler or by this program")]
+    Replaced {
+        /// The number of the signal.
+        signal: i32,
+    },
     /// The operating system does not let the signal be handled.
     #[error("signal {signal} cannot be handled")]
     Refused {
@@ -211,7 +217,7 @@ pub enum SignalProblem {
 fn other_ways(problem: &SignalProblem) -> String {
     let epochs = "take them by epochs (`SamplerChoice::Epoch`)";
     match problem {
-        SignalProblem::Taken { .. } | SignalProblem::Refused { .. } => {
+        SignalProblem::Taken { .. } | SignalProblem::Replaced { .. } | SignalProblem::Refused { .. } => {
             format!("choose another signal (`RecorderBuilder::signal`), or {epochs}")
         }
         SignalProblem::NoTimer { source, .. } | SignalProblem::Denied { source, .. } => match remedy(source) {

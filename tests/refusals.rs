@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Store};
-use witprof::{Profile, Recorder, SamplerChoice, SamplerKind, SamplingClock, SignalProblem, SymbolMap, read_firefox};
+use witprof::{
+    LossReason, Profile, Recorder, SamplerChoice, SamplerKind, SamplingClock, SignalProblem, SymbolMap, read_firefox,
+};
 
 /// Compiles a C file of this test's.
 fn compile(folder: &Path, source: &str, options: &[&str]) -> PathBuf {
@@ -190,6 +192,21 @@ fn another_profiler_keeps_its_signal() {
     let output = run(folder.path(), &["env", &preload], &["--signal", "27"]);
     let (profile, _) = self::profile(folder.path(), &output);
     assert_eq!(profile.sampler(), SamplerKind::Epoch);
+}
+
+#[test]
+fn another_profiler_that_begins_later_has_the_signal_from_then_on() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let library = compile(folder.path(), "late_profiler.c", &["-shared", "-fPIC", "-pthread"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_witprof"));
+    command.current_dir(folder.path()).stdin(Stdio::null()).env("LD_PRELOAD", library);
+    let output = command.args(["run", "-o", "p.json"]).arg(support::kitchen()).arg("2000").output();
+    let (profile, messages) = profile(folder.path(), &output.expect("running witprof"));
+    assert_eq!(profile.sampler(), SamplerKind::Signal);
+    assert!(profile.counts().kept > 0, "{messages}");
+    assert!(profile.counts().lost[&LossReason::HandlerReplaced] > 0, "{:?}", profile.counts());
+    assert!(messages.contains("signal 27 was given another handler during the recording"), "{messages}");
+    assert!(messages.contains("the late profiler has its handler"), "{messages}");
 }
 
 #[test]

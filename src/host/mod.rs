@@ -26,6 +26,9 @@ pub(crate) use run::{GuestRun, run};
 pub(crate) use serve::{GuestServer, RoutePattern, ServerOptions, serve};
 pub(crate) use wasm_file::{WasmFile, WasmKind};
 
+/// So many epochs do not pass. Where epochs are compiled in, a store without a deadline is interrupted at once.
+const NEVER: u64 = u64::MAX / 2;
+
 /// Wasmtime has an error type of its own; `anyhow` keeps its chain of causes.
 pub(crate) fn failed(error: wasmtime::Error) -> anyhow::Error {
     error.into()

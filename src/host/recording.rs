@@ -157,7 +157,7 @@ fn engine(
             }
             (Err(problem), _) => {
                 let other = match problem {
-                    SignalProblem::Taken { .. } | SignalProblem::Refused { .. } => {
+                    SignalProblem::Taken { .. } | SignalProblem::Replaced { .. } | SignalProblem::Refused { .. } => {
                         "use another signal (`--signal auto`), or "
                     }
                     _ => "",
@@ -318,7 +318,7 @@ pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs, verbo
         let _ = write_summary(shown_profile.shown(), table_style(Stream::Error, SUMMARY_ROWS), &mut std::io::stderr());
     }
     if let (Some(problem), true) = (recorder.refused(), profile.counts().kept > 0) {
-        terminal::report(&anyhow!("some threads were not sampled: {}", reason(problem)));
+        terminal::report(&anyhow!("not everything was sampled: {}", reason(problem)));
     }
     for problem in profile.missing_lines() {
         verbosity.message(&escape_control(problem));

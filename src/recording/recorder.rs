@@ -53,6 +53,7 @@ use crate::tracing::{CallTracer, MemoryTracer};
 /// let recorder = Recorder::builder(Duration::from_millis(1)).code(map, &module).start()?;
 ///
 /// let mut store = Store::new(&engine, ());
+/// store.set_epoch_deadline(u64::MAX / 2); // no time limit
 /// recorder.attach(&mut store);
 /// let instance = Instance::new(&mut store, &module, &[])?;
 /// let spin = instance.get_typed_func::<i32, ()>(&mut store, "spin")?;
@@ -227,8 +228,10 @@ impl Recorder {
         self.shared().signal.as_ref().map(SignalSampler::signal)
     }
 
-    /// What the system has refused since the recording began, so that threads go unsampled, if anything; or why there are no
-    /// samples at all ([`RecorderBuilder::allow_unsampled`]).
+    /// Why threads went unsampled since the recording began, if any did: what the system refused first
+    /// ([`SignalProblem::NoTimer`], [`SignalProblem::Denied`]), or that somebody has put a handler of their own over the
+    /// sampler's ([`SignalProblem::Replaced`]; as long as that lasts, this is what is told). How often, and how much, is in the
+    /// profile's [losses](crate::LossReason). Or why there are no samples at all ([`RecorderBuilder::allow_unsampled`]).
     #[must_use]
     pub fn refused(&self) -> Option<&SignalProblem> {
         if self.recording.is_unsampled { self.fallback() } else { self.shared().signal.as_ref()?.refused() }
@@ -341,14 +344,18 @@ impl Recorder {
     }
 
     /// Records `store` from now on, if samples are taken by epochs: takes over its epoch callback and deadline. For sync
-    /// stores, and for async stores that need not yield. With the signal sampler, a store whose engine has epoch
-    /// interruption is only kept from being interrupted.
+    /// stores, and for async stores that need not yield. A host that has a time limit of its own uses a
+    /// [`probe`](Self::probe) instead.
+    ///
+    /// With the signal sampler it does nothing, so that a deadline that the host has set stays. Where the engine has epoch
+    /// interruption, there has to be one: Wasmtime interrupts a store without a deadline at once.
     ///
     /// ```
     /// # use wasmtime::{Engine, Store};
     /// # use witprof::Recorder;
     /// # fn example(recorder: &Recorder, engine: &Engine) {
     /// let mut store = Store::new(engine, ());
+    /// store.set_epoch_deadline(u64::MAX / 2); // no time limit
     /// recorder.attach(&mut store);
     /// # }
     /// ```
@@ -363,13 +370,9 @@ impl Recorder {
     }
 
     fn attach_with<T: 'static>(&self, store: &mut Store<T>, update: fn(u64) -> UpdateDeadline) {
-        /// An epoch that does not come.
-        const NEVER: u64 = u64::MAX / 2;
-        if !store.engine().get_epoch_interruption() {
-            return;
-        }
-        if self.sampler() == SamplerKind::Signal {
-            store.set_epoch_deadline(NEVER);
+        // By signals, the deadline is the host's own matter: a time limit that it has set stays.
+        let is_by_epochs = self.sampler() == SamplerKind::Epoch && !self.recording.is_unsampled;
+        if !is_by_epochs || !store.engine().get_epoch_interruption() {
             return;
         }
         let mut probe = self.probe();

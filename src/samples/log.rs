@@ -34,6 +34,9 @@ pub enum LossReason {
     WindowDropped,
     /// Signal sampler: the system refused a timer to a thread; counts the times that a guest became active on it.
     NoTimer,
+    /// Signal sampler: somebody had put a handler of their own over the sampler's; counts the intervals that guests were active
+    /// meanwhile. That time is in no sample.
+    HandlerReplaced,
 }
 
 impl LossReason {
@@ -47,6 +50,7 @@ impl LossReason {
         Self::UnreadableStack,
         Self::WindowDropped,
         Self::NoTimer,
+        Self::HandlerReplaced,
     ];
 
     /// The name used in every output: `no-visible-frame`.
@@ -61,6 +65,7 @@ impl LossReason {
             Self::UnreadableStack => "unreadable-stack",
             Self::WindowDropped => "window-dropped",
             Self::NoTimer => "no-timer",
+            Self::HandlerReplaced => "handler-replaced",
         }
     }
 }

@@ -17,7 +17,7 @@ use witprof::{Recorder, SamplerKind};
 use super::logs::{LogStream, Output};
 use super::state::Host;
 use crate::host::recording::CallTracing;
-use crate::host::{WasmFile, WasmKind, checks, failed, providers};
+use crate::host::{NEVER, WasmFile, WasmKind, checks, failed, providers};
 
 /// The component that is served, ready to be instantiated.
 pub(super) struct Guest {
@@ -90,9 +90,13 @@ impl Guest {
     /// Records the store, and sees to it that a guest with a time limit gives its thread back often enough for somebody
     /// to look at the clock.
     fn attach(&self, store: &mut Store<Host>) -> wasmtime::Result<()> {
-        if self.recorder.sampler() == SamplerKind::Signal && self.timeout().is_some() {
+        let is_by_signals = self.recorder.sampler() == SamplerKind::Signal;
+        if is_by_signals && self.timeout().is_some() {
             store.epoch_deadline_async_yield_and_update(1);
             store.set_epoch_deadline(1);
+        } else if is_by_signals {
+            // Epochs may be compiled in all the same.
+            store.set_epoch_deadline(NEVER);
         } else {
             self.recorder.attach_yielding(store);
         }

@@ -11,12 +11,13 @@ use super::core::Core;
 use super::cost::HandlerTicks;
 use super::preemption::Round as PreemptionRound;
 use super::ring::SampleHeader;
+use super::takeover::Watch;
 use super::thread::{HANDLER_LOSSES, StackReader, ThreadState};
 use super::walk::{FrameWord, Place};
 use crate::address::TextOffset;
 use crate::lock::lock;
 use crate::nanos::nanos;
-use crate::samples::{LabelsId, RawFrame, RawSample, SampleLog, Taken};
+use crate::samples::{LabelsId, LossReason, RawFrame, RawSample, SampleLog, Taken};
 
 /// Time between two rounds. A ring holds the samples of several at any useful rate.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -34,16 +35,20 @@ impl Collector {
     ) -> io::Result<Self> {
         let core = Arc::clone(core);
         let run = move || {
+            let mut watch = Watch::new();
             while !core.is_stopped() {
                 core.wait_for_work(PAUSE);
                 core.tick().measure();
+                watch.look(&core);
                 collect(&core, &log);
+                publish_unsampled(&core, &mut lock(&log));
                 core.scenes.look_for_libraries();
                 core.let_go();
                 if tidy(&Round { core: &core }) {
                     core.wake();
                 }
             }
+            watch.end(&core);
         };
         let thread = std::thread::Builder::new().name("witprof-collector".to_owned()).spawn(run)?;
         Ok(Self { thread })
@@ -101,6 +106,16 @@ pub(super) fn collect_last(core: &Core, log: &mut SampleLog) -> HandlerTicks {
         close(&thread, log);
     }
     std::mem::take(&mut *lock(&core.ticks))
+}
+
+/// Counts what could not be sampled since the last time: where threads have no timer, or somebody else has the signal.
+pub(super) fn publish_unsampled(core: &Core, log: &mut SampleLog) {
+    let unsampled = [(LossReason::NoTimer, &core.without_timer), (LossReason::HandlerReplaced, &core.takeover.lost)];
+    for (reason, count) in unsampled {
+        let count = count.swap(0, Ordering::Relaxed);
+        log.count_lost(reason, count);
+        log.counts.taken += count;
+    }
 }
 
 /// Adds the counters of a thread that will not take another sample.

@@ -10,7 +10,9 @@ use super::accounts::Share;
 use super::clocks::{self, TickLength};
 use super::cost::HandlerTicks;
 use super::forks::Process;
+use super::mask;
 use super::scenes::Scenes;
+use super::takeover::Takeover;
 use super::tasks::Tasks;
 use super::thread::{AtWork, ThreadState};
 use super::walk::Scene;
@@ -33,10 +35,12 @@ pub(super) struct Core {
     state: Arc<RecordingState>,
     /// A copy of this in another process, made by `fork`, has no threads and no timers.
     process: Process,
-    /// What a thread was refused. No thread that has none yet tries it then; those that have a timer go on.
+    /// What a thread was refused first. Others try all the same, and so does it, after a while.
     pub(super) refused: OnceLock<SignalProblem>,
-    /// Activations on threads without a timer.
+    /// Activations on threads without a timer, and that the log does not know of.
     pub(super) without_timer: AtomicU64,
+    /// Whether somebody else has the signal meanwhile.
+    pub(super) takeover: Takeover,
     /// Nanoseconds that tasks have waited, and that are in no sample yet. Short waits are sampled as short runs are: once
     /// they add up to an interval, the last one stands for all.
     wait_due: AtomicU64,
@@ -83,6 +87,7 @@ impl Core {
             process: Process::current(),
             refused: OnceLock::new(),
             without_timer: AtomicU64::new(0),
+            takeover: Takeover::default(),
             wait_due: AtomicU64::new(0),
             leftover: Mutex::default(),
             tasks: Tasks::default(),
@@ -146,7 +151,7 @@ impl Core {
         self.state.is_stopped()
     }
 
-    /// Changes with each pause and each resumption.
+    /// Changes with each pause and each resumption. In one order with [`ThreadState::is_active`]: see there.
     pub(super) fn pauses(&self) -> u32 {
         self.state.pauses()
     }
@@ -155,13 +160,23 @@ impl Core {
         self.state.is_paused()
     }
 
-    /// Time counts again since just now.
-    pub(super) fn resumed(&self) {
-        // The timers of guests that have been active all along have stopped meanwhile.
+    /// Time counts again: starts the timers of guests that have been active all along, which have stopped meanwhile. A guest
+    /// that becomes active just now is either seen here, or sees that time counts: see [`ThreadState::is_active`].
+    pub(super) fn arm_active_threads(&self) {
         let threads = self.threads().clone();
         for thread in threads.iter().filter(|thread| thread.is_active()) {
-            thread.arm();
+            thread.arm_or_count();
         }
+    }
+
+    /// Whether time counts.
+    pub(super) fn is_counting(&self) -> bool {
+        !self.is_paused() && !self.takeover.is_under_way()
+    }
+
+    /// Changes whenever time begins or ceases to count.
+    pub(super) fn breaks(&self) -> u64 {
+        u64::from(self.takeover.changes()) << 32 | u64::from(self.pauses())
     }
 
     /// Whether this process is the one that the recorder was started in.
@@ -197,22 +212,26 @@ impl Core {
         z ^ (z >> 31)
     }
 
-    /// Does `start`, which starts a timer, unless the recorder has been stopped, and wakes the collector.
-    pub(super) fn while_running(&self, start: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    /// Does `start`, which starts a timer, unless the recorder has been stopped or somebody else has the signal, and wakes the
+    /// collector. Returns whether it was done.
+    pub(super) fn while_running(&self, start: impl FnOnce() -> io::Result<()>) -> io::Result<bool> {
         // Under the lock that `stop` takes, so that no timer is started behind its back.
         let threads = self.threads();
-        let started = if self.is_stopped() { Ok(()) } else { start() };
+        let may_start = !self.is_stopped() && !self.takeover.is_under_way();
+        let started = if may_start { start().map(|()| true) } else { Ok(false) };
         drop(threads);
         self.wake();
         started
     }
 
-    /// A thread was refused what it needs to be sampled; nothing if another thread was, and this one did not try.
-    pub(super) fn refuse(&self, problem: Option<SignalProblem>) {
-        if let Some(problem) = problem {
-            // The first reason is as good as all others.
-            let _ = self.refused.set(problem);
-        }
+    /// A thread was refused what it needs to be sampled.
+    pub(super) fn note_refusal(&self, problem: SignalProblem) {
+        // The first reason is as good as all others.
+        let _ = self.refused.set(problem);
+    }
+
+    /// A guest became active on a thread that has no timer, whether it was refused just now or a short time ago.
+    pub(super) fn count_without_timer(&self) {
         self.without_timer.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -224,11 +243,16 @@ impl Core {
         }
     }
 
+    /// Forgets a thread that could not be made ready.
+    pub(super) fn remove_thread(&self, thread: &Arc<ThreadState>) {
+        self.threads().retain(|known| !Arc::ptr_eq(known, thread));
+    }
+
     pub(super) fn threads(&self) -> MutexGuard<'_, Vec<Arc<ThreadState>>> {
         lock(&self.threads)
     }
 
-    /// Stops all timers, for good, and waits for handlers that are at work.
+    /// Stops all timers, for good, waits for handlers that are at work, and gives threads their signal masks back.
     pub(super) fn stop(&self) {
         let threads = self.threads();
         self.state.stop();
@@ -240,6 +264,7 @@ impl Core {
             thread.delete_timer();
         }
         drop(threads);
+        mask::give_back(self);
         self.wake();
     }
 
@@ -253,7 +278,8 @@ impl Core {
     pub(super) fn wait_for_work(&self, pause: Duration) {
         let (work, changed) = &self.work;
         let mut has_work = lock(work);
-        if self.threads().iter().any(|thread| thread.is_armed()) {
+        // While somebody else has the signal, no timer runs, and whether they have given it back is to be seen.
+        if self.takeover.is_under_way() || self.threads().iter().any(|thread| thread.is_armed()) {
             // Samples trickle in without a word: look again after a pause.
             if !self.is_stopped() {
                 drop(changed.wait_timeout(has_work, pause));

@@ -16,7 +16,9 @@ pub(super) struct Installed {
     signal: c_int,
 }
 
-/// Signals that are ours, with the number of users and what was there before.
+/// Signals that are ours, with the number of users and what was there before. Without users are those over which somebody had
+/// put a handler of their own when the last one went: if they give back what they found, our handler is there again, for
+/// nobody, and is none of somebody else's.
 static INSTALLED: Mutex<Vec<(c_int, usize, Previous)>> = Mutex::new(Vec::new());
 
 /// What a signal did before: one of the two things that are not a handler.
@@ -33,18 +35,24 @@ impl Installed {
         let taken = || SignalProblem::Taken { signal };
         let mut installed = lock(&INSTALLED);
         let now = current(signal).map_err(refused)?;
-        if let Some((_, users, _)) = installed.iter_mut().find(|(number, _, _)| *number == signal) {
-            if now.sa_sigaction != handler as usize {
+        let known = installed.iter().position(|(number, _, _)| *number == signal);
+        if let Some(known) = known {
+            let (_, users, _) = &mut installed[known];
+            if now.sa_sigaction == handler as usize {
+                *users += 1;
+                return Ok(Self { signal });
+            }
+            if *users > 0 {
                 return Err(taken());
             }
-            *users += 1;
-            return Ok(Self { signal });
         }
         let previous = match now.sa_sigaction {
             libc::SIG_DFL => Previous::Default,
             libc::SIG_IGN => Previous::Ignored,
             _ => return Err(taken()),
         };
+        // What was there before the last time does not matter any more.
+        known.map(|known| installed.swap_remove(known));
         // Restarting spares the host most interruptions of its system calls. Not on an alternate stack: Rust's is too
         // small for unwinding, and another thread's work must not depend on whose it is.
         set(signal, handler as usize, libc::SA_SIGINFO | libc::SA_RESTART).map_err(refused)?;
@@ -86,16 +94,11 @@ impl Drop for Installed {
         let mut installed = lock(&INSTALLED);
         let Some(index) = installed.iter().position(|(number, _, _)| *number == self.signal) else { return };
         installed[index].1 -= 1;
-        if installed[index].1 > 0 {
-            return;
-        }
-        let (signal, _, previous) = installed.remove(index);
-        let is_ours =
-            current(signal).is_ok_and(|now| now.sa_sigaction == super::handler::on_signal as Handler as usize);
-        if !is_ours {
+        if installed[index].1 > 0 || !is_ours(self.signal) {
             // Somebody has put their own handler over ours: it is theirs now.
             return;
         }
+        let (signal, _, previous) = installed.swap_remove(index);
         // A signal that is still on its way would end the process if it found the default. Ignoring a signal discards
         // what is on its way.
         let _ = set(signal, libc::SIG_IGN, 0);
@@ -103,6 +106,11 @@ impl Drop for Installed {
             let _ = set(signal, libc::SIG_DFL, 0);
         }
     }
+}
+
+/// Whether `signal` has our handler, as far as the system tells.
+pub(super) fn is_ours(signal: c_int) -> bool {
+    current(signal).is_ok_and(|now| now.sa_sigaction == super::handler::on_signal as Handler as usize)
 }
 
 fn current(signal: c_int) -> io::Result<libc::sigaction> {

@@ -1,14 +1,14 @@
 //! The signal handler. It keeps the contract at the top of the folder.
 
 use std::ffi::{c_int, c_void};
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::own_work;
 use super::clocks;
+use super::mask;
 use super::ring::SampleHeader;
 use super::thread::{AtWork, HandlerState, ThreadState, find_state};
-use super::walk::{Extent, FrameWord, MAX_STEPS, Place, Registers, is_readable};
+use super::walk::{Extent, FrameWord, MAX_STEPS, Place, Registers, has_room_below};
 use crate::samples::LossReason;
 
 /// Stack that a sample may need, several times over: 4 KiB were seen with unwinding. Where the interrupted stack has
@@ -23,7 +23,13 @@ const PAUSE: u64 = 3;
 pub(super) extern "C" fn on_signal(_: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let begin = clocks::ticks();
     // SAFETY: installed with `SA_SIGINFO`, so the kernel passes a valid description and context.
-    let (info, context) = unsafe { (&*info, &*context.cast::<libc::ucontext_t>()) };
+    let (info, context) = unsafe { (&*info, context.cast::<libc::ucontext_t>()) };
+    if info.si_code == libc::SI_TKILL {
+        // SAFETY: the context is the kernel's, as above.
+        unsafe { mask::block_again_after_handler(context) };
+    }
+    // SAFETY: as above, and nobody changes it from here on.
+    let context = unsafe { &*context };
     // What others send with `kill` is not for us; and only threads that have a timer have touched the list of states.
     if info.si_code == libc::SI_TIMER {
         // SAFETY: a signal from a timer carries a value.
@@ -107,7 +113,7 @@ fn take_now(
     at: Registers,
     begin: u64,
 ) -> Result<(), LossReason> {
-    if !has_room(state, &mut shared.room) {
+    if !has_room(state) {
         return Err(LossReason::NoRoomOnStack);
     }
     sample(state, at_work, shared, at, begin)
@@ -121,7 +127,7 @@ fn sample(
     begin: u64,
 ) -> Result<(), LossReason> {
     let core = &state.core;
-    let HandlerState { accounts, pauses, clock, room: _, walker } = shared;
+    let HandlerState { accounts, breaks, clock, walker } = shared;
     // What the profiler does itself needs no stack.
     let is_own_work = own_work::is_under_way();
     let extent = if is_own_work { Extent::Complete } else { walker.walk(&core.scene(at_work), at) };
@@ -132,9 +138,10 @@ fn sample(
     let is_guest = leaf.is_some_and(|leaf| matches!(leaf.place(), Place::Text { .. }));
 
     let time = clock.read(begin, core.tick());
-    if *pauses != core.pauses() {
+    let breaks_now = core.breaks();
+    if *breaks != breaks_now {
         // What has passed since then was not to be recorded.
-        *pauses = core.pauses();
+        *breaks = breaks_now;
         accounts.enter(time, clocks::thread_cpu);
     }
     // In the host a thread may wait, and a signal that is late may have waited with it.
@@ -170,20 +177,12 @@ fn increment(counter: &AtomicU64) {
 }
 
 /// Whether the stack that this runs on has room for a walk.
-fn has_room(state: &ThreadState, known: &mut Range<u64>) -> bool {
+fn has_room(state: &ThreadState) -> bool {
     let marker = FrameWord::ELIDED;
     let here = std::ptr::from_ref(&marker) as u64;
     if state.stack.contains(&here) {
         return here - state.stack.start >= ROOM;
     }
-    // On a fiber, or on an alternate stack: below its end is a guard page, and then perhaps another stack. What was there
-    // before in this activation still is, because the stack is in use.
-    let pages = (here - ROOM) & !0xfff..here & !0xfff;
-    if pages.start < known.start || pages.end > known.end {
-        if !pages.clone().step_by(0x1000).all(is_readable) {
-            return false;
-        }
-        *known = pages;
-    }
-    true
+    // On a fiber, or on an alternate stack.
+    has_room_below(here, ROOM)
 }

@@ -16,14 +16,14 @@
 //! 2. takes no lock and waits for nothing;
 //! 3. uses no thread-local that is initialised on first use or has a destructor;
 //! 4. calls no function of Wasmtime, and no function of the system but those that POSIX allows to handlers
-//!    (`clock_gettime`, `timer_settime`, and `rt_sigprocmask` as a plain system call);
+//!    (`clock_gettime`, `timer_settime`, `sigaddset`, and `rt_sigprocmask` as a plain system call);
 //! 5. leaves `errno` as it was (`walk::keeping_errno`);
 //! 6. does a bounded amount of work: at most [`walk`]'s limit of frames;
 //! 7. reads only memory that is known to be readable ([`walk::StackMemory`]), so that no stack, however broken, makes it
 //!    fault; what cannot be read is a sample cut short, or a lost one, and counted;
 //! 8. changes nothing that the interrupted thread is changing ([`signal_cell`]);
 //! 9. does nothing on a thread without an active guest, nor after the recorder has stopped, nor for signals that others
-//!    send;
+//!    send, but for one thing: where a thread had the signal blocked, it is blocked again ([`mask`]);
 //! 10. does not panic: what it indexes is in range by construction, and its arithmetic wraps or saturates.
 //!
 //! It runs on the interrupted stack, not on an alternate one, and makes sure of room first.
@@ -40,10 +40,13 @@ mod disposition;
 mod forks;
 mod handler;
 mod instrument;
+mod mask;
 mod preemption;
+mod retries;
 mod ring;
 mod scenes;
 mod signal_cell;
+mod takeover;
 mod tasks;
 mod thread;
 mod timer;
@@ -51,7 +54,6 @@ mod walk;
 
 use std::ffi::c_int;
 use std::marker::PhantomData;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -67,7 +69,7 @@ pub(crate) use self::walk::Registers;
 use super::{RecordingState, SamplingClock};
 use crate::error::SignalProblem;
 use crate::lock::lock;
-use crate::samples::{HandlerCost, LabelsId, LossReason, SampleLog};
+use crate::samples::{HandlerCost, LabelsId, SampleLog};
 
 /// There is a signal sampler on this platform.
 pub(crate) const IS_SUPPORTED: bool = true;
@@ -158,7 +160,10 @@ impl SignalSampler {
         match thread::activate(&self.core, labels) {
             Ok(entered) => entered.map(|(state, before)| Entered { state, before, _on_this_thread: PhantomData }),
             Err(problem) => {
-                self.core.refuse(problem);
+                if let Some(problem) = problem {
+                    self.core.note_refusal(problem);
+                }
+                self.core.count_without_timer();
                 None
             }
         }
@@ -179,9 +184,7 @@ impl SignalSampler {
         let mut log = lock(log);
         let ticks = collector::collect_last(&self.core, &mut log);
         self.core.tasks.end_waits(&self.core, &mut log);
-        let without_timer = self.core.without_timer.load(Ordering::Relaxed);
-        log.count_lost(LossReason::NoTimer, without_timer);
-        log.counts.taken += without_timer;
+        collector::publish_unsampled(&self.core, &mut log);
         let (ticks_passed, passed) = self.core.tick().passed();
         log.handler_cost = ticks.quantile(0.5).zip(ticks.quantile(0.99)).map(|(median, p99)| HandlerCost {
             median_ticks: median,
@@ -193,7 +196,7 @@ impl SignalSampler {
 
     /// Time counts again since just now.
     pub(crate) fn resumed(&self) {
-        self.core.resumed();
+        self.core.arm_active_threads();
     }
 
     /// Has the collector make a round soon, though nothing may be sampled.
@@ -205,6 +208,7 @@ impl SignalSampler {
     pub(crate) fn collect(&self, log: &Mutex<SampleLog>) {
         if self.core.is_here() && !self.core.is_stopped() {
             collector::collect(&self.core, log);
+            collector::publish_unsampled(&self.core, &mut lock(log));
         }
     }
 
@@ -213,9 +217,11 @@ impl SignalSampler {
         self.core.signal
     }
 
-    /// What a thread was refused since the start, so that it and others were not sampled.
+    /// Why threads are not sampled at the moment, or were not at some time since the start.
     pub(crate) fn refused(&self) -> Option<&SignalProblem> {
-        self.core.refused.get()
+        let takeover = &self.core.takeover;
+        let now = takeover.problem().filter(|_| takeover.is_under_way());
+        now.or_else(|| self.core.refused.get()).or_else(|| takeover.problem())
     }
 }
 

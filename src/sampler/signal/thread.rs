@@ -12,7 +12,9 @@ use super::clocks::{self, SampleClock};
 use super::core::Core;
 use super::cost::CostHistogram;
 use super::handler;
+use super::mask::{self, Mask};
 use super::preemption::Preemption;
+use super::retries::{self, Retries};
 use super::ring::Ring;
 use super::scenes::Seen;
 use super::signal_cell::SignalCell;
@@ -54,6 +56,9 @@ pub(super) struct ThreadState {
     pub(super) stack: Range<u64>,
     mark: usize,
     timer: Timer,
+    /// Tries to start the timer.
+    retries: Retries,
+    pub(super) mask: Mask,
     /// Whether the timer runs.
     is_armed: AtomicBool,
     /// How many activations there are on the thread, inside of each other.
@@ -83,11 +88,9 @@ pub(super) struct ThreadState {
 /// What the handler changes.
 pub(super) struct HandlerState {
     pub(super) accounts: Accounts,
-    /// The recorder's [`pauses`](Core::pauses) that the accounts know of.
-    pub(super) pauses: u32,
+    /// The recorder's [`breaks`](Core::breaks) that the accounts know of.
+    pub(super) breaks: u64,
     pub(super) clock: SampleClock,
-    /// Memory that was seen to be there in this activation: room on a stack that is not the thread's.
-    pub(super) room: Range<u64>,
     /// Marked at the last stack that went into the ring.
     pub(super) walker: Walker,
 }
@@ -108,11 +111,8 @@ impl ThreadState {
         // Where nobody says where it is (the C library needs `/proc` and `sched_getaffinity` for that), it is read as others'
         // stacks are: each page is tried first.
         let stack = stack_of_current_thread().unwrap_or(0..0);
-        unblock(core.signal).map_err(|source| SignalProblem::Denied { call: super::SIGNAL_MASK, source })?;
-        let mut accounts = Accounts::default();
-        accounts.give_back(core.take_leftover());
-        let shared =
-            HandlerState { accounts, pauses: 0, clock: SampleClock::default(), room: 0..0, walker: Walker::new() };
+        let accounts = Accounts::default();
+        let shared = HandlerState { accounts, breaks: 0, clock: SampleClock::default(), walker: Walker::new() };
         // SAFETY: no arguments, no preconditions.
         let number = unsafe { libc::gettid() };
         let preemption = Preemption::of_current_thread(number, core.since_start(clocks::monotonic()));
@@ -132,6 +132,8 @@ impl ThreadState {
                 stack,
                 mark: mark(),
                 timer,
+                retries: Retries::default(),
+                mask: Mask::of_current_thread(),
                 is_armed: AtomicBool::new(false),
                 depth: AtomicU32::new(0),
                 idle_signals: AtomicU32::new(0),
@@ -149,12 +151,23 @@ impl ThreadState {
                 next: AtomicPtr::new(std::ptr::null_mut()),
             }
         });
-        problem.map_or(Ok(state), |source| Err(SignalProblem::NoTimer { call: "timer_create", source }))
+        if let Some(source) = problem {
+            return Err(SignalProblem::NoTimer { call: "timer_create", source });
+        }
+        // SAFETY: on the thread of the state, outside of handlers.
+        unsafe { state.shared.use_in_thread(|shared| shared.accounts.give_back(core.take_leftover())) };
+        Ok(state)
     }
 
     /// Whether a guest is active.
+    ///
+    /// A thread that enters writes its depth and then reads whether the recording is paused; whoever resumes writes that it is
+    /// not and then reads the depths. If both read before the other's write is seen, as processors do that let a load pass a
+    /// store, neither arms the timer, and the guest is not sampled. So these four accesses are in one order
+    /// (`SeqCst`). The handler, when it stops a timer, has the part of the thread that enters: it writes `is_armed`, stops,
+    /// and reads both again.
     pub(super) fn is_active(&self) -> bool {
-        self.depth.load(Ordering::Relaxed) > 0
+        self.depth.load(Ordering::SeqCst) > 0
     }
 
     /// Whether there is one activation inside of another.
@@ -182,8 +195,7 @@ impl ThreadState {
                 self.arm();
             }
             let enter = |shared: &mut HandlerState| {
-                shared.room = 0..0;
-                shared.pauses = self.core.pauses();
+                shared.breaks = self.core.breaks();
                 shared.accounts.enter(clocks::monotonic(), clocks::thread_cpu);
             };
             // SAFETY: on the thread of the state, outside of handlers.
@@ -194,31 +206,57 @@ impl ThreadState {
         if is_outermost || labels != LabelsId::default() {
             self.labels.store(labels.0, Ordering::Relaxed);
         }
-        self.depth.fetch_add(1, Ordering::Relaxed);
-        // From here on the handler leaves the timer alone.
+        // From here on the handler leaves the timer alone. In one order with what is read next: see `is_active`.
+        self.depth.fetch_add(1, Ordering::SeqCst);
         compiler_fence(Ordering::SeqCst);
         if self.has_to_arm() {
-            self.arm();
+            self.arm_or_count();
         }
         LabelsId(before)
     }
 
     fn has_to_arm(&self) -> bool {
-        !self.is_armed.load(Ordering::Relaxed) && !self.core.is_paused()
+        !self.is_armed() && self.core.is_counting()
     }
 
-    /// Starts the timer.
+    /// Starts the timer for a guest that is active; if that is refused, counts it.
     #[cold]
-    pub(super) fn arm(&self) {
+    pub(super) fn arm_or_count(&self) {
+        if !self.arm() {
+            self.core.count_without_timer();
+        }
+    }
+
+    /// Starts the timer, unless that was refused a short time ago; returns whether nothing was refused.
+    #[cold]
+    fn arm(&self) -> bool {
+        if !self.retries.may_try() {
+            return false;
+        }
         // The first signal comes after a random part of the interval: activations shorter than the interval are hit as
         // often as their length says.
         let interval = nanos(self.core.interval);
         let first = Duration::from_nanos(self.core.random() % interval.max(1));
         self.idle_signals.store(0, Ordering::Relaxed);
-        self.is_armed.store(true, Ordering::Relaxed);
-        if let Err(source) = self.core.while_running(|| self.timer.start(first)) {
-            self.is_armed.store(false, Ordering::Relaxed);
-            self.core.refuse(Some(SignalProblem::NoTimer { call: "timer_settime", source }));
+        self.is_armed.store(true, Ordering::SeqCst);
+        let started = self.core.while_running(|| self.timer.start(first));
+        match started {
+            Ok(true) => self.retries.granted(),
+            Ok(false) => self.is_armed.store(false, Ordering::SeqCst),
+            Err(source) => {
+                self.is_armed.store(false, Ordering::SeqCst);
+                self.retries.refused();
+                self.core.note_refusal(SignalProblem::NoTimer { call: "timer_settime", source });
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Stops the timer, if it runs, until it is started again.
+    pub(super) fn disarm(&self) {
+        if self.is_armed.swap(false, Ordering::SeqCst) {
+            self.timer.stop();
         }
     }
 
@@ -234,10 +272,13 @@ impl ThreadState {
             unsafe {
                 self.shared.use_in_thread(|shared| {
                     // What was paused meanwhile does not count.
-                    if shared.pauses == self.core.pauses() && !self.core.is_paused() {
+                    if shared.breaks == self.core.breaks() && self.core.is_counting() {
                         shared.accounts.leave(clocks::monotonic(), clocks::thread_cpu);
                     }
                 });
+            }
+            if self.mask.has_to_block() && self.core.is_stopped() {
+                mask::block_again(self);
             }
         }
     }
@@ -247,15 +288,15 @@ impl ThreadState {
         let idle = self.idle_signals.load(Ordering::Relaxed) + 1;
         self.idle_signals.store(idle, Ordering::Relaxed);
         if idle >= IDLE_SIGNALS && !self.core.is_stopped() {
-            self.is_armed.store(false, Ordering::Relaxed);
+            self.is_armed.store(false, Ordering::SeqCst);
             self.timer.stop();
             fence(Ordering::SeqCst);
             // The recording may have been resumed by another thread just now, with this guest active all along.
-            if self.is_active() && !self.core.is_paused() && !self.core.is_stopped() {
-                self.is_armed.store(true, Ordering::Relaxed);
+            if self.is_active() && self.core.is_counting() && !self.core.is_stopped() {
+                self.is_armed.store(true, Ordering::SeqCst);
                 if self.timer.start(self.core.interval).is_err() {
                     // The next activation tries again, where it can be told.
-                    self.is_armed.store(false, Ordering::Relaxed);
+                    self.is_armed.store(false, Ordering::SeqCst);
                 }
             }
         }
@@ -267,7 +308,7 @@ impl ThreadState {
 
     /// Whether the timer runs.
     pub(super) fn is_armed(&self) -> bool {
-        self.is_armed.load(Ordering::Relaxed)
+        self.is_armed.load(Ordering::SeqCst)
     }
 
     /// The current thread, whose state this is, is at work until the result is dropped.
@@ -345,6 +386,22 @@ impl ThreadStates {
         compiler_fence(Ordering::SeqCst);
         FIRST.with(|first| first.set(next));
     }
+
+    /// Makes a state for the current thread.
+    fn add(&mut self, core: &Arc<Core>) -> Result<Arc<ThreadState>, SignalProblem> {
+        let state = ThreadState::new(core)?;
+        core.add_thread(&state);
+        self.0.push(Arc::clone(&state));
+        self.publish();
+        if let Err(source) = mask::unblock(&state) {
+            self.0.pop();
+            self.publish();
+            state.timer.delete();
+            core.remove_thread(&state);
+            return Err(SignalProblem::Denied { call: super::SIGNAL_MASK, source });
+        }
+        Ok(state)
+    }
 }
 
 impl Drop for ThreadStates {
@@ -354,6 +411,7 @@ impl Drop for ThreadStates {
         self.publish();
         for state in states {
             state.timer.delete();
+            mask::block_again(&state);
             // SAFETY: on the thread of the state, outside of handlers.
             if let Some(due) = unsafe { state.shared.use_in_thread(|shared| shared.accounts.due()) } {
                 state.core.leave_over(due);
@@ -370,25 +428,34 @@ impl Drop for ThreadStates {
 /// # Safety
 /// The result is used only inside the handler that asked.
 pub(super) unsafe fn find_state<'h>(address: usize) -> Option<&'h ThreadState> {
-    let mut at = FIRST.with(Cell::get);
-    while !at.is_null() {
-        // SAFETY: the list holds states that `STATES` keeps alive. Only this thread takes one out, and not while it
-        // runs this handler.
-        let state = unsafe { &*at };
-        if at.addr() == address {
-            return Some(state);
+    // SAFETY: used only inside of the handler, as the result is.
+    unsafe { states() }.find(|state| std::ptr::from_ref(*state).addr() == address)
+}
+
+/// The states of the current thread.
+///
+/// # Safety
+/// Neither the iterator nor what it returns is used after the thread has taken a state out of the list.
+pub(super) unsafe fn states<'h>() -> impl Iterator<Item = &'h ThreadState> {
+    let mut next = FIRST.with(Cell::get);
+    std::iter::from_fn(move || {
+        if next.is_null() {
+            return None;
         }
-        at = state.next.load(Ordering::Relaxed);
-    }
-    None
+        // SAFETY: the list holds states that `STATES` keeps alive. Only this thread takes one out, and by contract not before
+        // this is done with.
+        let state = unsafe { &*next };
+        next = state.next.load(Ordering::Relaxed);
+        Some(state)
+    })
 }
 
 /// Makes a guest active on the current thread: finds the thread's state, or makes it. Returns the labels of the activation
 /// around it, too; nothing on a thread that is ending.
 ///
 /// # Errors
-/// The system refuses the thread what it needs; nothing if it has refused that to another thread before, because trying again
-/// would cost every activation a try.
+/// The system refuses the thread what it needs; nothing if it has refused that a short time ago, because trying again would cost
+/// every activation a try.
 pub(super) fn activate(
     core: &Arc<Core>,
     labels: LabelsId,
@@ -399,20 +466,14 @@ pub(super) fn activate(
         if let Some(state) = states.0.iter().find(|state| Arc::ptr_eq(&state.core, core)) {
             return Ok(Arc::clone(state));
         }
-        if core.refused.get().is_some() {
-            return Err(None);
-        }
         // What recorders left behind that have finished since.
         let is_needed = |state: &Arc<ThreadState>| state.is_active() || !state.core.is_stopped();
         if !states.0.iter().all(is_needed) {
             (states.0, finished) = states.0.drain(..).partition(is_needed);
             states.publish();
+            finished.iter().for_each(|state| mask::block_again(state));
         }
-        let state = ThreadState::new(core).map_err(Some)?;
-        core.add_thread(&state);
-        states.0.push(Arc::clone(&state));
-        states.publish();
-        Ok(state)
+        retries::make_state(core, || states.add(core)).ok_or(None)?.map_err(Some)
     });
     // With them may go the last of a recorder and of a component, and whatever their destructors do.
     drop(finished);
@@ -443,16 +504,4 @@ fn stack_of_current_thread() -> io::Result<Range<u64>> {
     // Without a limit on its size, a stack is said to reach down to whatever is below, which may be other stacks later.
     let here = std::ptr::from_ref(&size) as u64;
     Ok(start.max(here.saturating_sub(MAX_STACK))..end)
-}
-
-/// Lets `signal` reach the current thread.
-fn unblock(signal: libc::c_int) -> io::Result<()> {
-    // SAFETY: the set is initialised before it is used, and the signal number was accepted by `sigaction`.
-    let result = unsafe {
-        let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-        libc::sigemptyset(set.as_mut_ptr());
-        libc::sigaddset(set.as_mut_ptr(), signal);
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut())
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
 }

@@ -18,15 +18,24 @@ pub(crate) struct HostLibrary {
     pub(crate) path: PathBuf,
     /// What an address has to be reduced by to be one of the file.
     pub(crate) base: u64,
-    /// From its first to its last executable byte.
-    pub(crate) code: Range<u64>,
+}
+
+/// A stretch of memory with code of a library, which may have several: what lies between two of them is not its own, and may
+/// not be there.
+struct Segment {
+    code: Range<u64>,
+    /// Whether it may also be read, as code mostly may.
+    is_readable: bool,
+    /// The position of the library that it is of.
+    library: usize,
 }
 
 /// All libraries of the process, as they were when this was made. None of them is unloaded while this exists.
 pub(crate) struct HostCode {
     pub(super) unwinder: HostUnwinder,
-    /// Sorted by address.
     libraries: Vec<HostLibrary>,
+    /// Sorted by address.
+    segments: Vec<Segment>,
     /// Keeps the libraries loaded, each with its base.
     handles: Vec<(u64, Arc<Handle>)>,
     /// How many libraries had been loaded by then, and how many unloaded.
@@ -52,7 +61,8 @@ impl Drop for Handle {
 struct Found {
     path: CString,
     base: u64,
-    code: Range<u64>,
+    /// Its executable segments, and whether they may be read.
+    code: Vec<(Range<u64>, bool)>,
     /// `.eh_frame_hdr`, and the segment it is in.
     unwind: Option<(Range<u64>, Range<u64>)>,
 }
@@ -80,11 +90,16 @@ impl HostCode {
         // SAFETY: `visit` matches the signature, does not unwind, and gets the pointer to `found`, which outlives the
         // call and is not used otherwise during it.
         unsafe { libc::dl_iterate_phdr(Some(visit), std::ptr::from_mut(&mut found).cast()) };
-        found.sort_by_key(|library| library.code.start);
-        let mut code = Self { unwinder: HostUnwinder::new(), libraries: Vec::new(), handles, changes };
+        Self { changes, ..Self::of(found, handles) }
+    }
+
+    fn of(found: Vec<Found>, handles: Vec<(u64, Arc<Handle>)>) -> Self {
+        let (libraries, segments) = (Vec::new(), Vec::new());
+        let mut code = Self { unwinder: HostUnwinder::new(), libraries, segments, handles, changes: (0, 0) };
         for library in found {
             code.add(library);
         }
+        code.segments.sort_by_key(|segment| segment.code.start);
         code
     }
 
@@ -97,7 +112,7 @@ impl HostCode {
         };
         // The executable and the kernel's library are never unloaded, and neither has a path here; nor is what this code
         // is in, which has one where it is linked statically.
-        let is_ours = code.contains(&(Self::now as *const () as u64));
+        let is_ours = code.iter().any(|(range, _)| range.contains(&(Self::now as *const () as u64)));
         let is_kept = self.handles.iter().any(|(known, _)| *known == base);
         if path.as_bytes().contains(&b'/') && !is_ours && !is_kept {
             // SAFETY: the path is a C string; with these flags, nothing is loaded and no initialiser runs.
@@ -109,24 +124,32 @@ impl HostCode {
             self.handles.push((base, Arc::new(Handle(handle))));
         }
         let sections = unwind.and_then(|(header, segment)| unwind_sections(base, header, segment)).unwrap_or_default();
-        let module = Module::new(name.display().to_string(), code.clone(), base, sections);
-        self.unwinder.add_module(module);
-        self.libraries.push(HostLibrary { path: name, base, code });
+        // What lies in between is in no unwind information.
+        let start = code.iter().map(|(range, _)| range.start).min().unwrap_or_default();
+        let end = code.iter().map(|(range, _)| range.end).max().unwrap_or_default();
+        self.unwinder.add_module(Module::new(name.display().to_string(), start..end, base, sections));
+        let library = self.libraries.len();
+        self.segments.extend(code.into_iter().map(|(code, is_readable)| Segment { code, is_readable, library }));
+        self.libraries.push(HostLibrary { path: name, base });
     }
 
-    /// The library that `address` is in.
+    /// The library in whose code `address` is.
     pub(crate) fn find(&self, address: u64) -> Option<&HostLibrary> {
-        let after = self.libraries.partition_point(|library| library.code.start <= address);
-        let library = self.libraries.get(after.checked_sub(1)?)?;
-        library.code.contains(&address).then_some(library)
+        self.libraries.get(self.segment(address)?.library)
     }
 
-    /// Eight bytes of code at `address`, if they are inside one library.
+    fn segment(&self, address: u64) -> Option<&Segment> {
+        let after = self.segments.partition_point(|segment| segment.code.start <= address);
+        let segment = self.segments.get(after.checked_sub(1)?)?;
+        segment.code.contains(&address).then_some(segment)
+    }
+
+    /// Eight bytes of code at `address`, if they are inside one segment that may be read. The address may be any: what looks
+    /// like a return address is not always one.
     pub(super) fn code_at(&self, address: u64) -> Option<[u8; 8]> {
-        let library = self.find(address)?;
-        (library.code.end - address >= 8).then(|| {
-            // SAFETY: inside the executable segments of a library that stays loaded while `self` exists. Segments of
-            // one library may have gaps in between, but `address` is a return address, which is followed by code.
+        let segment = self.segment(address)?;
+        (segment.is_readable && segment.code.end - address >= 8).then(|| {
+            // SAFETY: inside one readable segment of a library that stays loaded while `self` exists.
             unsafe { (address as *const [u8; 8]).read_unaligned() }
         })
     }
@@ -168,12 +191,12 @@ unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _: libc::size_t, found
         start..start.saturating_add(header.p_memsz)
     };
     let loaded = || headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
-    let executable = || loaded().filter(|header| header.p_flags & libc::PF_X != 0).map(range);
-    let (Some(start), Some(end)) =
-        (executable().map(|range| range.start).min(), executable().map(|range| range.end).max())
-    else {
+    let executable = loaded().filter(|header| header.p_flags & libc::PF_X != 0 && header.p_memsz > 0);
+    let code: Vec<(Range<u64>, bool)> =
+        executable.map(|header| (range(header), header.p_flags & libc::PF_R != 0)).collect();
+    if code.is_empty() {
         return 0;
-    };
+    }
     let header = headers.iter().find(|header| header.p_type == libc::PT_GNU_EH_FRAME).map(range);
     let unwind = header.and_then(|header| {
         let segment = loaded().map(range).find(|segment| segment.contains(&header.start))?;
@@ -185,7 +208,7 @@ unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _: libc::size_t, found
         // SAFETY: by contract of `dl_iterate_phdr`, a C string.
         unsafe { CStr::from_ptr(info.dlpi_name) }.to_owned()
     };
-    found.push(Found { path, base, code: start..end, unwind });
+    found.push(Found { path, base, code, unwind });
     0
 }
 
@@ -238,5 +261,49 @@ mod tests {
         assert!(code.find(8).is_none());
         let on_stack = 0_u64;
         assert!(code.find(std::ptr::from_ref(&on_stack) as u64).is_none());
+    }
+
+    /// A library as a linker may lay it out: two executable segments, with nothing in between, and one that may not be read.
+    #[test]
+    fn what_lies_between_the_segments_of_a_library_is_not_read() {
+        const PAGE: u64 = 4096;
+        let length = 4 * 4096;
+        // SAFETY: a fresh anonymous mapping, of which all pages but two are made unreadable.
+        let base = unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let start = libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            assert_ne!(start, libc::MAP_FAILED);
+            start.cast::<u8>().write_bytes(0xcc, length);
+            for page in [1, 3] {
+                assert_eq!(libc::mprotect(start.byte_add(page * 4096), 4096, libc::PROT_NONE), 0);
+            }
+            start as u64
+        };
+        let segment = |page: u64, flags| {
+            // SAFETY: all-zero bytes are a valid header, which is made of numbers.
+            let mut header: libc::Elf64_Phdr = unsafe { std::mem::zeroed() };
+            (header.p_type, header.p_flags, header.p_vaddr, header.p_memsz) = (libc::PT_LOAD, flags, page * PAGE, PAGE);
+            header
+        };
+        let read = libc::PF_X | libc::PF_R;
+        let headers = [segment(0, read), segment(2, read), segment(3, libc::PF_X)];
+        let mut found: Vec<Found> = Vec::new();
+        // SAFETY: the description points to the headers, which outlive the call, as does what it is collected into.
+        unsafe {
+            let mut info: libc::dl_phdr_info = std::mem::zeroed();
+            (info.dlpi_addr, info.dlpi_phdr, info.dlpi_phnum) = (base, headers.as_ptr(), 3);
+            visit(&raw mut info, size_of::<libc::dl_phdr_info>(), std::ptr::from_mut(&mut found).cast());
+        }
+        let code = HostCode::of(found, Vec::new());
+        for (address, is_code) in [(0, true), (PAGE - 8, true), (PAGE - 7, false), (PAGE, false), (2 * PAGE - 8, false)]
+        {
+            assert_eq!(code.code_at(base + address).is_some(), is_code, "{address:#x}");
+        }
+        assert_eq!(code.code_at(base + 2 * PAGE), Some([0xcc; 8]));
+        assert!(code.find(base + PAGE).is_none(), "between the segments");
+        // Code, and a frame's, but its bytes may not be looked at.
+        assert!(code.find(base + 3 * PAGE).is_some() && code.code_at(base + 3 * PAGE).is_none());
+        // SAFETY: the mapping made above, used by nobody else.
+        assert_eq!(unsafe { libc::munmap(base as *mut libc::c_void, length) }, 0);
     }
 }

@@ -102,13 +102,35 @@ impl StackMemory {
     }
 }
 
-/// Whether the page at `page` can be read. Leaves `errno` as it was.
+/// Whether the eight bytes at `page`, which may lie on two pages, can be read. Leaves `errno` as it was.
 ///
 /// The system call reads a signal set before it looks at what to do with it, and reports a bad address as an error. It
 /// is asked for something that does not exist, so it has no effect. (The trick is that of Abseil's
 /// `AddressIsReadable`.)
 pub(crate) fn is_readable(page: u64) -> bool {
     !matches!(try_page(page), Some(libc::EFAULT) | None)
+}
+
+/// Whether the `room` bytes below `here`, which is on a stack that is being run on, can be read, and so written; up to whole
+/// pages. Below the end of a stack is a guard page, and then perhaps another stack.
+///
+/// Nothing is remembered from one time to the next: a stack that was left may have been unmapped, and another, with its
+/// guard page elsewhere, be where it was. What is tried is the bytes on both sides of each second border between pages, so
+/// that one system call is enough for two of them.
+pub(crate) fn has_room_below(here: u64, room: u64) -> bool {
+    const HALF_OF_WHAT_IS_TRIED: u64 = 4;
+    let end = here & !(PAGE - 1);
+    // The border below the page of `here`, which is there.
+    let start = here.saturating_sub(room) & !(PAGE - 1);
+    let mut at = start;
+    while at < end {
+        let tried = if end - at > PAGE { at + PAGE - HALF_OF_WHAT_IS_TRIED } else { at };
+        if !is_readable(tried) {
+            return false;
+        }
+        at += 2 * PAGE;
+    }
+    true
 }
 
 /// Makes sure that [`is_readable`] tells the truth here: where the system call is denied, all memory would be readable.
@@ -175,6 +197,38 @@ mod tests {
         // SAFETY: the mapping made above, used by nobody else.
         assert_eq!(unsafe { libc::munmap(start as *mut libc::c_void, 3 * 4096) }, 0);
         assert_eq!(StackMemory::new(0..0, start).read(start), None);
+    }
+
+    #[test]
+    fn room_is_not_believed_to_be_where_it_was() {
+        let length = 9 * 4096;
+        // SAFETY: a fresh anonymous mapping.
+        let map = unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let start = libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            assert_ne!(start, libc::MAP_FAILED);
+            start as u64
+        };
+        let protect = |page: u64, protection| {
+            // SAFETY: a page of the mapping above, which nobody uses.
+            assert_eq!(unsafe { libc::mprotect((map + page * 4096) as *mut libc::c_void, 4096, protection) }, 0);
+        };
+        let here = map + 8 * 4096 + 100;
+        assert!(has_room_below(here, 16 * 1024) && has_room_below(here, 12 * 1024) && has_room_below(map + 4096, 4096));
+        assert!(has_room_below(here, 0), "the page of a stack pointer is there");
+        // Each page in turn becomes the guard page of another stack.
+        for page in 0..8 {
+            protect(page, libc::PROT_NONE);
+            for pages in 1..=8 {
+                let is_below = 8 - page <= pages;
+                assert_eq!(has_room_below(here, pages * 4096), !is_below, "page {page} of {pages}");
+            }
+            protect(page, libc::PROT_READ | libc::PROT_WRITE);
+        }
+        // SAFETY: the mapping made above, used by nobody else.
+        assert_eq!(unsafe { libc::munmap(map as *mut libc::c_void, length) }, 0);
+        assert!(!has_room_below(here, 16 * 1024));
+        assert!(!has_room_below(4096, 16 * 1024), "nothing is mapped at the bottom");
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub(crate) use frames::{FrameWord, MAX_WORDS, Place};
 use frames::{Frames, Stack};
 pub(crate) use host_code::HostCode;
 use last_walk::LastWalk;
-pub(crate) use memory::{StackMemory, check_is_readable, is_readable};
+use memory::is_readable;
+pub(crate) use memory::{StackMemory, check_is_readable, has_room_below};
 use registers::{Native, StackSwitch as _};
 pub(crate) use registers::{Registers, caller_of as caller_by_frame_pointer};
 

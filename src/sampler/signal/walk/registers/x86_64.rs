@@ -80,19 +80,41 @@ fn leaf_frame(before: &[u8; 32], after: &[u8; 16]) -> LeafFrame {
         ([.., 0x55], [0x48, 0x89, 0xe5, ..]) => LeafFrame::Pushed,
         // Epilogue: at `ret`, and after `mov rsp, rbp; pop rbp`.
         (_, [0xc3 | 0xc2, ..]) | ([.., 0x48, 0x89, 0xec, 0x5d], _) => LeafFrame::None,
-        // A tail call that moves its return address after `pop rbp`: `mov r, [rsp]; mov [rsp + n], r; add rsp, n`.
-        ([.., 0x5d, _, 0x8b, _, 0x24], [_, 0x89, _, 0x24, ..]) => LeafFrame::None,
-        (_, [0x48, 0x83, 0xc4, _, rest @ ..]) if is_jump(rest) => LeafFrame::None,
-        (_, [0x48, 0x81, 0xc4, _, _, _, _, rest @ ..]) if is_jump(rest) => LeafFrame::None,
-        // And its jump.
-        ([.., 0x48, 0x83, 0xc4, _] | [.., 0x48, 0x81, 0xc4, _, _, _, _], _) if is_jump(after) => LeafFrame::None,
+        _ if is_in_tail_call(before, after) => LeafFrame::None,
         _ => LeafFrame::AtFramePointer,
     }
 }
 
-/// A jump as a tail call ends with: `jmp rel32` or `jmp r`.
-fn is_jump(code: &[u8]) -> bool {
-    matches!(code, [0xe9, ..] | [0xff, 0xe0..=0xe7, ..] | [0x41, 0xff, 0xe0..=0xe7, ..])
+/// Whether a tail call with fewer stack arguments than its function was given moves its return address up, after it has
+/// taken down its frame: `mov rsp, rbp; pop rbp; mov r, [rsp]; mov [rsp + n], r; add rsp, n`, then the jump.
+///
+/// All of it has to be there. Its end alone, `add rsp, n; jmp`, is also how Winch leaves a block with values on the stack,
+/// and the pair of moves before it is how it hands on the results of one; its epilogue has no `mov rsp, rbp`.
+fn is_in_tail_call(before: &[u8; 32], after: &[u8; 16]) -> bool {
+    /// Up to `mov r, [rsp]`.
+    fn is_frame_gone(code: &[u8]) -> bool {
+        matches!(code, [.., 0x48, 0x89, 0xec, 0x5d, 0x48 | 0x4c, 0x8b, _, 0x24])
+    }
+    /// Up to the store, with n in one byte.
+    fn is_moved(code: &[u8], n: u8) -> bool {
+        matches!(code, [code @ .., _, 0x89, _, 0x24, by] if *by == n && is_frame_gone(code))
+    }
+    /// The same with n in four bytes.
+    fn is_moved_far(code: &[u8], n: [u8; 4]) -> bool {
+        matches!(code, [code @ .., _, 0x89, _, 0x24, a, b, c, d] if [*a, *b, *c, *d] == n && is_frame_gone(code))
+    }
+    // At the store.
+    if is_frame_gone(before) && matches!(after, [0x48 | 0x4c, 0x89, _, 0x24, ..]) {
+        return true;
+    }
+    // At the addition, and behind it.
+    match (before, after) {
+        (_, [0x48, 0x83, 0xc4, n, ..]) if is_moved(before, *n) => true,
+        (_, [0x48, 0x81, 0xc4, a, b, c, d, ..]) if is_moved_far(before, [*a, *b, *c, *d]) => true,
+        ([code @ .., 0x48, 0x83, 0xc4, n], _) if is_moved(code, *n) => true,
+        ([code @ .., 0x48, 0x81, 0xc4, a, b, c, d], _) => is_moved_far(code, [*a, *b, *c, *d]),
+        _ => false,
+    }
 }
 
 /// The rest of the prologue of a function that needs more stack arguments for a tail call than it was given:
@@ -240,7 +262,44 @@ mod tests {
             &[0xff, 0xe0],
         ];
         assert_eq!(frames(&tail_call), [Usual, Usual, Usual, None, None, None, None]);
-        let far: [&[u8]; 2] = [&[0x48, 0x81, 0xc4, 0x00, 0x01, 0x00, 0x00], &[0xe9, 0x8e, 0xf9, 0xff, 0xff]];
-        assert_eq!(frames(&far), [None, None]);
+        let far: [&[u8]; 6] = [
+            &[0x48, 0x89, 0xec],
+            &[0x5d],
+            &[0x4c, 0x8b, 0x1c, 0x24],
+            &[0x4c, 0x89, 0x9c, 0x24, 0x00, 0x01, 0x00, 0x00],
+            &[0x48, 0x81, 0xc4, 0x00, 0x01, 0x00, 0x00],
+            &[0xe9, 0x8e, 0xf9, 0xff, 0xff],
+        ];
+        assert_eq!(frames(&far), [Usual, Usual, None, None, None, None]);
+    }
+
+    #[test]
+    fn what_ends_as_a_tail_call_does_is_none() {
+        use LeafFrame::AtFramePointer as Usual;
+        let jump: &[u8] = &[0xe9, 0x8e, 0xf9, 0xff, 0xff];
+        // A block is left, with one value on the stack or many.
+        let short: [&[u8]; 3] = [&[0x8b, 0x45, 0xfc], &[0x48, 0x83, 0xc4, 0x08], jump];
+        assert_eq!(frames(&short), [Usual; 3]);
+        let long: [&[u8]; 3] = [&[0x8b, 0x45, 0xfc], &[0x48, 0x81, 0xc4, 0x00, 0x01, 0x00, 0x00], jump];
+        assert_eq!(frames(&long), [Usual; 3]);
+        // With a result that is moved to where it belongs, after a value was taken into r13.
+        let result: [&[u8]; 5] = [
+            &[0x41, 0x5d],
+            &[0x4c, 0x8b, 0x1c, 0x24],
+            &[0x4c, 0x89, 0x5c, 0x24, 0x10],
+            &[0x48, 0x83, 0xc4, 0x10],
+            jump,
+        ];
+        assert_eq!(frames(&result), [Usual; 5]);
+        // A frame is taken down, but what is moved is not moved by what the stack pointer is.
+        let other: [&[u8]; 6] = [
+            &[0x48, 0x89, 0xec],
+            &[0x5d],
+            &[0x4c, 0x8b, 0x1c, 0x24],
+            &[0x4c, 0x89, 0x5c, 0x24, 0x18],
+            &[0x48, 0x83, 0xc4, 0x10],
+            jump,
+        ];
+        assert_eq!(frames(&other)[4..], [Usual; 2]);
     }
 }
