@@ -5,12 +5,12 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use indexmap::IndexMap;
 
-use super::attribution::Crossing;
+use super::crossing::{Crosser, Crossing};
 use super::symbolize::Target;
 use super::tables::index;
 use crate::samples::{CallSums, Called, CountedCalls};
 use crate::symbols::{Direction, Function};
-use crate::tracing::{crosses_interface, function_at};
+use crate::tracing::function_at;
 
 index! {
     /// A function of a [`CallTrace`]; valid for the trace it came from.
@@ -131,7 +131,7 @@ pub(super) fn name_calls(
     thread: impl Fn(std::thread::ThreadId) -> Option<usize>,
 ) -> CallTrace {
     let crossing = |called: Called| match called {
-        Called::Compiled(site) => function_at(targets, site).and_then(crossing_of),
+        Called::Compiled(site) => function_at(targets, site).and_then(called_crossing),
         Called::HostImport { target, import } => {
             let import = targets.get(target as usize)?.map.host_imports().get(import)?;
             let (interface, function) = (import.module.to_string(), import.function.to_string());
@@ -182,14 +182,9 @@ fn called_function(crossing: Crossing, sums: &CallSums) -> CalledFunction {
     CalledFunction { crossing, count: sums.count, times }
 }
 
-/// The interface function that a call of `function` crosses to; `None` if that is no call across an interface.
-fn crossing_of(function: Function<'_>) -> Option<Crossing> {
-    if !crosses_interface(function) {
-        return None;
-    }
-    Some(Crossing {
-        interface: function.interface().unwrap_or("world").to_owned(),
-        function: function.interface_function()?.to_owned(),
-        direction: function.direction().unwrap_or(Direction::Internal),
-    })
+/// The crossing that a call of `function` is; `None` if it is no call across an interface, or a part of one.
+fn called_crossing(function: Function<'_>) -> Option<Crossing> {
+    let name = function.name();
+    let crosser = Crosser::of_map(function, &name);
+    crosser.crossing().filter(|_| crosser.is_whole_call())
 }

@@ -11,6 +11,7 @@ pub(crate) mod arbitrary;
 mod attribution;
 mod calls;
 mod comparison;
+mod crossing;
 mod host_frames;
 mod host_symbols;
 mod lines;
@@ -25,16 +26,17 @@ mod tree;
 pub use annotation::{Annotation, LineTime};
 #[cfg(feature = "pprof")]
 pub(crate) use attribution::Attribution;
-pub use attribution::{Crossing, Part};
+pub use attribution::Part;
 pub use calls::{CallTrace, CalledFunction, CalledIndex, CalledTimes, TracedCall};
 pub use comparison::{Change, Comparison};
+pub use crossing::{Crossing, CrossingFilter};
 pub use host_frames::HostFrames;
 pub(crate) use host_frames::OtherStacks;
 pub(crate) use host_symbols::HostPlace;
 pub(crate) use memories::OTHER_MEMORIES;
 pub use memories::{MemoryGrowth, MemoryTrack};
 pub use origin::Origin;
-pub use report::{Dimension, NO_INTERFACE, Report, ReportRow};
+pub use report::{Dimension, NO_INTERFACE, Report, ReportRow, UNKNOWN_INTERFACE};
 #[cfg(feature = "html")]
 pub(crate) use report::{PlacedRows, RowPlaces};
 pub(crate) use symbolize::{ELIDED, EVERYTHING, NamedProfile, Recording, Target, symbolize};

@@ -32,7 +32,7 @@ use crate::recording::Shared;
 use crate::sampler::signal::{Beginning, Caller, CallerFinder, Meaning, Registers};
 use crate::sampler::{CurrentTask, OpenCall, OwnWork, own_work, thread_cpu_time};
 use crate::samples::{CallLog, CallSite, CallTimes, Called, CrossingCount};
-use crate::symbols::{Direction, Function, FunctionKind};
+use crate::symbols::{Function, FunctionKind};
 
 /// Counts the calls of one store. Made by [`Recorder::call_tracer`](crate::Recorder::call_tracer), for a store whose call
 /// hook does something else as well.
@@ -446,18 +446,4 @@ impl Cpu {
 /// The function of a site.
 pub(crate) fn function_at(targets: &[Target], site: CallSite) -> Option<Function<'_>> {
     targets.get(site.target as usize)?.map.lookup(TextOffset::new(site.offset))
-}
-
-/// Whether calls of a function are calls across an interface: those of an import, an adapter, or an export, but not what
-/// the canonical ABI calls for itself before or after.
-pub(crate) fn crosses_interface(function: Function<'_>) -> bool {
-    match function.kind() {
-        FunctionKind::ImportLowering | FunctionKind::Adapter => true,
-        FunctionKind::HostCall => function.interface_function().is_some(),
-        FunctionKind::Entry => {
-            function.direction() == Some(Direction::Export)
-                && function.interface_function().is_some_and(|name| name == function.name())
-        }
-        _ => false,
-    }
 }

@@ -4,5 +4,5 @@ mod calls;
 mod memory;
 
 pub use calls::CallTracer;
-pub(crate) use calls::{crosses_interface, function_at};
+pub(crate) use calls::function_at;
 pub use memory::MemoryTracer;

@@ -10,7 +10,7 @@ use super::rows::{Row, all_rows};
 use crate::nanos::nanos;
 use crate::profile::{CallTrace, MemoryTrack, Origin, Profile, ProfileFunction, ProfileLibrary, Sample};
 use crate::samples::Span;
-use crate::symbols::FunctionKind;
+use crate::symbols::{CrossingEnd, FunctionKind};
 
 /// The number of this form of the object. Readers read the older ones, and refuse newer ones.
 pub(crate) const VERSION: u32 = 2;
@@ -73,6 +73,18 @@ pub(crate) struct Meta {
     pub(crate) strings: Vec<String>,
     pub(crate) libraries: Vec<MetaLibrary>,
     pub(crate) functions: Vec<MetaFunction>,
+    /// From where to where functions cross, if that is known: position in `functions`, who calls, who is called.
+    #[serde(default)]
+    pub(crate) function_ends: Vec<(u32, Option<MetaEnd>, Option<MetaEnd>)>,
+}
+
+/// Who calls, or who is called.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MetaEnd {
+    Host,
+    /// Position of its name in `strings`.
+    Component(u32),
 }
 
 /// More about a library.
@@ -192,6 +204,15 @@ impl Meta {
         });
         // Inlined functions have no address to be known by, and nothing that the format has no place for.
         let compiled = functions.iter().filter(|function| function.kind != FunctionKind::Inlined);
+        let function_ends = (0..).zip(compiled.clone()).filter_map(|(position, function)| {
+            let mut end = |end: &Option<CrossingEnd>| match end.as_ref()? {
+                CrossingEnd::Host => Some(MetaEnd::Host),
+                CrossingEnd::Component(name) => string(&Some(name.clone())).map(MetaEnd::Component),
+            };
+            let (from, to) = (end(&function.ends.from), end(&function.ends.to));
+            from.or(to).map(|_| (position, from, to))
+        });
+        let function_ends = function_ends.collect();
         let functions = compiled.map(|function| {
             MetaFunction(
                 function.library.0,
@@ -249,6 +270,7 @@ impl Meta {
             strings: strings.into_iter().collect(),
             libraries: libraries.collect(),
             functions,
+            function_ends,
         }
     }
 }

@@ -33,7 +33,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use self::columns::column;
 use self::info::Info;
-pub(crate) use self::meta::{Meta, MetaCall, MetaCalls, MetaMemory, MetaSpan, VERSION as META_VERSION};
+pub(crate) use self::meta::{Meta, MetaCall, MetaCalls, MetaEnd, MetaMemory, MetaSpan, VERSION as META_VERSION};
 pub(crate) use self::rows::joined;
 use self::shared::Shared;
 use self::tracks::Track;
