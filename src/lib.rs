@@ -102,10 +102,10 @@ pub use external_profilers::{JitDump, PerfMap};
 pub use guest_profiler::GuestProfiler;
 pub use import::read_firefox;
 pub use profile::{
-    Annotation, CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, Dimension,
-    FileIndex, Filter, Frame, FrameIndex, FunctionIndex, HostFrames, LabelsIndex, LibraryIndex, LineTime, MemoryGrowth,
-    MemoryTrack, NO_INTERFACE, Origin, Part, Profile, ProfileFunction, ProfileLibrary, Report, ReportRow, Sample,
-    SamplerKind, SourceLine, Stack, StackIndex, Thread, TracedCall,
+    Annotation, CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, CrossingFilter,
+    Dimension, FileIndex, Filter, Frame, FrameIndex, FunctionIndex, HostFrames, LabelsIndex, LibraryIndex, LineTime,
+    MemoryGrowth, MemoryTrack, NO_INTERFACE, Origin, Part, Profile, ProfileFunction, ProfileLibrary, Report, ReportRow,
+    Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread, TracedCall, UNKNOWN_INTERFACE,
 };
 pub use recording::{
     Activation, EpochProbe, Instrumented, Labels, Recorder, RecorderBuilder, Registration, ReservedSignal,
@@ -116,7 +116,8 @@ pub use recording::{PPROF_INDEX, PPROF_PATH, Scrape};
 pub use sampler::SamplingClock;
 pub use samples::{HandlerCost, LossReason, ProfilerTime, SampleCounts, Span};
 pub use symbols::{
-    ComponentNamedBy, Direction, Function, FunctionKind, Layer, Library, NamedBy, SymbolMap, SymbolMapBuilder,
+    ComponentNamedBy, CrossingEnd, Direction, Ends, Function, FunctionKind, Layer, Library, NamedBy, SymbolMap,
+    SymbolMapBuilder,
 };
 pub use tracing::{CallTracer, MemoryTracer};
 

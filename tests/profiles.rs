@@ -84,6 +84,45 @@ fn a_report_says_which_interface_is_slow_and_what_its_boundary_costs() {
 }
 
 #[test]
+fn a_report_says_who_calls_whom() {
+    let rows = |arguments: &[&str]| {
+        let report = json(kitchen(), &[&["report", "--json"], arguments, &["kitchen.json.gz"]].concat());
+        report["rows"].as_array().expect("rows").clone()
+    };
+    let split = rows(&["--by", "component-interface"]);
+    let ends = |name: &str| {
+        let row = split.iter().find(|row| row["name"] == name).unwrap_or_else(|| panic!("no {name} in {split:?}"));
+        (row["from"].as_str(), row["to"].as_str(), row["detail"].as_str())
+    };
+    assert_eq!(ends("wasi:cli/run@0.2.0 (export)"), (Some("(host)"), Some("app"), Some("(host) -> app")));
+    let math = "demo:math/ops@0.1.0 (internal)";
+    assert_eq!(ends(math), (Some("app"), Some("provider"), Some("app -> provider")));
+    // As long as there is one of them, the rows are those by interface.
+    let whole = rows(&["--by", "interface"]);
+    assert_eq!(whole.iter().find(|row| row["name"] == math).map(|row| row["to"].as_str()), Some(Some("provider")));
+    // The filters leave rows as they are.
+    for options in [&["--to", "provider"][..], &["--from", "app", "--to", "provider"]] {
+        let left = rows(&[&["--by", "component-interface"], options].concat());
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert!(split.contains(&left[0]), "{left:?}");
+    }
+    let functions = rows(&["--by", "function", "--to", "provider"]);
+    assert!(functions.iter().any(|row| row["name"] == "describe" || number(row, "self_ms") > 0.0), "{functions:?}");
+    assert!(rows(&["--from", "host"]).iter().all(|row| row["name"] == "wasi:cli/run@0.2.0 (export)"));
+    let difference = ["diff", "--json", "--by", "component-interface", "--to", "provider"];
+    let difference = json(kitchen(), &[&difference[..], &["kitchen.json.gz", "kitchen.json.gz"]].concat());
+    assert_eq!(difference["changes"].as_array().map(Vec::len), Some(1), "{difference}");
+    assert_eq!(difference["changes"][0]["detail"], "app -> provider");
+
+    let nobody = witprof(kitchen(), &["report", "--from", "nobody", "kitchen.json.gz"]);
+    assert_eq!(nobody.status.code(), Some(2));
+    let message = text(&nobody.stderr);
+    assert!(message.contains("`--from nobody`") && message.contains("`provider`"), "{message}");
+    let both = witprof(kitchen(), &["report", "--from", "app", "--callers", "demo:math/ops", "kitchen.json.gz"]);
+    assert_eq!(both.status.code(), Some(2));
+}
+
+#[test]
 fn a_table_for_a_file_is_whole_and_has_no_colour() {
     for by in Dimension::ALL.iter().map(|by| by.name()) {
         let table = printed(kitchen(), &["report", "--by", by, "--top", "1000", "kitchen.json.gz"]);

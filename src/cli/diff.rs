@@ -11,7 +11,7 @@ use witprof::export::{
 };
 use witprof::{Comparison, Dimension};
 
-use super::dimension::By;
+use super::dimension::{Between, By};
 use super::host_frames::HostFramesChoice;
 use super::input::{read_profile, refuse_stdin_twice};
 use super::only::Only;
@@ -36,6 +36,9 @@ pub(super) struct DiffArguments {
     #[command(flatten)]
     only: Only,
 
+    #[command(flatten)]
+    between: Between,
+
     /// Frames of the host to show
     #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
     host_frames: HostFramesChoice,
@@ -54,7 +57,7 @@ pub(super) struct DiffArguments {
     json: bool,
 
     /// Write a differential flame graph to this file: .svg. `-` is stdout, and the table then goes to stderr
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["from", "to"])]
     output: Option<PathBuf>,
 
     /// The format of an output file whose name does not tell it
@@ -125,7 +128,13 @@ pub(super) fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
         anyhow::Ok(profile.with_host_frames(arguments.host_frames.into()))
     };
     let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
-    let comparison = Comparison::new(&before, &after, arguments.by.into());
+    let by = arguments.by.into();
+    let comparison = match arguments.between.filter() {
+        None => Comparison::new(&before, &after, by),
+        Some(filter) => {
+            Comparison::between(&before, &after, by, &filter).ok_or_else(|| arguments.between.nothing_found(&after))?
+        }
+    };
     let mut out = Vec::new();
     if arguments.json {
         write_comparison_json(&comparison, &mut out)?;
@@ -141,7 +150,7 @@ pub(super) fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
     }
     if let Some(output) = output {
         let by = match arguments.by {
-            By::Interface | By::InterfaceFunction => Dimension::Interface,
+            By::Interface | By::InterfaceFunction | By::ComponentInterface => Dimension::Interface,
             By::Component | By::Library => Dimension::Library,
             By::Line => Dimension::Line,
             By::Function | By::Layer | By::Thread => Dimension::Function,

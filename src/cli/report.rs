@@ -10,7 +10,7 @@ use witprof::export::{
 };
 use witprof::{Dimension, Profile};
 
-use super::dimension::RowsBy;
+use super::dimension::{Between, RowsBy};
 use super::host_frames::HostFramesChoice;
 use super::input::read_profile;
 use super::only::Only;
@@ -23,19 +23,22 @@ use crate::terminal::{Stream, print, table_style};
 #[derive(Parser)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ReportArguments {
-    /// What rows are: interface, interface-function, component, library, function, line, layer, thread, or label:KEY
+    /// What rows are: interface, interface-function, component-interface, component, library, function, line, layer, thread, or label:KEY
     /// [default: interface, unless one interface has nearly all of the time; then function]
     #[arg(long, value_name = "WHAT", value_parser = RowsBy::parse)]
     by: Option<RowsBy>,
 
     /// Show who calls this interface or interface function, and what it costs them. `wasi:io/streams`, with or without
     /// the version, or `wasi:io/streams#output-stream.write`
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["from", "to"])]
     callers: Option<String>,
+
+    #[command(flatten)]
+    between: Between,
 
     /// Print every call across an interface instead: how often each function was called, and how long it took. For
     /// profiles that were recorded with --trace-calls
-    #[arg(long, conflicts_with_all = ["by", "callers"])]
+    #[arg(long, conflicts_with_all = ["by", "callers", "from", "to"])]
     calls: bool,
 
     #[command(flatten)]
@@ -63,7 +66,9 @@ Examples:
   # the hottest functions
   witprof report --by function p.json.gz
   # who calls an interface, and what it costs them
-  witprof report --callers wasi:io/streams p.json.gz";
+  witprof report --callers wasi:io/streams p.json.gz
+  # what one component of a composition asks of others
+  witprof report --by component-interface --from app p.json.gz";
 
 pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
     let profile = read_profile(&arguments.profile)?;
@@ -72,11 +77,19 @@ pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
     }
     let profile = arguments.only.of(profile, &arguments.profile)?.with_host_frames(arguments.host_frames.into());
     // Scripts get the same whatever the guest does.
-    let is_fixed = arguments.json || arguments.callers.is_some();
+    let between = arguments.between.filter();
+    let is_fixed = arguments.json || arguments.callers.is_some() || between.is_some();
     let usual = || if is_fixed { Dimension::Interface } else { profile.first_dimension() };
     let by = arguments.by.clone().unwrap_or_else(|| RowsBy::Dimension(usual()));
     let report = match (&arguments.callers, &by) {
-        (None, RowsBy::Dimension(by)) => profile.report(*by),
+        (None, RowsBy::Dimension(by)) => match &between {
+            None => profile.report(*by),
+            Some(filter) => match profile.report_between(*by, filter) {
+                Some(report) => report,
+                None => return Err(arguments.between.nothing_found(&profile)),
+            },
+        },
+        (None, RowsBy::Label(_)) if between.is_some() => bail!("--from and --to do not go together with --by label"),
         (None, RowsBy::Label(key)) => {
             refuse_unknown_label(&profile, key)?;
             profile.report_by_label(key)

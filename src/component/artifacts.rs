@@ -1,7 +1,7 @@
 //! The decoded contents of an image, as plain lists.
 
 use wasmtime_environ::component::{
-    Component as ComponentInfo, ComponentArtifacts, Export, ExportIndex, TypeDef, TypeResourceTable,
+    Component as ComponentInfo, ComponentArtifacts, Export, ExportIndex, ResourceIndex, TypeDef, TypeResourceTable,
     TypeResourceTableIndex,
 };
 use wasmtime_environ::{
@@ -101,6 +101,14 @@ impl<'a> Artifacts<'a> {
             }
             None => Some(ResourceOrigin::Defined(resource.as_u32())),
         }
+    }
+
+    /// The component instance that defines the resource of a table; `None` if it is imported.
+    pub(crate) fn resource_definer(&self, table: u32) -> Option<u32> {
+        let ResourceOrigin::Defined(resource) = self.resource_origin(table)? else { return None };
+        let component = self.component.as_ref()?;
+        let defined = component.defined_resource_index(ResourceIndex::from_u32(resource))?;
+        component.defined_resource_instances.get(defined).map(|instance| instance.as_u32())
     }
 
     /// The resources that the component exports: interface (`None` for the world), name, and number.

@@ -11,7 +11,7 @@ use super::escape::escape_control;
 use crate::error::{Error, Result};
 use crate::profile::{
     Attribution, Dimension, FileIndex, Frame, FrameIndex, FunctionIndex, Label, LabelsIndex, Part, Profile, StackIndex,
-    Tree,
+    Tree, UNKNOWN_INTERFACE,
 };
 use crate::symbols::FunctionKind;
 
@@ -254,7 +254,12 @@ impl<'p> Document<'p> {
         let names: Vec<_> = (0..profile.threads().len()).map(|thread| profile.distinct_thread_name(thread)).collect();
         for (SampleKey { thread, stack, labels }, value) in sums {
             let leaf = &profile.functions()[profile.leaf(stack).index()];
-            let crossing = self.attribution.crossing(stack).map(|crossing| self.attribution.get(crossing).clone());
+            let crossed = self.attribution.crossing(stack);
+            let crossing = crossed.map(|crossed| {
+                let crossing = crossed.what.map(|what| self.attribution.get(what));
+                let unknown = || (UNKNOWN_INTERFACE.to_owned(), UNKNOWN_INTERFACE.to_owned());
+                crossing.map_or_else(unknown, |crossing| (crossing.interface_name(), crossing.to_string()))
+            });
             let part = match self.attribution.part(stack) {
                 Part::Own => "own",
                 Part::Boundary => "boundary",
@@ -264,9 +269,9 @@ impl<'p> Document<'p> {
                 self.label("layer", profile.libraries()[leaf.library.index()].layer.name()),
                 self.label("part", part),
             ];
-            if let Some(crossing) = crossing {
-                label.push(self.label("interface", &crossing.interface_name()));
-                label.push(self.label("interface_function", &crossing.to_string()));
+            if let Some((interface, function)) = crossing {
+                label.push(self.label("interface", &interface));
+                label.push(self.label("interface_function", &function));
             }
             label.extend(profile.labels(labels).iter().map(|(key, value)| self.label(key, value)));
             let location_id = locations(stack);

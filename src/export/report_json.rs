@@ -9,23 +9,30 @@ use serde::Serialize;
 use super::{milliseconds, write_pretty};
 use crate::error::Result;
 use crate::profile::{Comparison, Profile, Report};
+use crate::symbols::CrossingEnd;
 
 /// Writes `report` on `profile` as JSON:
 ///
 /// ```json
 /// {"samples": {"taken": 1210, "kept": 1209, "lost": {"interrupted": 1}},
-///  "wall_ms": 1210.1, "cpu_ms": 1209.0, "preempted_ms": 0.9, "profiler_ms": 0.0, "by": "interface",
-///  "rows": [{"name": "wasi:cli/run@0.2.12 (export)", "detail": null, "self_ms": 1.0, "total_ms": 1.2,
-///            "boundary_ms": 0.2, "blocked_ms": 0.1, "preempted_ms": 0.3, "self_pct": 0.1, "total_pct": 0.1,
-///            "calls": null, "calls_at_least": null}]}
+///  "wall_ms": 1210.1, "cpu_ms": 1209.0, "preempted_ms": 0.9, "on_own_fibers_ms": 0.0, "profiler_ms": 0.0,
+///  "by": "interface",
+///  "rows": [{"name": "wasi:cli/run@0.2.12 (export)", "detail": null, "from": "(host)", "to": "app", "self_ms": 1.0,
+///            "total_ms": 1.2, "total_is_partial": false, "boundary_ms": 0.2, "blocked_ms": 0.1, "preempted_ms": 0.3,
+///            "self_pct": 0.1, "total_pct": 0.1, "calls": null, "calls_at_least": null}]}
 /// ```
 ///
 /// `self_ms` is own time in guest or host. Of that, the thread waited for something for `blocked_ms`, and was ready to run and
 /// had no CPU for `preempted_ms`, which is null if it is not known. `boundary_ms` is the cost of crossing.
-/// Over all rows `self_ms + boundary_ms`, with `profiler_ms`, is `wall_ms`, but for a report on callers. `profiler_ms` is what
+/// Over all rows `self_ms + boundary_ms`, with `profiler_ms`, is `wall_ms`, but for a report on callers or on some crossings. `profiler_ms` is what
 /// the profiler itself did on the guests' threads; shares are of the time without it. `calls` is null unless calls were
 /// traced and all of them are known; where only a lower bound is known, that is `calls_at_least`. Names are as the guest
 /// wrote them.
+///
+/// `from` and `to` are the components on both sides of an interface or interface function, and `(host)` is the host; null where
+/// they are not known, differ within the row, or rows are no interfaces. `on_own_fibers_ms` is the time of calls between components
+/// that ran on fibers of their own, because they are async: the rows of what was called have it, and no total of who called.
+/// `total_is_partial` says that the total of a row may lack such calls.
 ///
 /// # Errors
 /// [`Error::Write`](crate::Error::Write) if `out` cannot be written to.
@@ -36,8 +43,11 @@ pub fn write_report_json(profile: &Profile, report: &Report, out: &mut dyn Write
     let rows = report.rows.iter().map(|row| RowJson {
         name: &row.name,
         detail: row.detail.as_deref(),
+        from: row.ends.from.as_ref().map(CrossingEnd::name),
+        to: row.ends.to.as_ref().map(CrossingEnd::name),
         self_ms: milliseconds(row.own),
         total_ms: milliseconds(row.total),
+        total_is_partial: row.total_is_partial,
         boundary_ms: milliseconds(row.boundary),
         blocked_ms: milliseconds(row.blocked),
         preempted_ms: row.preempted.map(milliseconds),
@@ -56,6 +66,7 @@ pub fn write_report_json(profile: &Profile, report: &Report, out: &mut dyn Write
         wall_ms: milliseconds(report.wall + report.profiler.wall),
         cpu_ms: milliseconds(report.cpu + report.profiler.cpu),
         preempted_ms: report.preempted.map(milliseconds),
+        on_own_fibers_ms: milliseconds(report.on_own_fibers),
         profiler_ms: milliseconds(report.profiler.wall),
         by: report.dimension.name(),
         rows: rows.collect(),
@@ -98,6 +109,7 @@ struct ReportJson<'r> {
     wall_ms: f64,
     cpu_ms: f64,
     preempted_ms: Option<f64>,
+    on_own_fibers_ms: f64,
     profiler_ms: f64,
     by: &'static str,
     rows: Vec<RowJson<'r>>,
@@ -114,8 +126,11 @@ struct SamplesJson {
 struct RowJson<'r> {
     name: &'r str,
     detail: Option<&'r str>,
+    from: Option<&'r str>,
+    to: Option<&'r str>,
     self_ms: f64,
     total_ms: f64,
+    total_is_partial: bool,
     boundary_ms: f64,
     blocked_ms: f64,
     preempted_ms: Option<f64>,

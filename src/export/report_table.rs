@@ -85,8 +85,25 @@ impl TableStyle {
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_report_table(report: &Report, style: TableStyle, out: &mut dyn Write) -> Result<()> {
     report_table(report, style, out)
+        .and_then(|()| fibers_line(report, style, out))
         .and_then(|()| profiler_line(report.profiler, report.wall, style, out))
         .map_err(|source| Error::Write { format: "report", source })
+}
+
+/// Says for how long calls ran on fibers of their own, which no total of a caller has, if there are any.
+pub(super) fn fibers_line(report: &Report, style: TableStyle, out: &mut dyn Write) -> io::Result<()> {
+    if report.on_own_fibers.is_zero() {
+        return Ok(());
+    }
+    let part = share(report.on_own_fibers, report.wall) * 100.0;
+    let took = format!("async calls between components: {part:.1}% of the time ran on fibers of their own");
+    let rows = report.rows.iter().take(style.rows);
+    let marked = if rows.clone().any(|row| row.total_is_partial) {
+        "a total with * may lack it"
+    } else {
+        "no total of a caller has it"
+    };
+    writeln!(out, "{}", style.break_between(&took, "; ", marked))
 }
 
 /// Says what the profiler itself took, beside `wall` of the guests, if it took anything to speak of.
@@ -116,6 +133,12 @@ pub(super) fn report_table(report: &Report, style: TableStyle, out: &mut dyn Wri
         ..percent(row.boundary)
     });
     let preempted = rows.iter().map(|row| row.preempted.map_or_else(|| Cell::new("-"), percent));
+    // Digits stay below each other.
+    let unmarked = if rows.iter().any(|row| row.total_is_partial) { " " } else { "" };
+    let total = rows.iter().map(|row| {
+        let mark = if row.total_is_partial { "*" } else { unmarked };
+        Cell::new(format!("{:.1}%{mark}", share(row.total, report.wall) * 100.0))
+    });
     let calls = |row: &ReportRow| match (row.calls, row.calls_at_least) {
         (Some(calls), _) => Cell::new(calls.to_string()),
         (None, Some(calls)) => Cell::new(format!("≥{calls}")),
@@ -126,7 +149,7 @@ pub(super) fn report_table(report: &Report, style: TableStyle, out: &mut dyn Wri
         Column { heading: "boundary", width: 8, leaves: None, cells: boundary.collect() },
         Column { heading: "blocked", width: 7, leaves: Some(1), cells: times(|row| row.blocked) },
         Column { heading: "preempted", width: 9, leaves: Some(0), cells: preempted.collect() },
-        Column { heading: "total", width: 7, leaves: None, cells: times(|row| row.total) },
+        Column { heading: "total", width: 7, leaves: None, cells: total.collect() },
     ];
     // Only if calls were traced.
     if report.rows.iter().any(|row| row.calls.or(row.calls_at_least).is_some()) {
@@ -158,9 +181,12 @@ fn row_name(name: &str, detail: Option<&str>, dimension: Dimension, style: Table
         // What has no line goes by its function.
         (Some(detail), Dimension::Line) if is_line(name) => both(Forms::of_line, Forms::of_function, detail),
         (Some(detail), Dimension::Function | Dimension::Line) => both(Forms::of_function, Forms::of_library, detail),
+        (Some(detail), Dimension::ComponentInterface) => both(Forms::of_wit, Forms::whole, detail),
         (_, Dimension::Function) => style.forms(Forms::of_function, name),
         (_, Dimension::Line) => style.forms(Forms::of_line, name),
-        (_, Dimension::Interface | Dimension::InterfaceFunction) => style.forms(Forms::of_wit, name),
+        (_, Dimension::Interface | Dimension::InterfaceFunction | Dimension::ComponentInterface) => {
+            style.forms(Forms::of_wit, name)
+        }
         (_, Dimension::Component | Dimension::Library) => style.forms(Forms::of_library, name),
         (_, Dimension::Layer | Dimension::Thread | Dimension::Label) => Forms::whole(name),
     }
@@ -248,7 +274,8 @@ mod tests {
     fn table(dimension: Dimension, rows: Vec<ReportRow>, width: Option<usize>) -> String {
         let second = Duration::from_secs(1);
         let (preempted, profiler) = (None, ProfilerTime::default());
-        let report = Report { dimension, rows, wall: second, cpu: second, preempted, profiler };
+        let on_own_fibers = Duration::ZERO;
+        let report = Report { dimension, rows, wall: second, cpu: second, preempted, on_own_fibers, profiler };
         let mut out = Vec::new();
         write_report_table(&report, TableStyle { width, ..TableStyle::default() }, &mut out)
             .expect("writing to memory");

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::calls::call_table;
-use super::report_table::{TableStyle, profiler_line, report_table};
+use super::report_table::{TableStyle, fibers_line, profiler_line, report_table};
 use crate::error::{Error, Result};
-use crate::profile::{Dimension, NO_INTERFACE, Profile};
+use crate::profile::{Dimension, NO_INTERFACE, Profile, UNKNOWN_INTERFACE};
 
 /// Writes how many samples there are, the time they stand for, the interfaces with the most time, and the hottest functions:
 /// as many as the style has rows. Names are escaped for a terminal.
@@ -59,8 +59,10 @@ fn summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) -> io::Res
     writeln!(out)?;
     let interfaces = profile.report(Dimension::Interface);
     // A core module has none.
-    if interfaces.rows.iter().any(|row| row.name != NO_INTERFACE) {
-        report_table(&interfaces, TableStyle { rows: functions / 2, ..style }, out)?;
+    if interfaces.rows.iter().any(|row| row.name != NO_INTERFACE && row.name != UNKNOWN_INTERFACE) {
+        let style = TableStyle { rows: functions / 2, ..style };
+        report_table(&interfaces, style, out)?;
+        fibers_line(&interfaces, style, out)?;
         writeln!(out)?;
     }
     if let Some(trace) = profile.calls() {

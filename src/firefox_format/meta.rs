@@ -67,6 +67,18 @@ pub(crate) struct Meta {
     pub(crate) strings: Vec<String>,
     pub(crate) libraries: Vec<MetaLibrary>,
     pub(crate) functions: Vec<MetaFunction>,
+    /// From where to where functions cross, if that is known: position in `functions`, who calls, who is called.
+    #[serde(default)]
+    pub(crate) function_ends: Vec<(u32, Option<MetaEnd>, Option<MetaEnd>)>,
+}
+
+/// Who calls, or who is called.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MetaEnd {
+    Host,
+    /// Position of its name in `strings`.
+    Component(u32),
 }
 
 /// More about a library.

@@ -6,8 +6,8 @@ use indexmap::IndexSet;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::attribution::Crossing;
 use super::calls::{CallTrace, CalledFunction, CalledIndex, CalledTimes, TracedCall};
+use super::crossing::Crossing;
 use super::memories::{MemoryGrowth, MemoryTrack};
 use super::origin::Origin;
 use super::tables::{
@@ -16,7 +16,7 @@ use super::tables::{
 };
 use crate::address::{CodePoint, TextOffset, WasmOffset};
 use crate::samples::{LossReason, ProfilerTime, SampleCounts, Span};
-use crate::symbols::{Direction, FunctionKind, Layer};
+use crate::symbols::{Direction, Ends, FunctionKind, Layer};
 
 /// A function: its kind, and which of a few interfaces and functions it is for.
 type Function = (FunctionKind, Option<u8>, Option<u8>, Option<Direction>);
@@ -60,6 +60,12 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
                 interface: interface.map(|number| format!("a:b/i{number}@1.0.0")),
                 interface_function: function.map(|number| format!("f{number}")),
                 direction: *direction,
+                ends: match index % 5 {
+                    0 => Ends::export("<a>"),
+                    1 => Ends::import(None),
+                    2 => Ends::internal(Some("component".to_owned()), None),
+                    _ => Ends::default(),
+                },
                 offset: index * 100,
                 size: 50,
                 file,
@@ -202,6 +208,56 @@ pub(crate) fn of_stack(frames: &[(FunctionKind, &str)]) -> Profile {
         preempted: Duration::ZERO,
     };
     profile.threads = vec![Thread { name: "thread".to_owned(), samples: vec![sample] }];
+    profile
+}
+
+/// A function of a stack made for a test: its kind, name, component, and direction. A kind that may cross an interface is for
+/// the interface function of its name.
+pub(crate) type Made = (FunctionKind, &'static str, Option<&'static str>, Direction);
+
+/// A profile with a sample of a millisecond for each of these stacks, outermost frames first.
+pub(crate) fn of_stacks(paths: &[&[Made]]) -> Profile {
+    let mut profile = of_stack(&[(FunctionKind::Guest, "")]);
+    (profile.libraries, profile.functions) = (Vec::new(), Vec::new());
+    (profile.frames, profile.stacks) = (Vec::new(), Vec::new());
+    let sample = profile.threads[0].samples.remove(0);
+    let mut known: Vec<Made> = Vec::new();
+    for path in paths {
+        let mut caller = None;
+        for made @ (kind, name, component, direction) in path.iter().copied() {
+            let index = known.iter().position(|one| *one == made).unwrap_or_else(|| {
+                let position = u32::try_from(known.len()).expect("few");
+                let crosses = matches!(
+                    kind,
+                    FunctionKind::Entry
+                        | FunctionKind::Adapter
+                        | FunctionKind::ImportLowering
+                        | FunctionKind::ResourceIntrinsic
+                );
+                let component = component.map(str::to_owned);
+                profile.libraries.push(ProfileLibrary { name: name.to_owned(), layer: kind.layer(), component });
+                profile.functions.push(ProfileFunction {
+                    interface: crosses.then(|| "i".to_owned()),
+                    interface_function: crosses.then(|| name.to_owned()),
+                    direction: crosses.then_some(direction),
+                    ..ProfileFunction::without_interface(name.to_owned(), LibraryIndex(position), kind)
+                });
+                let point = CodePoint::InstructionPointer(TextOffset::new(0));
+                let function = FunctionIndex(position);
+                profile.frames.push(Frame { function, point, instruction: None, source: None });
+                known.push(made);
+                known.len() - 1
+            });
+            let stack = Stack { caller, frame: FrameIndex(u32::try_from(index).expect("few")) };
+            let place = profile.stacks.iter().position(|one| *one == stack).unwrap_or_else(|| {
+                profile.stacks.push(stack);
+                profile.stacks.len() - 1
+            });
+            caller = Some(StackIndex(u32::try_from(place).expect("few")));
+        }
+        profile.threads[0].samples.push(Sample { stack: caller.expect("a frame"), ..sample });
+    }
+    profile.calls = None;
     profile
 }
 

@@ -5,12 +5,11 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use indexmap::IndexMap;
 
-use super::attribution::Crossing;
+use super::crossing::{Crosser, Crossing};
 use super::tables::index;
 use crate::code::Targets;
 use crate::samples::{CallSums, Called, CountedCalls};
 use crate::symbols::{Direction, Function};
-use crate::tracing::crosses_interface;
 
 index! {
     /// A function of a [`CallTrace`]; valid for the trace it came from.
@@ -131,7 +130,7 @@ pub(super) fn name_calls(
     thread: impl Fn(std::thread::ThreadId) -> Option<usize>,
 ) -> CallTrace {
     let crossing = |called: Called| match called {
-        Called::Compiled(site) => targets.function(site).and_then(crossing_of),
+        Called::Compiled(site) => targets.function(site).and_then(called_crossing),
         Called::HostImport { target, import } => {
             let import = targets.get(target)?.map().host_imports().get(import)?;
             let (interface, function) = (import.module.to_string(), import.function.to_string());
@@ -182,14 +181,9 @@ fn called_function(crossing: Crossing, sums: &CallSums) -> CalledFunction {
     CalledFunction { crossing, count: sums.count, times }
 }
 
-/// The interface function that a call of `function` crosses to; `None` if that is no call across an interface.
-fn crossing_of(function: Function<'_>) -> Option<Crossing> {
-    if !crosses_interface(function) {
-        return None;
-    }
-    Some(Crossing {
-        interface: function.interface().unwrap_or("world").to_owned(),
-        function: function.interface_function()?.to_owned(),
-        direction: function.direction().unwrap_or(Direction::Internal),
-    })
+/// The crossing that a call of `function` is; `None` if it is no call across an interface, or a part of one.
+fn called_crossing(function: Function<'_>) -> Option<Crossing> {
+    let name = function.name();
+    let crosser = Crosser::of_map(function, &name);
+    crosser.crossing().filter(|_| crosser.is_whole_call())
 }

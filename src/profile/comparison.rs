@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
+use super::crossing::CrossingFilter;
 use super::report::{Dimension, Report, ReportRow};
 use super::tables::Profile;
 
@@ -80,10 +81,38 @@ impl Comparison {
     /// Compares `before` to `after` by `dimension`. Rows are the same if their names and details are.
     #[must_use]
     pub fn new(before: &Profile, after: &Profile, dimension: Dimension) -> Self {
-        let (before, after) = (report(before, dimension), report(after, dimension));
+        let whole = |profile| {
+            let report = report(profile, dimension);
+            (Total::new(&report), report)
+        };
+        Self::of_reports(dimension, [whole(before), whole(after)])
+    }
+
+    /// Compares what [`Profile::report_between`] tells of two profiles. Shares are of the whole time of each. `None` if neither
+    /// has a crossing that `filter` means.
+    #[must_use]
+    pub fn between(before: &Profile, after: &Profile, dimension: Dimension, filter: &CrossingFilter) -> Option<Self> {
+        let mut is_found = false;
+        let mut part = |profile: &Profile| {
+            let mut whole = report(profile, dimension);
+            let total = Total::new(&whole);
+            match profile.report_between(dimension, filter) {
+                Some(part) => {
+                    is_found = true;
+                    whole.rows = with_lasting_names(profile, part).rows;
+                }
+                None => whole.rows.clear(),
+            }
+            (total, whole)
+        };
+        let reports = [part(before), part(after)];
+        is_found.then(|| Self::of_reports(dimension, reports))
+    }
+
+    /// Compares rows as shares of what they are parts of.
+    fn of_reports(dimension: Dimension, reports: [(Total, Report); 2]) -> Self {
         let mut rows: IndexMap<(&str, Option<&str>), [Share; 2], FxBuildHasher> = IndexMap::default();
-        for (side, report) in [&before, &after].into_iter().enumerate() {
-            let all = Total::new(report);
+        for (side, (all, report)) in reports.iter().enumerate() {
             for row in &report.rows {
                 let shares = rows.entry((row.name.as_str(), row.detail.as_deref())).or_default();
                 shares[side] = shares[side].plus(all.share(row));
@@ -101,7 +130,7 @@ impl Comparison {
             let size = |change: &Change| change.difference().abs();
             b.is_certain().cmp(&a.is_certain()).then(size(b).total_cmp(&size(a))).then_with(|| a.name.cmp(&b.name))
         });
-        let preempted = [&before, &after].map(|report| {
+        let preempted = reports.each_ref().map(|(_, report)| {
             let wall = report.wall.as_secs_f64();
             report.preempted.map(|time| if wall > 0.0 { time.as_secs_f64() / wall } else { 0.0 })
         });
@@ -109,10 +138,14 @@ impl Comparison {
     }
 }
 
-/// A report whose rows can be found in another: the numbers of threads with the same name are those of one recording.
+/// A report whose rows can be found in another.
 fn report(profile: &Profile, dimension: Dimension) -> Report {
-    let mut report = profile.report(dimension);
-    if dimension == Dimension::Thread {
+    with_lasting_names(profile, profile.report(dimension))
+}
+
+/// The numbers of threads with the same name are those of one recording.
+fn with_lasting_names(profile: &Profile, mut report: Report) -> Report {
+    if report.dimension == Dimension::Thread {
         let threads = profile.threads().iter().enumerate();
         let names: FxHashMap<_, _> =
             threads.map(|(index, thread)| (profile.distinct_thread_name(index), thread.name.as_str())).collect();
@@ -206,8 +239,15 @@ mod tests {
                 };
                 let rows = vec![row(hits), row(rest)];
                 let wall = rows.iter().map(ReportRow::attributed).sum();
-                let (preempted, profiler) = (None, crate::samples::ProfilerTime::default());
-                let report = Report { dimension: Dimension::Function, rows, wall, cpu: wall, preempted, profiler };
+                let report = Report {
+                    dimension: Dimension::Function,
+                    rows,
+                    wall,
+                    cpu: wall,
+                    preempted: None,
+                    on_own_fibers: std::time::Duration::ZERO,
+                    profiler: crate::samples::ProfilerTime::default(),
+                };
                 Total::new(&report).share(&report.rows[0])
             };
             let (before, after) = (share(report(shares.0, 1)), share(report(shares.1, 2)));

@@ -14,7 +14,7 @@ use super::tables::{
     Frame, FrameIndex, FunctionIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Stack, StackIndex,
 };
 use crate::address::{CodePoint, TextOffset};
-use crate::symbols::{Direction, FunctionKind, Layer};
+use crate::symbols::{CrossingEnd, Direction, FunctionKind, Layer};
 
 /// What becomes of a function's frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,7 @@ impl Profile {
     pub(super) fn hide_code_of_others(&mut self, shown: &BTreeSet<String>) {
         let fates = self.fates(shown);
         self.rename_libraries_between_components();
+        self.forget_ends_of_others(shown);
         let hidden = self.hidden_frame();
         let mut stacks: IndexSet<Stack, FxBuildHasher> = IndexSet::default();
         let mut ends: Vec<End> = Vec::with_capacity(self.stacks.len());
@@ -137,6 +138,8 @@ impl Profile {
                 direction,
                 offset: _,
                 size: _,
+                // See `forget_ends_of_others`.
+                ends: _,
                 file: _,
             } = function;
             let ProfileLibrary { name: _, layer, component: _ } = &self.libraries[library.index()];
@@ -155,6 +158,23 @@ impl Profile {
         for (library, name) in self.libraries.iter_mut().zip(names) {
             if let Some(name) = name {
                 library.name = name;
+            }
+        }
+    }
+
+    /// Who is on the other side of a crossing is known no more, unless it is shown or the host.
+    fn forget_ends_of_others(&mut self, shown: &BTreeSet<String>) {
+        // An instance is called after its component: `math[left]`.
+        let is_of = |name: &str, component: &String| {
+            name.strip_prefix(component.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+        };
+        let is_shown = |end: &CrossingEnd| match end {
+            CrossingEnd::Host => true,
+            CrossingEnd::Component(name) => shown.iter().any(|component| is_of(name, component)),
+        };
+        for function in &mut self.functions {
+            for end in [&mut function.ends.from, &mut function.ends.to] {
+                *end = end.take().filter(is_shown);
             }
         }
     }

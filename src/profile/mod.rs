@@ -11,6 +11,7 @@ pub(crate) mod arbitrary;
 mod attribution;
 mod calls;
 mod comparison;
+mod crossing;
 mod filter;
 mod hidden_code;
 mod host_frames;
@@ -28,9 +29,10 @@ mod unused;
 pub use annotation::{Annotation, LineTime};
 #[cfg(feature = "pprof")]
 pub(crate) use attribution::Attribution;
-pub use attribution::{Crossing, Part};
+pub use attribution::Part;
 pub use calls::{CallTrace, CalledFunction, CalledIndex, CalledTimes, TracedCall};
 pub use comparison::{Change, Comparison};
+pub use crossing::{Crossing, CrossingFilter};
 pub use filter::Filter;
 pub use host_frames::HostFrames;
 pub(crate) use host_frames::OtherStacks;
@@ -38,7 +40,7 @@ pub(crate) use host_symbols::HostSymbols;
 pub(crate) use memories::OTHER_MEMORIES;
 pub use memories::{MemoryGrowth, MemoryTrack};
 pub use origin::Origin;
-pub use report::{Dimension, NO_INTERFACE, Report, ReportRow};
+pub use report::{Dimension, NO_INTERFACE, Report, ReportRow, UNKNOWN_INTERFACE};
 #[cfg(feature = "html")]
 pub(crate) use report::{PlacedRows, RowPlaces};
 pub(crate) use symbolize::{ELIDED, EVERYTHING, NamedProfile, Recording, symbolize};

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
-use super::attribution::{Attribution, Crossing, Part};
+use super::attribution::{Attribution, Crossed, EndsId, Part};
 use super::calls::{CallTrace, CalledFunction};
+use super::crossing::{Crossing, CrossingFilter};
 #[cfg(feature = "html")]
 use super::tables::Stack;
 use super::tables::{FileIndex, Profile, Sample, SourceLine, StackIndex};
 use crate::samples::ProfilerTime;
-use crate::symbols::{Direction, FunctionKind, Layer};
+use crate::symbols::{CrossingEnd, Direction, Ends, FunctionKind, Layer};
 
 /// What the rows of a [`Report`] are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +22,8 @@ pub enum Dimension {
     Interface,
     /// A function of a WIT interface, and the direction.
     InterfaceFunction,
+    /// An interface, the direction, and the components on both sides: who calls and who is called.
+    ComponentInterface,
     /// A component: time in the code of its core modules, and in what that calls.
     Component,
     /// An artifact: a core module, the adapters or trampolines of an interface, a file of the host.
@@ -42,6 +45,7 @@ impl Dimension {
     pub const ALL: &'static [Self] = &[
         Self::Interface,
         Self::InterfaceFunction,
+        Self::ComponentInterface,
         Self::Component,
         Self::Library,
         Self::Function,
@@ -50,13 +54,14 @@ impl Dimension {
         Self::Thread,
     ];
 
-    /// The name used in every output: `interface`, `interface-function`, `component`, `library`, `function`, `line`,
-    /// `layer`, `thread`, `label`.
+    /// The name used in every output: `interface`, `interface-function`, `component-interface`, `component`, `library`,
+    /// `function`, `line`, `layer`, `thread`, `label`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Interface => "interface",
             Self::InterfaceFunction => "interface-function",
+            Self::ComponentInterface => "component-interface",
             Self::Component => "component",
             Self::Library => "library",
             Self::Function => "function",
@@ -66,12 +71,21 @@ impl Dimension {
             Self::Label => "label",
         }
     }
+
+    /// Whether rows are crossings, or sums of them.
+    fn is_of_crossings(self) -> bool {
+        matches!(self, Self::Interface | Self::InterfaceFunction | Self::ComponentInterface)
+    }
 }
 
 /// Where time outside of all interfaces goes: that of core modules, and of the host around a guest.
 pub const NO_INTERFACE: &str = "(no interface)";
 
-/// Where time outside of all components goes.
+/// Where time goes of which the interface cannot be told, because frames in the middle of a deep stack were left out
+/// ([`FunctionKind::Elided`]): until the next crossing that is there.
+pub const UNKNOWN_INTERFACE: &str = "(unknown interface)";
+
+/// Where time outside of all components goes, and that of which the component cannot be told.
 const NO_COMPONENT: &str = "(no component)";
 
 /// How much of a recording one thing accounts for.
@@ -82,7 +96,7 @@ const NO_COMPONENT: &str = "(no component)";
 pub struct ReportRow {
     /// What it is. Mostly chosen by the guest: escape it.
     pub name: String,
-    /// More about it: the library of a function, the function of a line.
+    /// More about it: the library of a function, the function of a line, the components on both sides of an interface.
     pub detail: Option<String>,
     /// Wall-clock time of its own work, in guest or host, [blocked](Self::blocked) and [preempted](Self::preempted) time
     /// included.
@@ -100,6 +114,11 @@ pub struct ReportRow {
     pub cpu: Duration,
     /// Wall-clock time while it was anywhere on the stack, counted once however often it recurs.
     pub total: Duration,
+    /// From where to where it is crossed, for interfaces and their functions: what all samples of the row agree on.
+    pub ends: Ends,
+    /// Whether [`total`](Self::total) may lack time of what it calls, because that runs on fibers of its own: calls between
+    /// components that are async on one side at least. Known for interfaces, their functions, and components.
+    pub total_is_partial: bool,
     /// The sum of squares of the time that each sample of it stands for, in seconds squared: the variance of its own and
     /// boundary time, if samples are independent of each other.
     pub variance: f64,
@@ -181,6 +200,9 @@ pub struct Report {
     pub cpu: Duration,
     /// Time in which threads were ready to run and had no CPU, of all samples, if that is known.
     pub preempted: Option<Duration>,
+    /// Wall-clock time of calls between components that ran on fibers of their own: it is in the rows of what was called, and in
+    /// no total of who called.
+    pub on_own_fibers: Duration,
     /// Time of the profiler's own, which is in no row, and in neither `wall` nor `cpu`.
     pub profiler: ProfilerTime,
 }
@@ -190,6 +212,9 @@ pub struct Report {
 enum Key<'p> {
     Interface(&'p str, Direction),
     Crossing(&'p Crossing),
+    ComponentInterface(&'p str, Direction, EndsId),
+    /// Behind frames that were left out.
+    Unknown,
     Named(&'p str),
     Function(u32),
     /// Of a function, in a file.
@@ -254,6 +279,38 @@ impl Profile {
     #[must_use]
     pub fn report(&self, dimension: Dimension) -> Report {
         self.report_of(dimension, None)
+    }
+
+    /// Time by `dimension`, of the crossings that `filter` means: own and boundary time of samples whose innermost crossing is
+    /// one of them. The total is the time inside of such a crossing; where rows are no interfaces, that of their frames in
+    /// samples that are inside of one. Shares are still of the whole recording. `None` if no sample is inside of one.
+    ///
+    /// How often calls were made is not known for each component, so rows have no calls.
+    #[must_use]
+    pub fn report_between(&self, dimension: Dimension, filter: &CrossingFilter) -> Option<Report> {
+        let view = View::new(self, None);
+        let is_meant: Vec<bool> = view.attribution.all_ends().map(|ends| filter.is_met_by(ends)).collect();
+        let is_meant = |crossed: &Crossed| is_meant[view.attribution.ends_id(*crossed) as usize];
+        let mut rows = Rows::new(&view, dimension);
+        let mut is_found = false;
+        for (place, stack, sum) in self.sums_by_stack(dimension) {
+            if !view.attribution.path(stack).any(|crossed| is_meant(&crossed)) {
+                continue;
+            }
+            is_found = true;
+            rows.next_turn();
+            if view.attribution.crossing(stack).is_some_and(|crossed| is_meant(&crossed)) {
+                rows.add_own(view.key(dimension, place, stack), stack, &sum);
+            }
+            if dimension.is_of_crossings() {
+                for crossed in view.attribution.path(stack).filter(is_meant) {
+                    rows.add_crossed(crossed, sum.wall);
+                }
+            } else {
+                view.inclusive(dimension, place, stack, |key| rows.add_total(key, sum.wall));
+            }
+        }
+        is_found.then(|| self.finish_report(dimension, rows))
     }
 
     /// Time by the value of the label `key`: `route`, for instance, if activations were given
@@ -326,6 +383,7 @@ impl Profile {
             let key = match dimension {
                 Dimension::Interface => interface_key(&function.crossing),
                 Dimension::InterfaceFunction => Key::Crossing(&function.crossing),
+                // From where to where calls were is not counted.
                 _ => return,
             };
             rows.add_calls(key, function);
@@ -348,11 +406,12 @@ impl Profile {
     pub fn callers(&self, name: &str, dimension: Dimension) -> Option<Report> {
         let view = View::new(self, None);
         let mut rows = Rows::new(&view, dimension);
-        let is_meant = |(crossing, _): &(u32, StackIndex)| view.attribution.get(*crossing).is_meant_by(name);
+        let is_meant =
+            |crossed: &Crossed| crossed.what.is_some_and(|what| view.attribution.get(what).is_meant_by(name));
         let mut is_found = false;
         for (place, stack, sum) in self.sums_by_stack(dimension) {
             // The outermost, so that a recursion is counted once.
-            let Some((_, at)) = view.attribution.path(stack).filter(is_meant).last() else { continue };
+            let Some(Crossed { at, .. }) = view.attribution.path(stack).filter(is_meant).last() else { continue };
             is_found = true;
             rows.next_turn();
             let caller = self.stacks[at.index()].caller;
@@ -366,11 +425,12 @@ impl Profile {
         is_found.then(|| self.finish_report(dimension, rows))
     }
 
-    fn finish_report(&self, dimension: Dimension, rows: Rows<'_>) -> Report {
+    fn finish_report(&self, dimension: Dimension, mut rows: Rows<'_>) -> Report {
+        let on_own_fibers = rows.mark_partial_totals();
         let mut rows: Vec<ReportRow> = rows.rows.into_values().collect();
         rows.sort_by(ReportRow::order);
         let (preempted, profiler) = (self.preempted_time(), self.profiler);
-        Report { dimension, rows, wall: self.wall_time(), cpu: self.cpu_time(), preempted, profiler }
+        Report { dimension, rows, wall: self.wall_time(), cpu: self.cpu_time(), preempted, on_own_fibers, profiler }
     }
 
     /// All samples, summed up by stack, in order of stack; apart for each thread or set of labels, if that is what `dimension`
@@ -447,10 +507,11 @@ impl<'p> View<'p> {
 
     /// Whose own or boundary time a sample with this stack is.
     fn key(&self, dimension: Dimension, place: Place, stack: StackIndex) -> Key<'_> {
-        let crossing = || self.attribution.crossing(stack).map(|crossing| self.attribution.get(crossing));
         match dimension {
-            Dimension::Interface => crossing().map_or(Key::Nothing, interface_key),
-            Dimension::InterfaceFunction => crossing().map_or(Key::Nothing, Key::Crossing),
+            Dimension::Interface | Dimension::InterfaceFunction | Dimension::ComponentInterface => {
+                let crossed = self.attribution.crossing(stack);
+                crossed.map_or(Key::Nothing, |crossed| self.crossing_key(dimension, crossed))
+            }
             Dimension::Component => self
                 .attribution
                 .innermost_guest(stack)
@@ -461,6 +522,20 @@ impl<'p> View<'p> {
             }
             Dimension::Thread => Key::Thread(place.thread),
             Dimension::Label => self.label_key(place.labels),
+        }
+    }
+
+    /// The row of a crossing, where rows are crossings.
+    fn crossing_key(&self, dimension: Dimension, crossed: Crossed) -> Key<'_> {
+        let Some(what) = crossed.what else { return Key::Unknown };
+        let crossing = self.attribution.get(what);
+        match dimension {
+            Dimension::InterfaceFunction => Key::Crossing(crossing),
+            Dimension::ComponentInterface => {
+                let ends = self.attribution.ends_id(crossed);
+                Key::ComponentInterface(&crossing.interface, crossing.direction, ends)
+            }
+            _ => interface_key(crossing),
         }
     }
 
@@ -513,10 +588,10 @@ impl<'p> View<'p> {
     /// The row that begins with the innermost frame of a stack, or goes on there.
     #[cfg(feature = "html")]
     fn key_here(&self, dimension: Dimension, stack: StackIndex) -> Option<Key<'_>> {
-        let crossing = || self.attribution.crossing_here(stack).map(|crossing| self.attribution.get(crossing));
         match dimension {
-            Dimension::Interface => crossing().map(interface_key),
-            Dimension::InterfaceFunction => crossing().map(Key::Crossing),
+            Dimension::Interface | Dimension::InterfaceFunction | Dimension::ComponentInterface => {
+                self.attribution.crossing_here(stack).map(|crossed| self.crossing_key(dimension, crossed))
+            }
             _ => Some(self.frame_key(dimension, stack)).filter(|key| *key != Key::Nothing),
         }
     }
@@ -524,18 +599,8 @@ impl<'p> View<'p> {
     /// All rows that a sample with this stack is inside of; some of them more than once.
     fn inclusive<'v>(&'v self, dimension: Dimension, place: Place, stack: StackIndex, mut each: impl FnMut(Key<'v>)) {
         match dimension {
-            Dimension::Interface | Dimension::InterfaceFunction => {
-                let mut is_inside = false;
-                for (crossing, _) in self.attribution.path(stack) {
-                    is_inside = true;
-                    let crossing = self.attribution.get(crossing);
-                    let is_interface = dimension == Dimension::Interface;
-                    each(if is_interface { interface_key(crossing) } else { Key::Crossing(crossing) });
-                }
-                if !is_inside {
-                    each(Key::Nothing);
-                }
-            }
+            // Each with its ends; see `Rows::add`.
+            Dimension::Interface | Dimension::InterfaceFunction | Dimension::ComponentInterface => {}
             Dimension::Thread => each(Key::Thread(place.thread)),
             Dimension::Label => each(self.label_key(place.labels)),
             Dimension::Component | Dimension::Library | Dimension::Function | Dimension::Line | Dimension::Layer => {
@@ -556,6 +621,10 @@ impl<'p> View<'p> {
         match key {
             Key::Interface(interface, direction) => (format!("{interface} ({})", direction.name()), None),
             Key::Crossing(crossing) => (crossing.to_string(), None),
+            Key::ComponentInterface(interface, direction, ends) => {
+                (format!("{interface} ({})", direction.name()), Some(self.attribution.ends(ends).to_string()))
+            }
+            Key::Unknown => (UNKNOWN_INTERFACE.to_owned(), None),
             Key::Named(name) => (name.to_owned(), self.label.map(str::to_owned)),
             Key::Function(function) => {
                 let function = &self.profile.functions[function as usize];
@@ -588,12 +657,14 @@ struct Rows<'p> {
     rows: IndexMap<Key<'p>, ReportRow, FxBuildHasher>,
     /// By row: in which stack's turn its total was added to last.
     counted: Vec<u64>,
+    /// By row: whether it has the ends of a crossing, so that others have to agree.
+    has_ends: Vec<bool>,
     turn: u64,
 }
 
 impl<'p> Rows<'p> {
     fn new(view: &'p View<'p>, dimension: Dimension) -> Self {
-        Self { view, dimension, rows: IndexMap::default(), counted: Vec::new(), turn: 0 }
+        Self { view, dimension, rows: IndexMap::default(), counted: Vec::new(), has_ends: Vec::new(), turn: 0 }
     }
 
     fn row(&mut self, key: Key<'p>) -> usize {
@@ -607,6 +678,7 @@ impl<'p> Rows<'p> {
         });
         if self.counted.len() <= index {
             self.counted.resize(index + 1, 0);
+            self.has_ends.resize(index + 1, false);
         }
         index
     }
@@ -616,7 +688,18 @@ impl<'p> Rows<'p> {
         let (view, dimension) = (self.view, self.dimension);
         self.next_turn();
         self.add_own(view.key(dimension, place, stack), stack, sum);
-        view.inclusive(dimension, place, stack, |key| self.add_total(key, sum.wall));
+        if !dimension.is_of_crossings() {
+            view.inclusive(dimension, place, stack, |key| self.add_total(key, sum.wall));
+            return;
+        }
+        let mut is_inside = false;
+        for crossed in view.attribution.path(stack) {
+            is_inside = true;
+            self.add_crossed(crossed, sum.wall);
+        }
+        if !is_inside {
+            self.add_total(Key::Nothing, sum.wall);
+        }
     }
 
     /// The next stack begins.
@@ -658,6 +741,73 @@ impl<'p> Rows<'p> {
         } else {
             row.calls_at_least = Some(count);
         }
+    }
+
+    /// Adds to the total of a crossing, and its ends.
+    fn add_crossed(&mut self, crossed: Crossed, wall: Duration) {
+        let view = self.view;
+        let key = view.crossing_key(self.dimension, crossed);
+        self.add_total(key, wall);
+        let index = self.row(key);
+        let found = view.attribution.ends(view.attribution.ends_id(crossed));
+        let ends = &mut self.rows[index].ends;
+        if !std::mem::replace(&mut self.has_ends[index], true) {
+            ends.clone_from(found);
+            return;
+        }
+        for (known, found) in [(&mut ends.from, &found.from), (&mut ends.to, &found.to)] {
+            if known != found {
+                *known = None;
+            }
+        }
+    }
+
+    /// Marks the rows whose total lacks calls that ran on fibers of their own: those that were seen on the way to such a call,
+    /// and those of components that make such calls. Says how much time such calls took.
+    fn mark_partial_totals(&mut self) -> Duration {
+        let (view, dimension) = (self.view, self.dimension);
+        let attribution = &view.attribution;
+        let mut time = Duration::ZERO;
+        let mut called = FxHashSet::default();
+        let mut callers: FxHashSet<&str> = FxHashSet::default();
+        for sample in view.profile.samples().filter(|sample| attribution.is_on_own_fiber(sample.stack)) {
+            time += sample.wall;
+            let Some(outermost) = attribution.path(sample.stack).last() else { continue };
+            called.insert(outermost.what);
+            if let Some(CrossingEnd::Component(caller)) = &attribution.ends(attribution.ends_id(outermost)).from {
+                callers.insert(caller);
+            }
+        }
+        if called.is_empty() {
+            return time;
+        }
+        let mut partial: FxHashSet<Key<'_>> = FxHashSet::default();
+        match dimension {
+            Dimension::Component => partial.extend(callers.iter().map(|caller| Key::Named(caller))),
+            _ if dimension.is_of_crossings() => {
+                let mut is_seen = vec![false; view.profile.stacks.len()];
+                for sample in view.profile.samples() {
+                    if std::mem::replace(&mut is_seen[sample.stack.index()], true) {
+                        continue;
+                    }
+                    let mut is_outside = false;
+                    for crossed in attribution.path(sample.stack) {
+                        let ends = attribution.ends(attribution.ends_id(crossed));
+                        let calls =
+                            matches!(&ends.to, Some(CrossingEnd::Component(to)) if callers.contains(to.as_str()));
+                        if is_outside || calls {
+                            partial.insert(view.crossing_key(dimension, crossed));
+                        }
+                        is_outside |= called.contains(&crossed.what);
+                    }
+                }
+            }
+            _ => {}
+        }
+        for (key, row) in &mut self.rows {
+            row.total_is_partial = partial.contains(key);
+        }
+        time
     }
 
     /// Adds to the total of a row, once in the turn of a stack.
@@ -705,6 +855,42 @@ mod tests {
         assert!(!profile.report_by_label("request").rows.is_empty());
     }
 
+    #[test]
+    fn totals_without_calls_on_other_fibers_are_marked() {
+        let (main, app) = (
+            (FunctionKind::Host, "main", None, Direction::Internal),
+            (FunctionKind::Guest, "f", Some("app"), Direction::Internal),
+        );
+        let run = (FunctionKind::Entry, "run", None, Direction::Export);
+        let other = (FunctionKind::Entry, "other", None, Direction::Export);
+        let adapter = (FunctionKind::Adapter, "sum", None, Direction::Internal);
+        let entry = (FunctionKind::Entry, "sum", None, Direction::Internal);
+        let provider = (FunctionKind::Guest, "g", Some("provider"), Direction::Internal);
+        let marked = |profile: &Profile, dimension| {
+            let report = profile.report(dimension);
+            let rows = report.rows.iter().filter(|row| row.total_is_partial).map(|row| row.name.clone());
+            (report.on_own_fibers.as_millis(), rows.collect::<Vec<_>>())
+        };
+        let stacks: [&[arbitrary::Made]; 3] =
+            [&[main, run, app, adapter], &[main, entry, provider], &[main, other, app]];
+        let mut profile = arbitrary::of_stacks(&stacks);
+        // Those that were seen on the way.
+        let run = "i#run (export)".to_owned();
+        assert_eq!(marked(&profile, Dimension::InterfaceFunction), (1, vec![run]));
+        assert_eq!(marked(&profile, Dimension::Component), (1, vec![]));
+        // And if it is known who calls, all that this component is asked for.
+        for function in profile.functions.iter_mut().filter(|function| function.name == "sum") {
+            function.ends = Ends::internal(Some("app".to_owned()), Some("provider".to_owned()));
+        }
+        let (time, mut rows) = marked(&profile, Dimension::InterfaceFunction);
+        rows.sort();
+        assert_eq!((time, rows), (1, vec!["i#other (export)".to_owned(), "i#run (export)".to_owned()]));
+        assert_eq!(marked(&profile, Dimension::Component), (1, vec!["app".to_owned()]));
+        // A call on the stack of its caller is in all totals.
+        let profile = arbitrary::of_stacks(&[&[main, other, app, adapter, provider]]);
+        assert_eq!(marked(&profile, Dimension::InterfaceFunction), (0, vec![]));
+    }
+
     fn crossing() -> Crossing {
         Crossing { interface: "a:b/c".to_owned(), function: "f".to_owned(), direction: Direction::Internal }
     }
@@ -736,10 +922,43 @@ mod tests {
         }
 
         #[test]
+        fn crossings_split_by_their_ends_add_up(profile in arbitrary::profile()) {
+            // Rows by interface are the sums of those that are split.
+            let split = profile.report(Dimension::ComponentInterface);
+            for whole in profile.report(Dimension::Interface).rows.iter().filter(|row| !row.total.is_zero()) {
+                let parts = || split.rows.iter().filter(|row| row.name == whole.name);
+                prop_assert_eq!(parts().map(ReportRow::attributed).sum::<Duration>(), whole.attributed());
+                prop_assert!(parts().all(|part| part.total <= whole.total));
+                // What a row says of itself, all of its parts say.
+                let agree = |end: fn(&ReportRow) -> &Option<CrossingEnd>| {
+                    end(whole).is_none() || parts().all(|part| end(part) == end(whole))
+                };
+                prop_assert!(agree(|row| &row.ends.from) && agree(|row| &row.ends.to), "{:?}", whole);
+            }
+            // And a filter by both ends leaves the rows that have them, as they were.
+            for row in split.rows.iter().filter(|row| row.ends.from.is_some() && row.ends.to.is_some()) {
+                let name = |end: &Option<CrossingEnd>| end.as_ref().map_or("", CrossingEnd::name).to_owned();
+                let filter =
+                    CrossingFilter::new().from_component(name(&row.ends.from)).to_component(name(&row.ends.to));
+                let report = profile.report_between(Dimension::ComponentInterface, &filter).expect("it was seen");
+                prop_assert!(report.rows.contains(row), "{:?} {:?}", row, report.rows);
+                prop_assert!(report.rows.iter().all(|other| split.rows.contains(other)));
+            }
+            for dimension in Dimension::ALL {
+                let nobody = CrossingFilter::new().from_component("nobody");
+                prop_assert!(profile.report_between(*dimension, &nobody).is_none());
+                let of_component = CrossingFilter::new().from_component("component");
+                let Some(report) = profile.report_between(*dimension, &of_component) else { continue };
+                prop_assert!(report.rows.iter().all(|row| row.attributed() <= row.total && row.total <= report.wall));
+            }
+        }
+
+        #[test]
         fn callers_account_for_all_of_what_they_call(profile in arbitrary::profile()) {
             // Calls that were counted are of interfaces that no sample saw.
             let is_sampled = |row: &&ReportRow| {
-                row.name != NO_INTERFACE && row.calls.is_none() && row.calls_at_least.is_none()
+                ![NO_INTERFACE, UNKNOWN_INTERFACE].contains(&row.name.as_str())
+                    && row.calls.is_none() && row.calls_at_least.is_none()
             };
             for called in profile.report(Dimension::Interface).rows.iter().filter(is_sampled) {
                 for &dimension in Dimension::ALL {

@@ -22,7 +22,7 @@ use crate::samples::{
     CountedCalls, Entry as LogEntry, Growth, HostPlace, LossReason, MemoryLog, ProfilerTime, RawFrame, SampleCounts,
     SampleLog, Span, Track, Window,
 };
-use crate::symbols::{Direction, FunctionId, FunctionKind, Layer, LibraryId, SymbolMap};
+use crate::symbols::{Direction, Ends, FunctionId, FunctionKind, Layer, LibraryId, SymbolMap};
 
 /// What a recording was, beside its samples.
 pub(crate) struct Recording<'r> {
@@ -302,6 +302,7 @@ impl<'r> Tables<'r> {
             interface: Some(names.module.to_string()),
             interface_function: Some(names.function.to_string()),
             direction: Some(Direction::Import),
+            ends: Ends::import(Some(of.map().component().to_owned())),
             ..ProfileFunction::without_interface(names.function.to_string(), library, FunctionKind::HostCall)
         });
         let point = position.point_of(TextOffset::new(import), TextOffset::new(import.saturating_add(1)));
@@ -487,6 +488,7 @@ impl<'r> Tables<'r> {
             interface: function.interface().map(str::to_owned),
             interface_function: function.interface_function().map(str::to_owned),
             direction: function.direction(),
+            ends: function.ends().clone(),
             offset: function.offset().get(),
             size: function.size(),
             file: None,

@@ -9,7 +9,7 @@ use super::memories::{MemoryGrowth, MemoryTrack};
 use super::origin::Origin;
 use crate::address::{CodePoint, WasmOffset};
 use crate::samples::{HandlerCost, LabelSet, ProfilerTime, SampleCounts, Span};
-use crate::symbols::{Direction, FunctionKind, Layer};
+use crate::symbols::{Direction, Ends, FunctionKind, Layer};
 
 /// An index into a table of a profile.
 macro_rules! index {
@@ -97,6 +97,8 @@ pub struct ProfileFunction {
     pub interface_function: Option<String>,
     /// Which way the interface is crossed.
     pub direction: Option<Direction>,
+    /// From which component to which the interface is crossed, as far as the component's own wiring tells.
+    pub ends: Ends,
     /// Text offset of its first byte; for a function of the host, address inside of its file.
     pub offset: u32,
     /// Length of its text in bytes; for an inlined function, 0 as the offset: its text is that of others.
@@ -115,6 +117,7 @@ impl ProfileFunction {
             interface: None,
             interface_function: None,
             direction: None,
+            ends: Ends::default(),
             offset: 0,
             size: 0,
             file: None,

@@ -5,8 +5,9 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
-use super::attribution::{Attribution, Crossing, CrossingId, Part};
-use super::report::{Dimension, NO_INTERFACE};
+use super::attribution::{Attribution, CrossingId, Part};
+use super::crossing::Crossing;
+use super::report::{Dimension, NO_INTERFACE, UNKNOWN_INTERFACE};
 use super::tables::{FunctionIndex, LibraryIndex, Profile, Sample, SourceLine, StackIndex};
 #[cfg(any(feature = "html", feature = "svg"))]
 use crate::symbols::Layer;
@@ -17,6 +18,8 @@ pub(crate) enum Label {
     /// The root.
     All,
     Crossing(CrossingId),
+    /// Frames that were left out, and the crossings that they made.
+    Unknown,
     Library(LibraryIndex),
     Function(FunctionIndex),
     /// Of a function; the column is left out.
@@ -107,7 +110,8 @@ impl<'p> Tree<'p> {
     /// What the innermost frame of a stack adds to the tree.
     fn label_of(&self, stack: StackIndex) -> Option<Label> {
         if self.is_by_interface() {
-            return self.attribution.crossing_here(stack).map(Label::Crossing);
+            let crossed = self.attribution.crossing_here(stack)?;
+            return Some(crossed.what.map_or(Label::Unknown, Label::Crossing));
         }
         let function = self.profile.leaf(stack);
         if self.dimension == Dimension::Line
@@ -161,6 +165,7 @@ impl<'p> Tree<'p> {
                 let crossing = self.attribution.get(crossing);
                 format!("{} [{}]", crossing.function, crossing.interface_name())
             }
+            Label::Unknown => UNKNOWN_INTERFACE.to_owned(),
             Label::Library(library) => self.profile.libraries[library.index()].name.clone(),
             Label::Function(function) => {
                 self.profile.shown_name(&self.profile.functions[function.index()]).into_owned()
@@ -189,7 +194,9 @@ impl<'p> Tree<'p> {
         let library = match label {
             Label::Library(library) => library,
             Label::Function(function) | Label::Line(function, _) => self.profile.functions[function.index()].library,
-            Label::All | Label::Crossing(_) | Label::Boundary | Label::Blocked | Label::Preempted => return None,
+            Label::All | Label::Crossing(_) | Label::Unknown | Label::Boundary | Label::Blocked | Label::Preempted => {
+                return None;
+            }
         };
         Some(self.profile.libraries[library.index()].layer)
     }

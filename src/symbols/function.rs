@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use super::ends::Ends;
 use super::library::Library;
 use super::map::SymbolMap;
 use super::wit_name;
@@ -299,6 +300,12 @@ impl<'m> Function<'m> {
     #[must_use]
     pub fn direction(self) -> Option<Direction> {
         self.record().direction
+    }
+
+    /// From which component to which it crosses the interface, as far as the component's own wiring tells.
+    #[must_use]
+    pub fn ends(self) -> &'m Ends {
+        &self.map.ends[self.record().ends as usize]
     }
 
     /// Which rule named it.

@@ -1,5 +1,6 @@
 //! A library of the map: one artifact of a component.
 
+use super::ends::{CrossingEnd, Ends};
 use super::function::{Direction, Layer};
 use super::map::SymbolMap;
 
@@ -69,6 +70,11 @@ impl SymbolMap {
     /// Calls a core module that stands alone by another name. In the map of a component only the component's name changes.
     pub(crate) fn rename_module(&mut self, name: &str) {
         let old = std::mem::replace(&mut self.component, name.to_owned());
+        for end in self.ends.iter_mut().flat_map(Ends::ends_mut) {
+            if end.is_meant_by(&old) && *end != CrossingEnd::Host {
+                *end = CrossingEnd::Component(name.to_owned());
+            }
+        }
         for library in &mut self.libraries {
             // `program`, `program (entry)`, `program (start-up)`.
             if let Some(rest) = library.name.strip_prefix(&old).filter(|rest| rest.is_empty() || rest.starts_with(" ("))

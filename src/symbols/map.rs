@@ -5,6 +5,7 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 use rustc_hash::FxHashMap;
 
+use super::ends::Ends;
 use super::function::{Direction, Function, FunctionKind, NamedBy, readable};
 use super::host_imports::HostImports;
 use super::library::{ComponentNamedBy, Library};
@@ -37,6 +38,8 @@ pub(super) struct FunctionRecord {
     pub(super) kind: FunctionKind,
     pub(super) named_by: NamedBy,
     pub(super) direction: Option<Direction>,
+    /// Index into `SymbolMap::ends`.
+    pub(super) ends: u32,
 }
 
 /// Finds the functions of a core module by their index.
@@ -79,6 +82,8 @@ pub struct SymbolMap {
     pub(super) functions: Vec<FunctionRecord>,
     pub(super) libraries: Vec<Library>,
     pub(super) interfaces: IndexSet<Box<str>>,
+    /// From where to where functions cross; the first is of those that are not known to.
+    pub(super) ends: Vec<Ends>,
     pub(super) names: NameTable,
     /// Whether names are given as they are stored.
     pub(super) raw_names: bool,
@@ -225,6 +230,7 @@ impl SymbolMap {
             kind: FunctionKind::Guest,
             named_by: NamedBy::Index,
             direction: None,
+            ends: 0,
         };
         let library = Library {
             name: component.to_owned(),
@@ -240,6 +246,7 @@ impl SymbolMap {
             component: component.to_owned(),
             text_bytes,
             unattributed_bytes: 0,
+            ends: vec![Ends::default()],
             functions: vec![function],
             libraries: vec![library],
             interfaces: IndexSet::new(),
@@ -448,6 +455,7 @@ impl SymbolMap {
             functions: parts.functions,
             libraries: parts.libraries,
             interfaces: parts.interfaces,
+            ends: parts.ends.into_iter().collect(),
             names: parts.names,
             raw_names: false,
             host_imports: HostImports::default(),

@@ -7,6 +7,7 @@
 //! A name is never invented. Where the best source is missing, the next one is used, and [`NamedBy`] says which.
 
 mod component_names;
+mod ends;
 mod function;
 mod host_imports;
 mod interfaces;
@@ -18,6 +19,7 @@ mod toolchain;
 mod wit_name;
 mod wit_signatures;
 
+pub use ends::{CrossingEnd, Ends};
 pub(crate) use function::demangle;
 pub use function::{Direction, Function, FunctionKind, Layer, NamedBy};
 pub(crate) use host_imports::BY_SIGNATURE;

@@ -32,7 +32,7 @@ use crate::code::Registry;
 use crate::sampler::signal::{Beginning, Caller, CallerFinder, Meaning, Registers};
 use crate::sampler::{CurrentTask, OpenCall, OwnWork, own_work, thread_cpu_time};
 use crate::samples::{CallSite, CallTimes, Called, CrossingCount};
-use crate::symbols::{Direction, Function, FunctionKind};
+use crate::symbols::FunctionKind;
 
 /// Counts the calls of one store. Made by [`Recorder::call_tracer`](crate::Recorder::call_tracer), for a store whose call
 /// hook does something else as well.
@@ -446,18 +446,4 @@ fn host_import(code: &Registry, site: CallSite, trampoline: CallSite) -> Option<
     let of = code.entry(trampoline.target)?;
     let signature = of.function(trampoline.offset)?.name();
     code.entry(site.target)?.host_import(TextOffset::new(site.offset), &signature)
-}
-
-/// Whether calls of a function are calls across an interface: those of an import, an adapter, or an export, but not what
-/// the canonical ABI calls for itself before or after.
-pub(crate) fn crosses_interface(function: Function<'_>) -> bool {
-    match function.kind() {
-        FunctionKind::ImportLowering | FunctionKind::Adapter => true,
-        FunctionKind::HostCall => function.interface_function().is_some(),
-        FunctionKind::Entry => {
-            function.direction() == Some(Direction::Export)
-                && function.interface_function().is_some_and(|name| name == function.name())
-        }
-        _ => false,
-    }
 }

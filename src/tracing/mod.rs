@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 pub use calls::CallTracer;
-pub(crate) use calls::crosses_interface;
 pub use memory::MemoryTracer;
 
 use crate::code::Registry;

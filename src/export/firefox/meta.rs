@@ -4,12 +4,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::library_id;
 use crate::firefox_format::{
-    META_VERSION, Meta, MetaCall, MetaCalled, MetaCalls, MetaFunction, MetaLibrary, MetaMemory, MetaSpan, Row, all_rows,
+    META_VERSION, Meta, MetaCall, MetaCalled, MetaCalls, MetaEnd, MetaFunction, MetaLibrary, MetaMemory, MetaSpan, Row,
+    all_rows,
 };
 use crate::nanos::nanos;
 use crate::profile::{CallTrace, MemoryTrack, Profile, ProfileFunction, ProfileLibrary, Sample};
 use crate::samples::Span;
-use crate::symbols::FunctionKind;
+use crate::symbols::{CrossingEnd, FunctionKind};
 
 impl MetaMemory {
     fn new(memory: &MemoryTrack) -> Self {
@@ -61,6 +62,15 @@ impl Meta {
         });
         // Inlined functions have no address to be known by, and nothing that the format has no place for.
         let compiled = functions.iter().filter(|function| function.kind != FunctionKind::Inlined);
+        let function_ends = (0..).zip(compiled.clone()).filter_map(|(position, function)| {
+            let mut end = |end: &Option<CrossingEnd>| match end.as_ref()? {
+                CrossingEnd::Host => Some(MetaEnd::Host),
+                CrossingEnd::Component(name) => string(&Some(name.clone())).map(MetaEnd::Component),
+            };
+            let (from, to) = (end(&function.ends.from), end(&function.ends.to));
+            from.or(to).map(|_| (position, from, to))
+        });
+        let function_ends = function_ends.collect();
         let functions = compiled.map(|function| {
             MetaFunction(
                 function.library.0,
@@ -118,6 +128,7 @@ impl Meta {
             strings: strings.into_iter().collect(),
             libraries: libraries.collect(),
             functions,
+            function_ends,
         }
     }
 }

@@ -188,6 +188,8 @@ fn interface_stacks<'p>(shared: &mut Shared<'p>, profile: &'p Profile, needed: &
             let category = match (tree.crossing(label), label) {
                 (Some(crossing), _) => Category::behind(crossing.direction),
                 (None, Label::Boundary) => Category::Boundary,
+                // Frames of the guest that were left out.
+                (None, Label::Unknown) => Category::Layer(Layer::Guest),
                 // Around boundary time that is of no interface.
                 (None, _) => Category::Layer(Layer::Host),
             };
@@ -266,11 +268,11 @@ mod tests {
 
     use super::*;
     use crate::export::write_firefox;
-    use crate::profile::arbitrary;
+    use crate::profile::{UNKNOWN_INTERFACE, arbitrary};
     use crate::symbols::FunctionKind;
 
-    /// The category of what is outside of all interfaces, for a stack of these kinds of functions.
-    fn category_outside(kinds: &[FunctionKind]) -> String {
+    /// The category of what is called `name`, for a stack of these kinds of functions.
+    fn category_of(name: &str, kinds: &[FunctionKind]) -> String {
         let frames: Vec<_> = kinds.iter().map(|kind| (*kind, "")).collect();
         let mut file = Vec::new();
         write_firefox(&arbitrary::of_stack(&frames), &mut file).expect("writing");
@@ -280,7 +282,7 @@ mod tests {
             let column = column.as_array().expect("a column");
             column.iter().position(|value| value == wanted).expect("a row")
         };
-        let name = position(&shared["stringArray"], &NO_INTERFACE.into());
+        let name = position(&shared["stringArray"], &name.into());
         let function = position(&shared["funcTable"]["name"], &name.into());
         let frame = position(&shared["frameTable"]["func"], &function.into());
         let category = shared["frameTable"]["category"][frame].as_u64().expect("a number");
@@ -290,8 +292,8 @@ mod tests {
 
     #[test]
     fn what_is_outside_of_interfaces_has_its_own_category() {
-        assert_eq!(category_outside(&[FunctionKind::Host]), "Host");
-        assert_eq!(category_outside(&[FunctionKind::Host, FunctionKind::Guest]), "Guest");
-        assert_eq!(category_outside(&[FunctionKind::Elided, FunctionKind::Guest]), "Guest");
+        assert_eq!(category_of(NO_INTERFACE, &[FunctionKind::Host]), "Host");
+        assert_eq!(category_of(NO_INTERFACE, &[FunctionKind::Host, FunctionKind::Guest]), "Guest");
+        assert_eq!(category_of(UNKNOWN_INTERFACE, &[FunctionKind::Elided, FunctionKind::Guest]), "Guest");
     }
 }

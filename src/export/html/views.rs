@@ -139,7 +139,7 @@ fn library_and_kind<'p>(tree: &Tree<'p>, label: Label) -> (Option<&'p str>, usiz
         Label::Boundary => (None, 4),
         Label::Blocked => (None, 5),
         Label::Preempted => (None, 8),
-        Label::All => (None, KIND_OTHER),
+        Label::All | Label::Unknown => (None, KIND_OTHER),
     }
 }
 

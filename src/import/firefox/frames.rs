@@ -156,6 +156,7 @@ impl<'d> Reader<'d> {
         };
         let known = own.zip(address).and_then(|key| self.known.get(&key));
         let Some((meta, row)) = self.meta.zip(known) else { return function };
+        function.ends = self.ends.get(row).cloned().unwrap_or_default();
         let row = &meta.functions[*row];
         let string = |index: Option<u32>| meta.strings.get(index? as usize).cloned();
         function.kind = FunctionKind::ALL.iter().copied().find(|kind| kind.name() == row.2).unwrap_or(kind);

@@ -10,12 +10,12 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer, Map
 
 use super::document::MetaJson;
 use super::samples::time;
-use crate::firefox_format::{META_VERSION, Meta, MetaCall, MetaCalls, MetaMemory, MetaSpan};
+use crate::firefox_format::{META_VERSION, Meta, MetaCall, MetaCalls, MetaEnd, MetaMemory, MetaSpan};
 use crate::profile::{
     CallTrace, CalledFunction, CalledIndex, CalledTimes, Crossing, MemoryGrowth, MemoryTrack, TracedCall,
 };
 use crate::samples::{LossReason, SampleCounts, Span};
-use crate::symbols::Direction;
+use crate::symbols::{CrossingEnd, Direction, Ends};
 
 /// `meta.witprof`. Its form is judged before its shape.
 pub(super) enum OwnData {
@@ -102,6 +102,16 @@ pub(super) fn counts_of(meta: &Meta) -> SampleCounts {
         LossReason::ALL.iter().copied().find(|reason| reason.name() == name).map(|reason| (reason, *count))
     });
     SampleCounts { taken: meta.taken, kept: meta.kept, truncated: meta.truncated, lost: lost.collect() }
+}
+
+/// From where to where functions cross, by their positions.
+pub(super) fn ends_of(meta: &Meta) -> FxHashMap<usize, Ends> {
+    let end = |end: Option<MetaEnd>| match end? {
+        MetaEnd::Host => Some(CrossingEnd::Host),
+        MetaEnd::Component(name) => meta.strings.get(name as usize).cloned().map(CrossingEnd::Component),
+    };
+    let ends = meta.function_ends.iter();
+    ends.map(|(function, from, to)| (*function as usize, Ends { from: end(*from), to: end(*to) })).collect()
 }
 
 /// The calls of a file, of whose threads `places` tells the indices.

@@ -8,14 +8,14 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use super::contents::{Contents, ThreadContents};
 use super::document::UnitsJson;
 use super::frames::FunctionKey;
-use super::own_data::{OwnData, calls_of, counts_of, growths_of, memory_of, saved_part, span_of};
+use super::own_data::{OwnData, calls_of, counts_of, ends_of, growths_of, memory_of, saved_part, span_of};
 use super::samples::{joined_rows, time};
 use crate::firefox_format::Meta;
 use crate::profile::{
     FileIndex, Frame, LibraryIndex, Origin, Profile, ProfileFunction, ProfileLibrary, SamplerKind, Stack, Thread,
 };
 use crate::samples::{HandlerCost, LabelSet, ProfilerTime, SampleCounts, Span};
-use crate::symbols::Layer;
+use crate::symbols::{Ends, Layer};
 
 /// Nor all samples together for more than this: as far as milliseconds are written to the nanosecond.
 const MAX_TOTAL: Duration = Duration::from_secs(99 * 86_400);
@@ -27,6 +27,8 @@ pub(super) struct Reader<'d> {
     part: Option<(Duration, Duration)>,
     /// What is known of functions, by position in `meta.libraries` and address.
     pub(super) known: FxHashMap<(u32, u32), usize>,
+    /// By position in `meta.functions`: from where to where it crosses.
+    pub(super) ends: FxHashMap<usize, Ends>,
     /// The library of frames that have none, once there is one.
     pub(super) labels: Option<LibraryIndex>,
     /// By position in `libs`.
@@ -53,6 +55,7 @@ impl<'d> Reader<'d> {
             meta,
             part: meta.and_then(|meta| saved_part(&contents.meta, meta)),
             known: FxHashMap::default(),
+            ends: meta.map_or_else(FxHashMap::default, ends_of),
             labels: None,
             libraries: Vec::new(),
             own: Vec::new(),

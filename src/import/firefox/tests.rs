@@ -71,6 +71,13 @@ proptest! {
         // And is the same again when it is written again.
         let again = read_firefox(&mut &written(&read)[..]).expect("it is one of ours");
         prop_assert_eq!(again.report(Dimension::Function), read.report(Dimension::Function));
+        // Older files do not have the ends of crossings, which changes nothing else.
+        let mut old: Value = serde_json::from_slice(&file).expect("JSON");
+        let own = old["meta"]["witprof"].as_object_mut().expect("what is ours");
+        prop_assert!(own.remove("function_ends").is_some());
+        let old = read_firefox(&mut &serde_json::to_vec(&old).expect("JSON")[..]).expect("it is an older one");
+        prop_assert_eq!(old.report(Dimension::Function), read.report(Dimension::Function));
+        prop_assert!(old.functions().iter().all(|function| function.ends == crate::symbols::Ends::default()));
     }
 
     /// As the front-end saves it where hidden tracks are not asked for.

@@ -95,6 +95,11 @@ impl ComponentNames {
         self.owners.get(module).map(|owner| (owner.text.as_str(), owner.rule))
     }
 
+    /// The component that a core module is a part of.
+    pub(super) fn owner(&self, module: u32) -> Option<&str> {
+        self.owners.get(module as usize).map(|owner| owner.text.as_str())
+    }
+
     /// The library name of a core module.
     pub(super) fn module(&self, module: u32) -> Rc<str> {
         self.modules.get(module as usize).map_or_else(|| "".into(), Rc::clone)

@@ -9,19 +9,34 @@ use wasmtime_environ::FuncKey;
 use super::Namer;
 use super::named::Named;
 use crate::component::{Artifacts, CompiledFunction};
+use crate::symbols::ends::Ends;
 use crate::symbols::library::Library;
 use crate::symbols::map::{FunctionId, FunctionRecord, LibraryId, ModuleFunctions};
 use crate::symbols::name_table::NameTable;
 
 /// What a [`SymbolMap`] is assembled from.
-#[derive(Default)]
 pub(in crate::symbols) struct Parts {
     pub(in crate::symbols) functions: Vec<FunctionRecord>,
     pub(in crate::symbols) libraries: Vec<Library>,
     pub(in crate::symbols) interfaces: IndexSet<Box<str>>,
+    pub(in crate::symbols) ends: IndexSet<Ends>,
     pub(in crate::symbols) names: NameTable,
     pub(in crate::symbols) modules: Vec<ModuleFunctions>,
     pub(in crate::symbols) entries: FxHashMap<FunctionId, FunctionId>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self {
+            functions: Vec::new(),
+            libraries: Vec::new(),
+            interfaces: IndexSet::new(),
+            ends: IndexSet::from([Ends::default()]),
+            names: NameTable::default(),
+            modules: Vec::new(),
+            entries: FxHashMap::default(),
+        }
+    }
 }
 
 impl<'a> Namer<'a> {
@@ -37,6 +52,8 @@ impl<'a> Namer<'a> {
             let index = known.unwrap_or_else(|| parts.interfaces.insert_full(interface.into()).0);
             u32::try_from(index).unwrap_or(u32::MAX)
         });
+        // Few functions are at a boundary.
+        let ends = if named.ends == Ends::default() { 0 } else { parts.ends.insert_full(named.ends.clone()).0 };
         let interface_function = named.interface_function.as_ref().map(|name| parts.names.add(name));
         parts.functions.push(FunctionRecord {
             start: function.start,
@@ -48,6 +65,7 @@ impl<'a> Namer<'a> {
             kind: named.kind,
             named_by: named.named_by,
             direction: named.direction,
+            ends: u32::try_from(ends).unwrap_or(0),
         });
     }
 

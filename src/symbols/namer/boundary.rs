@@ -2,12 +2,14 @@
 
 use std::rc::Rc;
 
+use rustc_hash::FxHashMap;
 use wasmtime_environ::{Abi, FuncIndex};
 
 use super::Namer;
 use super::named::{Crossing, Named, WORLD, canonical};
 use crate::agreed::agreed;
-use crate::component::{Definition, ResourceOperation, TrampolinePurpose, Use, Wiring};
+use crate::component::{Definition, ModuleRole, ResourceOperation, TrampolinePurpose, Use, Wiring};
+use crate::symbols::ends::{CrossingEnd, Ends};
 use crate::symbols::function::{Direction, FunctionKind, NamedBy};
 use crate::symbols::interfaces::{ResourceName, Side, is_compatible};
 use crate::symbols::wit_name;
@@ -67,10 +69,7 @@ impl<'a> Namer<'a> {
         };
         let adapter = if part.is_empty() { None } else { self.adapter_function(module, export) };
         let adapter = adapter.unwrap_or(function);
-        if !self.callees.contains_key(&module) {
-            let callees = self.callees(module);
-            self.callees.insert(module, callees);
-        }
+        self.find_callees(module);
         let crossing = self.crossing(module, adapter, export);
         let (from, to) = (crossing.from.as_deref(), crossing.to.as_deref());
         let ends = match (from, to) {
@@ -79,21 +78,50 @@ impl<'a> Namer<'a> {
             (None, Some(to)) => format!("(? -> {to})"),
             (None, None) => "(adapter)".to_owned(),
         };
+        let between = Ends::internal(crossing.from.clone(), crossing.to.clone());
         let Some((interface, function)) = crossing.wit else {
             let library: Rc<str> = format!("adapter {ends}").into();
             self.last_adapter = Some((module, Rc::clone(&library)));
             let name = format!("{export}{part}");
-            return Named::plain(FunctionKind::Adapter, library, name, NamedBy::CoreExport);
+            return Named::plain(FunctionKind::Adapter, library, name, NamedBy::CoreExport).between(between);
         };
         let library: Rc<str> = format!("{} {ends}", interface.as_deref().unwrap_or(WORLD)).into();
         self.last_adapter = Some((module, Rc::clone(&library)));
         let name = format!("{function}{part}");
         Named::plain(FunctionKind::Adapter, library, name, crossing.named_by)
             .crossing(interface, function, Direction::Internal)
+            .between(between)
             .of_interface_library()
     }
 
     pub(super) fn component_trampoline(&self, index: u32, abi: Abi) -> Named<'a> {
+        let named = self.component_trampoline_for(index, abi);
+        let ends = self.trampoline_ends(index, &named);
+        named.between(ends)
+    }
+
+    /// Who calls through a trampoline: the component whose core modules import it. What is called is the host's, or for a
+    /// resource of a component that component's.
+    fn trampoline_ends(&self, index: u32, named: &Named<'_>) -> Ends {
+        let is_crossing = matches!(named.kind, FunctionKind::ImportLowering | FunctionKind::ResourceIntrinsic);
+        if !is_crossing || named.interface_function.is_none() {
+            return Ends::default();
+        }
+        let from = self.wiring.as_ref().and_then(|wiring| {
+            let callers = self.uses(Definition::Trampoline(index)).map(|used| self.component_of(wiring, used.instance));
+            agreed(callers)?
+        });
+        match self.artifacts.trampoline_purpose(index) {
+            Some(TrampolinePurpose::Resource { table, .. }) if named.direction != Some(Direction::Import) => {
+                let definer = self.artifacts.resource_definer(*table);
+                let to = definer.and_then(|instance| self.components.instance(instance)).map(str::to_owned);
+                Ends { from: from.map(CrossingEnd::Component), to: to.map(CrossingEnd::Component) }
+            }
+            _ => Ends::import(from),
+        }
+    }
+
+    fn component_trampoline_for(&self, index: u32, abi: Abi) -> Named<'a> {
         let used = self.first_use(Definition::Trampoline(index));
         // Wasmtime makes one trampoline for all equal intrinsics, so its consumers may mean different functions.
         let spelled = self.uses(Definition::Trampoline(index)).filter_map(|used| self.consumer(&used));
@@ -222,8 +250,8 @@ impl<'a> Namer<'a> {
     }
 
     /// Who crosses from where to where through the adapter function `adapter`, which is exported as `export`.
-    fn crossing(&self, module: u32, adapter: FuncIndex, export: &str) -> Ends {
-        let mut crossing = Ends { from: None, to: None, wit: None, named_by: NamedBy::CoreImport };
+    fn crossing(&self, module: u32, adapter: FuncIndex, export: &str) -> Connected {
+        let mut crossing = Connected { from: None, to: None, callee: None, wit: None, named_by: NamedBy::CoreImport };
         let Some(wiring) = &self.wiring else { return crossing };
         let consumer = self.definitions(module, adapter).find_map(|definition| self.first_use(definition));
         if let Some(consumer) = consumer {
@@ -237,6 +265,7 @@ impl<'a> Namer<'a> {
             callees.iter().find(|callee| callee.wit.as_ref().is_some_and(|wit| is_same_function(wit, wanted)))
         });
         if let Some(callee) = callee {
+            crossing.callee = Some(callee.definition());
             crossing.to = self.component_of(wiring, callee.instance);
             if crossing.wit.is_none() && callee.wit.is_some() {
                 crossing.wit.clone_from(&callee.wit);
@@ -258,9 +287,47 @@ impl<'a> Namer<'a> {
                 let module = wiring.instances.get(instance as usize)?.module?;
                 let wit = self.exported_function(module, function);
                 let wit = wit.map(|lifted| (lifted.interface, lifted.function));
-                Some(Callee { adapter: adapter.to_owned(), instance, wit })
+                Some(Callee { adapter: adapter.to_owned(), instance, function, wit })
             })
             .collect()
+    }
+
+    /// The one component that calls a core function through adapters.
+    pub(super) fn caller_of(&mut self, module: u32, function: FuncIndex) -> Option<String> {
+        if self.callers.is_none() {
+            self.callers = Some(self.callers());
+        }
+        let callers = self.callers.as_ref()?;
+        agreed(self.definitions(module, function).filter_map(|callee| callers.get(&callee)))?.clone()
+    }
+
+    /// Who calls each function that adapters call.
+    fn callers(&mut self) -> FxHashMap<Definition, Option<String>> {
+        let mut callers = FxHashMap::default();
+        let modules = 0..u32::try_from(self.artifacts.modules.len()).unwrap_or(u32::MAX);
+        for module in modules.filter(|module| self.role(*module) == Some(&ModuleRole::Adapter)).collect::<Vec<_>>() {
+            self.find_callees(module);
+            for (export, adapter) in self.module(module).exported_functions() {
+                if !adapter_export(export).1.is_empty() {
+                    continue;
+                }
+                let Connected { from, callee: Some(callee), .. } = self.crossing(module, adapter, export) else {
+                    continue;
+                };
+                let known = callers.entry(callee).or_insert_with(|| from.clone());
+                if *known != from {
+                    *known = None;
+                }
+            }
+        }
+        callers
+    }
+
+    fn find_callees(&mut self, module: u32) {
+        if !self.callees.contains_key(&module) {
+            let callees = self.callees(module);
+            self.callees.insert(module, callees);
+        }
     }
 
     fn component_of(&self, wiring: &Wiring<'_>, instance: u32) -> Option<String> {
@@ -275,9 +342,10 @@ impl<'a> Namer<'a> {
 }
 
 /// What an adapter function connects.
-struct Ends {
+struct Connected {
     from: Option<String>,
     to: Option<String>,
+    callee: Option<Definition>,
     wit: Option<(Option<String>, String)>,
     named_by: NamedBy,
 }
@@ -287,7 +355,14 @@ pub(super) struct Callee {
     /// `adapter3`: the export name of the first adapter that calls it.
     adapter: String,
     instance: u32,
+    function: FuncIndex,
     wit: Option<(Option<String>, String)>,
+}
+
+impl Callee {
+    fn definition(&self) -> Definition {
+        Definition::Function { instance: self.instance, function: self.function }
+    }
 }
 
 /// Whether two ends of a call mean the same function; each may spell a version of its own.

@@ -19,6 +19,7 @@ use boundary::Callee;
 use named::{CANONICAL_ABI, Named, WORLD, builtin_call, canonical, pulley_host_call, unsafe_intrinsic, with_abi};
 
 use super::component_names::ComponentNames;
+use super::ends::Ends;
 use super::function::{Direction, FunctionKind, Layer, NamedBy};
 use super::host_imports::BY_SIGNATURE;
 use super::interfaces::{Interfaces, Side};
@@ -40,6 +41,7 @@ pub(super) fn name(artifacts: &Artifacts<'_>, source: Option<&Source>, root: &st
         last_library: None,
         parts: Parts::default(),
         callees: FxHashMap::default(),
+        callers: None,
         last_adapter: None,
         artifacts,
         wiring,
@@ -72,6 +74,9 @@ struct Namer<'a> {
     parts: Parts,
     /// By adapter module: what its adapters call.
     callees: FxHashMap<u32, Vec<Callee>>,
+    /// By function that adapters call: the component that calls it through them, `None` if there are several. Made when the
+    /// first function needs it.
+    callers: Option<FxHashMap<Definition, Option<String>>>,
     /// The adapter function named last: helpers of an adapter module follow the first adapter that needs them.
     last_adapter: Option<(u32, Rc<str>)>,
 }
@@ -193,12 +198,16 @@ impl<'a> Namer<'a> {
                 CoreExportRole::Callback => format!("{} (callback)", lifted.function),
             };
             if !lifted.is_own {
+                // The host enters it for the component that calls it.
+                let ends = Ends::internal(self.caller_of(module, function), self.owner(module));
                 return Named::plain(FunctionKind::Entry, self.components.entries(module), name, NamedBy::CoreExport)
-                    .crossing(lifted.interface, lifted.function, direction);
+                    .crossing(lifted.interface, lifted.function, direction)
+                    .between(ends);
             }
             let library = format!("{} (export)", lifted.interface.as_deref().unwrap_or(WORLD));
             return Named::plain(FunctionKind::Entry, library, name, NamedBy::Wit)
                 .crossing(lifted.interface, lifted.function, direction)
+                .between(self.owner(module).map_or_else(Ends::default, Ends::export))
                 .of_interface_library();
         }
         let role = self.entry_role(module, function);
@@ -224,10 +233,16 @@ impl<'a> Namer<'a> {
                 export.name,
                 NamedBy::CoreExport,
             )
-            .crossing(Some(library.to_string()), export.name.to_owned(), Direction::Export);
+            .crossing(Some(library.to_string()), export.name.to_owned(), Direction::Export)
+            .between(Ends::export(&*library));
         }
         let (name, named_by) = self.guest_name(module, function);
         Named::plain(FunctionKind::Entry, self.components.entries(module), name, named_by)
+    }
+
+    /// The component that a core module is a part of.
+    fn owner(&self, module: u32) -> Option<String> {
+        self.components.owner(module).map(str::to_owned)
     }
 
     fn entry_role(&self, module: u32, function: FuncIndex) -> Option<EntryRole> {
@@ -243,7 +258,9 @@ impl<'a> Namer<'a> {
         if self.wiring.is_some() {
             return named;
         }
-        named.crossing(Some(BY_SIGNATURE.to_owned()), name, Direction::Import)
+        named
+            .crossing(Some(BY_SIGNATURE.to_owned()), name, Direction::Import)
+            .between(Ends::import(Some(self.components.root().to_owned())))
     }
 
     /// The WIT function that a core function implements: by the component's exports, else by its core export name.

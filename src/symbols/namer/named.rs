@@ -6,6 +6,7 @@ use std::rc::Rc;
 use wasmtime_environ::component::UnsafeIntrinsic;
 use wasmtime_environ::{Abi, BuiltinFunctionIndex, HostCall};
 
+use crate::symbols::ends::Ends;
 use crate::symbols::function::{Direction, FunctionKind, NamedBy};
 
 /// A function with its names, before they are interned.
@@ -19,6 +20,8 @@ pub(super) struct Named<'a> {
     pub(super) interface: Option<String>,
     pub(super) interface_function: Option<String>,
     pub(super) direction: Option<Direction>,
+    /// From where to where it crosses.
+    pub(super) ends: Ends,
 }
 
 impl<'a> Named<'a> {
@@ -38,6 +41,7 @@ impl<'a> Named<'a> {
             interface: None,
             interface_function: None,
             direction: None,
+            ends: Ends::default(),
         }
     }
 
@@ -46,6 +50,12 @@ impl<'a> Named<'a> {
         self.interface = interface;
         self.interface_function = Some(function);
         self.direction = Some(direction);
+        self
+    }
+
+    /// Adds from where to where it crosses.
+    pub(super) fn between(mut self, ends: Ends) -> Self {
+        self.ends = ends;
         self
     }
 
