@@ -22,6 +22,9 @@ use crate::nanos::nanos;
 /// not run, do it when they end their activation, begin another, or end themselves.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// A thread that has the signal blocked for so long does not only run its handler.
+const OWN_HANDLER: Duration = Duration::from_millis(100);
+
 /// What is to be done to the mask of one thread when its recorder stops.
 #[derive(Debug)]
 pub(super) struct Mask {
@@ -112,24 +115,40 @@ pub(super) fn give_back(core: &Core) {
     let all = core.threads().clone();
     let is_open = |state: &Arc<ThreadState>| state.mask.has_to_block() && !state.has_ended.load(Ordering::Acquire);
     let mut open: Vec<Arc<ThreadState>> = all.into_iter().filter(is_open).collect();
-    open.retain(|state| {
-        if state.is_current() {
-            block_again(state);
+    open.iter().filter(|state| state.is_current()).for_each(|state| block_again(state));
+    open.retain(is_open);
+    // A handler of somebody else's would not know what to do.
+    if open.is_empty() || !disposition::is_ours(core.signal) {
+        return;
+    }
+    let passed = {
+        let begin = clocks::monotonic();
+        move || clocks::monotonic().saturating_sub(begin)
+    };
+    // Of a signal that is no real-time signal, a second one is dropped while a first waits, which may be a timer's last.
+    let may_be_dropped = core.signal < libc::SIGRTMIN();
+    let mut asked = vec![false; open.len()];
+    loop {
+        for (state, is_asked) in open.iter().zip(&mut asked) {
+            if is_open(state) && (!*is_asked || may_be_dropped) {
+                *is_asked |= ask(state);
+            }
         }
-        // A handler of somebody else's would not know what to do.
-        state.mask.has_to_block() && disposition::is_ours(core.signal) && ask(state)
-    });
-    let end = clocks::monotonic().saturating_add(nanos(PATIENCE));
-    while open.iter().any(is_open) && clocks::monotonic() < end {
-        std::thread::sleep(Duration::from_micros(50));
+        let patience = |is_asked: &bool| nanos(if *is_asked { PATIENCE } else { OWN_HANDLER });
+        let is_worth_it =
+            |(state, is_asked): (&Arc<ThreadState>, &bool)| is_open(state) && passed() < patience(is_asked);
+        if !open.iter().zip(&asked).any(is_worth_it) {
+            return;
+        }
+        std::thread::sleep(Duration::from_micros(100));
     }
 }
 
-/// Asks another thread to block the signal again; returns whether it will.
+/// Asks another thread to block the signal again; returns whether it was asked.
 fn ask(state: &ThreadState) -> bool {
     if is_blocked_on(state.mask.thread, state.core.signal) {
-        // By the thread itself. What was sent to it would lie there until it unblocks the signal.
-        state.mask.has_to_block.store(false, Ordering::SeqCst);
+        // It runs a handler, which will return; or it has blocked the signal itself, and what was sent to it would lie there until
+        // it unblocks the signal.
         return false;
     }
     // SAFETY: sends a signal whose handler is ours to a thread of this process; if there is none with this number, that is an
