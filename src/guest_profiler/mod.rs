@@ -237,6 +237,8 @@ impl GuestProfiler {
             labels: LabelsId::default(),
         };
         self.log.record_for(&self.thread, sample, stack.outermost_first.into_iter());
+        // Nobody else waits for the log.
+        drop(self.log.take_dropped());
     }
 
     /// Notes that the guest calls the host or returns from it. To be called from the callback of `Store::call_hook`
@@ -301,13 +303,12 @@ impl GuestProfiler {
             interval: self.interval,
             started_at: self.started_at,
             elapsed,
-            period: EVERYTHING,
             calls: None,
             memories: MemoryLog::default(),
             spans: (Vec::new(), 0),
             host_place: &|_| None,
         };
-        let mut profile = symbolize(&self.log, &recording).with_lines(self.visible.targets());
+        let mut profile = symbolize(&self.log.freeze(EVERYTHING), &recording).with_lines(self.visible.targets());
         profile.name = self.name;
         if !self.knows_cpu {
             // As `read_firefox` takes it: nothing is known of waiting, which is not to say that all was.

@@ -42,13 +42,6 @@ pub struct MemoryGrowth {
 /// Stands for the memories of which nothing tells whose they are.
 pub(crate) const OTHER_MEMORIES: &str = "other memories";
 
-/// The points in a period, in its own time. The first is what the size was when it began.
-fn points(all: &[(Duration, u64)], period: &Range<Duration>) -> Vec<(Duration, u64)> {
-    let before = all.iter().take_while(|(time, _)| *time < period.start).last();
-    let inside = all.iter().filter(|(time, _)| period.contains(time));
-    before.into_iter().chain(inside).map(|(time, size)| (time.saturating_sub(period.start), *size)).collect()
-}
-
 /// Names the memories of a log.
 pub(super) fn name_memories(log: &MemoryLog, targets: &[Target], period: &Range<Duration>) -> Vec<MemoryTrack> {
     let name = |key: &MemoryKey| {
@@ -58,7 +51,7 @@ pub(super) fn name_memories(log: &MemoryLog, targets: &[Target], period: &Range<
     };
     let tracks = log.memories.iter().map(|(key, sizes)| MemoryTrack {
         name: name(key).unwrap_or_else(|| OTHER_MEMORIES.to_owned()),
-        points: points(&sizes.points, period),
+        points: sizes.points_in(period),
         peak: sizes.peak,
         growths: sizes.growths,
     });

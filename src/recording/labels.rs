@@ -1,25 +1,24 @@
 //! What an activation is for.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use super::recorder::Shared;
-use crate::samples::LabelsId;
+use crate::samples::LabelsInUse;
 
 /// Labels of one recorder, for instance the route and the tenant of a request. Made by
 /// [`Recorder::labels`](crate::Recorder::labels); copies are cheap.
 #[derive(Clone, Debug)]
 pub struct Labels {
-    recorder: Weak<Shared>,
-    id: LabelsId,
+    set: Arc<LabelsInUse>,
 }
 
 impl Labels {
-    pub(crate) fn new(recorder: &Arc<Shared>, id: LabelsId) -> Self {
-        Self { recorder: Arc::downgrade(recorder), id }
+    pub(crate) fn new(set: LabelsInUse) -> Self {
+        Self { set: Arc::new(set) }
     }
 
-    /// The handle in the log of `recorder`; that of no labels if they are another recorder's.
-    pub(crate) fn of(&self, recorder: &Arc<Shared>) -> LabelsId {
-        if std::ptr::eq(self.recorder.as_ptr(), Arc::as_ptr(recorder)) { self.id } else { LabelsId::default() }
+    /// The labels for `recorder`: none if they are another one's. Whoever records with them keeps this meanwhile.
+    pub(crate) fn of(&self, recorder: &Shared) -> Option<Arc<LabelsInUse>> {
+        self.set.are_of(recorder.labels()).then(|| Arc::clone(&self.set))
     }
 }

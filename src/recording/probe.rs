@@ -9,7 +9,7 @@ use super::labels::Labels;
 use super::recorder::Shared;
 use crate::sampler::epoch::capture;
 use crate::sampler::{CurrentTask, own_work};
-use crate::samples::{LabelsId, RawSample};
+use crate::samples::{LabelsId, LabelsInUse, RawSample};
 
 /// The recorder's end inside one store: call [`sample`](Self::sample) from the store's epoch callback.
 ///
@@ -35,13 +35,13 @@ pub struct EpochProbe {
     shared: Arc<Shared>,
     /// When this store was sampled last, since the recording began.
     last: Duration,
-    labels: LabelsId,
+    labels: Option<Arc<LabelsInUse>>,
 }
 
 impl EpochProbe {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let last = shared.begin_clocks();
-        Self { shared, last, labels: LabelsId::default() }
+        Self { shared, last, labels: None }
     }
 
     /// Labels all samples of the store, unless an [instrumented](crate::Recorder::instrument) future runs it, which has
@@ -71,7 +71,8 @@ impl EpochProbe {
         let preempted = clocks.preempted.map(|preempted| preempted.min(wall - cpu));
 
         let of_task = CurrentTask::get().labels(&self.shared);
-        let labels = if of_task == LabelsId::NONE { self.labels } else { of_task };
+        let of_store = self.labels.as_ref().map_or(LabelsId::NONE, |labels| labels.id());
+        let labels = if of_task == LabelsId::NONE { of_store } else { of_task };
         // All modules of a component share its text section, which says whose they are.
         let stack = capture(store, |module, _| self.shared.target_of(module.text()));
         let sample = RawSample { time, wall, cpu, preempted, truncated: stack.truncated, labels };

@@ -21,7 +21,9 @@ use crate::profile::{EVERYTHING, NamedProfile, Profile, Recording, SamplerKind, 
 use crate::sampler::SamplingClock;
 use crate::sampler::epoch::{ClockReading, ThreadClocks, Ticker};
 use crate::sampler::signal::{self, CallScene, CallerFinder, Reservation, SignalSampler};
-use crate::samples::{CallLog, CallSite, LabelsId, MemoryLog, RawFrame, RawSample, SampleLog, Selection, Span, Taken};
+use crate::samples::{
+    CallLog, CallSite, FrozenLog, LabelRegistry, MemoryLog, RawFrame, RawSample, SampleLog, Span, Taken, with_log,
+};
 use crate::tracing::{CallTracer, MemoryTracer, function_at};
 
 /// Records where guests spend their time.
@@ -194,7 +196,7 @@ impl Recorder {
     /// # }
     /// ```
     pub fn enter(&self) -> Activation {
-        Activation::new(self.shared.signal.as_ref(), LabelsId::default())
+        Activation::new(self.shared.signal.as_ref(), None)
     }
 
     /// The same with labels, which all samples of the activation bear: those of [`labels`](Self::labels).
@@ -217,8 +219,9 @@ impl Recorder {
     /// request. They are a dimension of reports ([`Profile::report_by_label`]), labels in pprof, and markers in the
     /// Firefox Profiler. An activation without labels inside of another has that one's.
     ///
-    /// Of each combination of keys, values beyond the first 65,536 sets of labels are recorded as `(other)`. Labels take
-    /// a lock to make: keep those that come again.
+    /// Labels count into the [memory](RecorderBuilder::memory_limit) that a recording may take, and go with the samples that bear
+    /// them. With [`RecorderBuilder::keep_last`], each window tells 65,536 sets of labels apart; more are recorded as
+    /// `(other)`, for each combination of keys. Labels take a lock to make: keep those that come again.
     ///
     /// ```
     /// # use witprof::Recorder;
@@ -231,8 +234,18 @@ impl Recorder {
     #[must_use]
     pub fn labels<K: Into<String>, V: Into<String>>(&self, labels: impl IntoIterator<Item = (K, V)>) -> Labels {
         let labels = labels.into_iter().map(|(key, value)| (key.into(), value.into()));
-        let id = lock(&self.shared.log).labels.intern(labels);
-        Labels::new(&self.shared, id)
+        let registry = self.shared.labels();
+        let set = registry.add(labels);
+        if let (true, Some(signal)) = (registry.has_many_retired(), &self.shared.signal) {
+            if signal.is_here() {
+                // The collector sleeps, because nothing is active.
+                signal.collect(&self.shared.log);
+            } else {
+                // In a child of the process there is none.
+                registry.set_buffers(false);
+            }
+        }
+        Labels::new(set)
     }
 
     /// Notes something that the host did, such as answering a request: a marker in the Firefox Profiler, with its name and
@@ -250,7 +263,7 @@ impl Recorder {
     /// ```
     pub fn record_span(&self, span: Span) {
         if !self.shared.is_idle() {
-            lock(&self.shared.spans).add(nanos(span.wall), || span);
+            with_log(&self.shared.log, |log| log.record_span(span));
         }
     }
 
@@ -397,12 +410,12 @@ impl Recorder {
             signal.stop(&shared.log);
         }
         // Recording ends under the lock of the log, so that no sample comes after the first call.
-        let mut log = lock(&shared.log);
-        let elapsed = *log.end.get_or_insert_with(|| shared.elapsed());
-        shared.finished.store(true, Ordering::Release);
-        let profile = shared.profile(&log, elapsed, EVERYTHING);
-        drop(log);
-        profile.with_lines(&shared.targets)
+        let log = with_log(&shared.log, |log| {
+            shared.end.get_or_init(|| shared.elapsed());
+            shared.finished.store(true, Ordering::Release);
+            log.freeze(EVERYTHING)
+        });
+        shared.profile(&log).with_lines(&shared.targets)
     }
 
     /// Stops recording for a while: nothing is sampled, and time does not count, until [`resume`](Self::resume). Threads are
@@ -437,8 +450,8 @@ impl Recorder {
     }
 
     /// What has been recorded until now, while recording goes on. Takes the time that it takes to name what was seen:
-    /// milliseconds, or tens of them for a host with many stacks. Meanwhile samples wait in their threads' buffers; running
-    /// guests do not, but a task that is resumed after it has waited, and who makes [labels](Self::labels), do.
+    /// milliseconds, or tens of them for a host with many stacks. Nobody waits for that: what is recorded does not change any more,
+    /// and is shared.
     ///
     /// ```
     /// # use witprof::{Recorder, export::write_firefox};
@@ -453,8 +466,9 @@ impl Recorder {
     }
 
     /// The same for a period, in time [since the recording began](Self::elapsed): what a service was doing in the last ten
-    /// seconds, for instance. Samples that were taken in the period are in it, but of losses nothing is known. The profile
-    /// begins with the period: that is when its time is zero.
+    /// seconds, for instance. Samples that were taken in the period are in it, and those that were found lost in it, to a tenth
+    /// of a second, are counted. It costs what there is of the period, however long the recording is. The profile begins with the
+    /// period: that is when its time is zero.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -472,22 +486,14 @@ impl Recorder {
         if let Some(signal) = &shared.signal {
             signal.collect(&shared.log);
         }
-        let log = lock(&shared.log);
-        let elapsed = log.end.unwrap_or_else(|| shared.elapsed());
-        let profile = shared.profile(&log, elapsed, period);
-        // Reading debug info may take long, and is nothing that guests should wait for.
-        drop(log);
-        let mut profile = profile.with_lines(&shared.targets);
-        // While recording goes on, threads add what they have taken and lost when they end.
-        let lost: u64 = profile.counts.lost.values().sum();
-        profile.counts.taken = profile.counts.kept + lost;
-        profile
+        let log = with_log(&shared.log, |log| log.freeze(period));
+        shared.profile(&log).with_lines(&shared.targets)
     }
 
     /// How long the recording has lasted.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        lock(&self.shared.log).end.unwrap_or_else(|| self.shared.elapsed())
+        self.shared.end.get().copied().unwrap_or_else(|| self.shared.elapsed())
     }
 }
 
@@ -516,7 +522,9 @@ pub(crate) struct Shared {
     call_tracing: OnceLock<CallTracing>,
     /// Made when calls or memories are to be traced.
     scene: OnceLock<Option<Arc<CallScene>>>,
-    spans: Mutex<Selection<Span>>,
+    /// How long the recording was, once it has ended. Set under the lock of the log, which asks for it.
+    end: Arc<OnceLock<Duration>>,
+    labels: Arc<LabelRegistry>,
     pub(crate) memories: Mutex<MemoryLog>,
 }
 
@@ -538,6 +546,10 @@ impl Shared {
         call_cpu: bool,
     ) -> Self {
         let text = |target: &Target| target.code.text().as_ptr().addr();
+        let known = lock(&log);
+        let (end, labels) = (Arc::clone(known.end()), Arc::clone(known.labels()));
+        let memories = Mutex::new(MemoryLog::new(Arc::clone(known.kept_since())));
+        drop(known);
         Self {
             by_text: (0_u32..).zip(&targets).map(|(index, target)| (text(target), index)).collect(),
             instructions: targets.iter().map(|_| OnceLock::new()).collect(),
@@ -554,20 +566,15 @@ impl Shared {
             call_cpu,
             call_tracing: OnceLock::new(),
             scene: OnceLock::new(),
-            spans: Mutex::default(),
-            memories: Mutex::default(),
+            end,
+            labels,
+            memories,
         }
     }
 
-    /// The spans that are kept, and began in `period`, in order of their beginning; and how many more there were.
-    fn spans_of(&self, period: &Range<Duration>) -> (Vec<Span>, u64) {
-        let mut spans = lock(&self.spans).clone();
-        spans.thin();
-        let kept = spans.kept().iter().map(|kept| kept.value.clone());
-        let mut kept: Vec<Span> = kept.filter(|span| period.contains(&span.begin)).collect();
-        kept.iter_mut().for_each(|span| span.begin = span.begin.saturating_sub(period.start));
-        kept.sort_by_key(|span| (span.begin, std::cmp::Reverse(span.wall)));
-        (kept, spans.left_out().0)
+    /// The labels that are in use.
+    pub(crate) fn labels(&self) -> &Arc<LabelRegistry> {
+        &self.labels
     }
 
     pub(crate) fn targets(&self) -> &[Target] {
@@ -586,7 +593,7 @@ impl Shared {
     /// Keeps the time of the profiler's own work, where it was measured.
     pub(crate) fn record_own_work(&self, time: Duration, wall: Duration, cpu: Duration) {
         if !wall.is_zero() {
-            lock(&self.log).keep_own_work(time, wall, cpu, Taken::ByClock);
+            with_log(&self.log, |log| log.keep_own_work(time, wall, cpu, Taken::ByClock));
         }
     }
 
@@ -632,22 +639,26 @@ impl Shared {
         self.is_finished() || self.is_paused.load(Ordering::Acquire)
     }
 
-    /// What `log`, which is this recorder's, holds of `period`.
-    fn profile(&self, log: &SampleLog, elapsed: Duration, period: Range<Duration>) -> NamedProfile {
+    /// The profile of what `log`, which is this recorder's, held. Takes no lock for long.
+    fn profile(&self, log: &FrozenLog) -> NamedProfile {
+        let memories = {
+            let mut memories = lock(&self.memories);
+            memories.forget_old();
+            memories.clone()
+        };
         let recording = Recording {
             targets: &self.targets,
             sampler: self.kind(),
             interval: self.interval,
             started_at: self.started_at,
-            elapsed,
+            elapsed: self.end.get().copied().unwrap_or_else(|| self.elapsed()),
             // Calls are counted from the beginning on: of a part of the recording nothing is known.
-            calls: (period == EVERYTHING)
+            calls: (log.period == EVERYTHING)
                 .then(|| self.call_tracing.get())
                 .flatten()
                 .map(|tracing| tracing.log.counted()),
-            memories: lock(&self.memories).clone(),
-            spans: self.spans_of(&period),
-            period,
+            memories,
+            spans: log.spans(),
             host_place: &|address| self.signal.as_ref().and_then(|signal| signal.host_place(address)),
         };
         symbolize(log, &recording)
@@ -684,6 +695,6 @@ impl Shared {
     }
 
     pub(crate) fn record(&self, sample: RawSample, outermost_first: impl Iterator<Item = RawFrame>) {
-        lock(&self.log).record(sample, outermost_first);
+        with_log(&self.log, |log| log.record(sample, outermost_first));
     }
 }

@@ -8,7 +8,7 @@ use super::SamplingClock;
 use crate::component::Code;
 use crate::error::SignalProblem;
 use crate::profile::HostPlace;
-use crate::samples::{CallSite, LabelsId, SampleLog};
+use crate::samples::{CallSite, LabelsId, LabelsInUse, SampleLog};
 
 pub(crate) const IS_SUPPORTED: bool = false;
 
@@ -68,6 +68,10 @@ impl SignalSampler {
         match *self {}
     }
 
+    pub(crate) fn is_here(&self) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn signal(&self) -> i32 {
         match *self {}
     }
@@ -88,10 +92,14 @@ pub(crate) enum Entered {}
 /// What is known of one task: nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Instrumentation {
-    pub(crate) labels: LabelsId,
+    pub(crate) labels: Option<Arc<LabelsInUse>>,
 }
 
 impl Instrumentation {
+    pub(crate) fn labels_id(&self) -> LabelsId {
+        self.labels.as_ref().map_or(LabelsId::NONE, |labels| labels.id())
+    }
+
     pub(crate) fn poll<R>(
         &mut self,
         sampler: &SignalSampler,

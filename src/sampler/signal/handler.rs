@@ -2,7 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::super::own_work;
 use super::clocks;
@@ -80,7 +80,6 @@ pub(super) fn take_put_off(state: &ThreadState, here: Registers) {
 
 /// Takes a sample of the thread, which is at `at`, unless so much time is owed to the guest that it has to run first.
 fn take(state: &ThreadState, shared: &mut HandlerState, at: Registers, begin: u64) {
-    increment(&state.taken);
     let core = &state.core;
     let owed = state.owes_until.load(Ordering::Relaxed).saturating_sub(begin);
     // More than can be owed if the counter was set back, as when a machine is moved.
@@ -97,9 +96,7 @@ fn take(state: &ThreadState, shared: &mut HandlerState, at: Registers, begin: u6
         state.owes_until.store(begin.saturating_add(owed), Ordering::Relaxed);
         outcome
     };
-    if let Err(reason) = outcome {
-        state.lose(reason);
-    }
+    state.progress.add(outcome, state.ring.head());
 }
 
 /// Takes a sample, if there is room on the stack.
@@ -153,11 +150,6 @@ fn sample(state: &ThreadState, shared: &mut HandlerState, at: Registers, begin: 
         walker.mark();
     }
     Ok(())
-}
-
-/// Adds one to a counter that no other thread writes: without the cost of an atomic addition.
-fn increment(counter: &AtomicU64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
 /// Whether the stack that this runs on has room for a walk.

@@ -41,6 +41,7 @@ mod forks;
 mod handler;
 mod instrument;
 mod preemption;
+mod progress;
 mod ring;
 mod signal_cell;
 mod tasks;
@@ -176,7 +177,8 @@ impl SignalSampler {
         let ticks = collector::collect_last(&self.core, &mut log);
         self.core.tasks.end_waits(&self.core, &mut log);
         let without_timer = self.core.without_timer.load(Ordering::Relaxed);
-        log.count_lost(LossReason::NoTimer, without_timer);
+        let now = Duration::from_nanos(self.core.since_start(clocks::monotonic()));
+        log.count_lost(LossReason::NoTimer, without_timer, now);
         log.counts.taken += without_timer;
         let (ticks_passed, passed) = self.core.tick.passed();
         log.handler_cost = ticks.quantile(0.5).zip(ticks.quantile(0.99)).map(|(median, p99)| HandlerCost {
@@ -202,6 +204,11 @@ impl SignalSampler {
         if self.core.is_here() && !self.core.is_stopped() {
             collector::collect(&self.core, log);
         }
+    }
+
+    /// Whether this process is the one that it was started in; in another, made by `fork`, there are no threads and no samples.
+    pub(crate) fn is_here(&self) -> bool {
+        self.core.is_here()
     }
 
     /// The signal that is used.
