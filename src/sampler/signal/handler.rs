@@ -57,10 +57,13 @@ fn signal(state: &ThreadState, context: &libc::ucontext_t, begin: u64) {
     }
 }
 
+/// How often the thread looks for samples that have been put off while it took those before. Where a signal takes as long as the
+/// interval is, there are always more.
+const ROUNDS: u32 = 4;
+
 /// Takes the samples that have been put off, outside of handlers, on the thread of `state`. `here` is where the thread is.
 pub(super) fn take_put_off(state: &ThreadState, here: Registers) {
-    // More may come meanwhile; they do not come for long, because a thread that owes time takes none.
-    loop {
+    for round in 0..=ROUNDS {
         let count = state.put_off.swap(0, Ordering::Relaxed);
         if count == 0 {
             return;
@@ -70,8 +73,13 @@ pub(super) fn take_put_off(state: &ThreadState, here: Registers) {
         if !state.core.is_stopped() && !state.core.is_paused() {
             for _ in 0..count {
                 let begin = clocks::ticks();
+                let take = |shared: &mut HandlerState| match round {
+                    // The guest has to run.
+                    ROUNDS => state.progress.add(Err(LossReason::Overload), state.ring.head()),
+                    _ => take(state, shared, here, begin),
+                };
                 // SAFETY: on the thread of the state, outside of handlers.
-                unsafe { state.shared.use_in_thread(|shared| take(state, shared, here, begin)) };
+                unsafe { state.shared.use_in_thread(take) };
             }
         }
         state.in_handler.store(outer, Ordering::Release);
