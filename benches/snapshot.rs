@@ -106,7 +106,7 @@ fn under_the_lock(size: &Size) {
     };
     (0..size.samples).for_each(|number| record(&mut log, number));
     let mut number = size.samples;
-    println!("under the lock of the log, {} samples of 24 simulated hours (bound: 1 ms)", log.counts.taken);
+    println!("under the lock of the log, {} samples of 24 simulated hours, CPU time (bound: 1 ms)", log.counts.taken);
     for (name, period) in [
         ("the last 10 s", day - last..Duration::MAX),
         ("the last 3 h", day / 8 * 7..Duration::MAX),
@@ -114,9 +114,10 @@ fn under_the_lock(size: &Size) {
     ] {
         let mut times: Vec<f64> = (0..size.runs * 10)
             .map(|_| {
-                let start = Instant::now();
+                // Of the CPU: what else the machine does is nothing that the lock is held for on purpose.
+                let before = cpu_time();
                 let frozen = log.freeze(period.clone());
-                let time = milliseconds(start.elapsed());
+                let time = milliseconds(cpu_time() - before);
                 drop(black_box(frozen));
                 // What has to be copied depends on how full the last chunks are.
                 (0..97).for_each(|more| record(&mut log, number + more));

@@ -172,6 +172,9 @@ const OTHER: &str = "(other)";
 /// Numbers that are remembered; more than are in use at a time, mostly.
 const MAX_NUMBERS: usize = 4096;
 
+/// Bytes of a set beside its labels, about: it is behind an `Arc`, and in two tables, with a hash.
+const AROUND_SET: usize = 64;
+
 /// The sets of labels of one window, each stored once.
 #[derive(Debug)]
 pub(crate) struct LabelTable {
@@ -236,8 +239,7 @@ impl LabelTable {
         let (handle, is_new) = self.index.insert_full(Arc::clone(&set));
         if is_new {
             let strings = set.iter().map(|(key, value)| size_of::<(String, String)>() + key.len() + value.len());
-            // Twice in here, with a hash, and behind an `Arc`.
-            self.bytes += 8 * size_of::<usize>() + strings.sum::<usize>();
+            self.bytes += AROUND_SET + strings.sum::<usize>();
             self.sets.push(set);
         }
         // The limit is below 2^32, and there are not so many combinations of keys.

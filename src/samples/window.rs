@@ -179,9 +179,11 @@ impl Window {
     }
 }
 
+/// Bytes of a span beside itself, about: the counters of its `Arc`, and its place in the selection.
+const AROUND_SPAN: usize = 64;
+
 /// Bytes of a span, about.
 fn bytes_of(span: &Span) -> usize {
     let strings = [Some(&span.name), span.path.as_ref(), span.detail.as_ref()];
-    // With the counters of its `Arc`, its place in the selection, and room that its strings may have.
-    size_of::<Span>() + 8 * size_of::<usize>() + strings.into_iter().flatten().map(String::capacity).sum::<usize>()
+    AROUND_SPAN + size_of::<Span>() + strings.into_iter().flatten().map(String::capacity).sum::<usize>()
 }
