@@ -490,6 +490,11 @@ impl Recorder {
         shared.profile(&log).with_lines(&shared.targets)
     }
 
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// How long the recording has lasted.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
