@@ -8,6 +8,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use support::guests::{Guest, Host, async_linker};
 use wasmtime::component::{Component, Val};
 use wasmtime::{Engine, Store};
-use witprof::{LossReason, Recorder, SamplerChoice, SymbolMap};
+use witprof::{LossReason, Recorder, SampleCounts, SamplerChoice, SymbolMap};
 
 /// What each guest's `run` returns.
 const GUESTS: [(&str, u32); 7] = [
@@ -79,6 +80,16 @@ fn nothing_goes_wrong_in_a_storm() {
             })
         })
         .collect();
+    let looking = std::thread::spawn({
+        let guests = Arc::clone(&guests);
+        move || {
+            let mut looks = Looks::default();
+            while Instant::now() < end {
+                looks.look(&guests.recorder);
+            }
+            looks
+        }
+    });
     // Recorders come and go beside it, with the same signal.
     while Instant::now() < end {
         let map = Arc::new(SymbolMap::builder("guest").build(&guests.boundary).expect("a map"));
@@ -98,10 +109,30 @@ fn nothing_goes_wrong_in_a_storm() {
     for thread in threads {
         thread.join().expect("no wrong result");
     }
+    let mut looks = looking.join().expect("counts that add up");
     let profile = guests.recorder.finish();
     let counts = profile.counts();
-    eprintln!("{} rounds, {counts:?}", guests.rounds.load(Ordering::Relaxed));
+    eprintln!("{} rounds, {} looks, {counts:?}", guests.rounds.load(Ordering::Relaxed), looks.number);
+    looks.has_grown(counts);
+    // The last one is like all others.
+    looks.look(&guests.recorder);
     assert_eq!(counts.taken, counts.kept + counts.lost.values().sum::<u64>(), "{counts:?}");
+    // Samples have the labels that they were taken with, though nobody holds them any more.
+    let known: Vec<String> = GUESTS.iter().map(|(_, result)| result.to_string()).collect();
+    for sample in profile.threads().iter().flat_map(|thread| &thread.samples) {
+        match profile.labels(sample.labels) {
+            [] => {}
+            [(_, result), (_, round)] => assert!(known.contains(result) && round.parse::<u64>().is_ok()),
+            labels => panic!("{labels:?}"),
+        }
+    }
+    assert!(
+        profile
+            .threads()
+            .iter()
+            .flat_map(|thread| &thread.samples)
+            .any(|sample| !profile.labels(sample.labels).is_empty())
+    );
     // The stacks of overflows are ten thousand frames deep, which takes longer to walk than an interval is; and while
     // Wasmtime's handler of a trap walks them itself, on a stack of its own, it cannot be seen what was interrupted.
     let expected = [LossReason::Overload, LossReason::UnreadableStack];
@@ -110,10 +141,55 @@ fn nothing_goes_wrong_in_a_storm() {
     assert!(counts.kept > 1000 * seconds && counts.kept * 3 > counts.taken && others * 50 < counts.taken, "{counts:?}");
 }
 
+/// Profiles of the recording while it goes on.
+#[derive(Default)]
+struct Looks {
+    number: u64,
+    /// What there was the last time.
+    taken: u64,
+    kept: u64,
+    lost: BTreeMap<LossReason, u64>,
+}
+
+impl Looks {
+    fn look(&mut self, recorder: &Recorder) {
+        let profile = recorder.snapshot();
+        self.has_grown(profile.counts());
+        let in_tables: u64 =
+            profile.threads().iter().flat_map(|thread| &thread.samples).map(|sample| sample.count).sum();
+        assert_eq!(in_tables, profile.counts().kept, "what was counted is what is there");
+        let now = recorder.elapsed();
+        let part = recorder.snapshot_of(now.saturating_sub(Duration::from_millis(50))..now);
+        let counts = part.counts();
+        assert_eq!(counts.taken, counts.kept + counts.lost.values().sum::<u64>(), "{counts:?}");
+        self.number += 1;
+    }
+
+    /// Nothing that was counted is forgotten, and everything that was taken is either kept or lost.
+    fn has_grown(&mut self, counts: &SampleCounts) {
+        assert_eq!(counts.taken, counts.kept + counts.lost.values().sum::<u64>(), "{counts:?}");
+        // In a long storm, the oldest windows are dropped.
+        let dropped = |lost: &BTreeMap<LossReason, u64>| lost.get(&LossReason::WindowDropped).copied().unwrap_or(0);
+        let before = (self.taken, self.kept + dropped(&self.lost));
+        assert!(
+            counts.taken >= before.0 && counts.kept + dropped(&counts.lost) >= before.1,
+            "{counts:?} after {before:?}"
+        );
+        for (reason, before) in &self.lost {
+            assert!(counts.lost.get(reason).is_some_and(|lost| lost >= before), "{counts:?} after {:?}", self.lost);
+        }
+        (self.taken, self.kept, self.lost) = (counts.taken, counts.kept, counts.lost.clone());
+    }
+}
+
 fn calls(guests: &Guests) {
     for (component, result) in &guests.called {
         let mut guest = Guest::new(component, Host::default());
-        let active = guests.recorder.enter();
+        // Others than before, every time.
+        let round = guests.rounds.load(Ordering::Relaxed).to_string();
+        let labels = guests.recorder.labels([("result", result.to_string()), ("round", round)]);
+        let active = guests.recorder.enter_labeled(&labels);
+        drop(labels);
         assert_eq!(guest.call("run", &[]), u64::from(*result));
         drop(active);
     }

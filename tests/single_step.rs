@@ -26,7 +26,7 @@ use wasmtime::{Config, Engine, OptLevel, Store, StoreContextMut, Strategy};
 use witprof::{Layer, SymbolMap, TextOffset};
 
 use table::CodeTable;
-use walk::{Extent, FrameWord, HostCode, Place, Registers, Scene, Walker};
+use walk::{Extent, FrameWord, HostCode, Place, Registers, Scene, Version, Walker};
 
 /// Where the walk finds what it uses of the library.
 mod code {
@@ -155,7 +155,7 @@ impl Oracle {
         self.deepest = self.deepest.max(self.shadow.len());
         let stack = now.sp..now.sp + (1 << 20);
         // SAFETY: `check` keeps the components for as long as it steps through one of them, and their code does not change.
-        let scene = unsafe { Scene::new((&self.code, &self.host, 1), stack, true) };
+        let scene = unsafe { Scene::new((&self.code, &self.host, Version::default()), stack, true) };
         // The stack of the process's first thread is more than a megabyte only where there are deep recursions, so a
         // part of it may be taken for all of it: what is above is tried page by page.
         let extent = self.walker.walk(&scene, now);

@@ -132,21 +132,25 @@ impl Entry {
 
     /// Its names, decoded now if nobody has asked before.
     pub(crate) fn map(&self) -> &Arc<SymbolMap> {
+        self.map_with(None)
+    }
+
+    /// The same where the code is at hand, though it may not be registered any more.
+    fn map_with(&self, code: Option<&Code>) -> &Arc<SymbolMap> {
         self.map.get_or_init(|| {
             // Nobody else is in here.
             let builder = lock(&self.builder).take();
             let name = builder.as_ref().map_or_else(String::new, |builder| builder.name().to_owned());
-            let built = builder.zip(self.code()).map(|(builder, code)| builder.build(code));
-            let map = match built {
+            let code = code.cloned().or_else(|| self.code());
+            let problem = match builder.zip(code).map(|(builder, code)| builder.build(code)) {
                 Some(Ok(map)) => return Arc::new(map),
-                Some(Err(error)) => {
-                    let _ = self.problem.set(error.to_string());
-                    SymbolMap::unnamed(&name, u32::try_from(self.text.end - self.text.start).unwrap_or(u32::MAX))
-                }
+                Some(Err(error)) => with_causes(&error),
                 // Names of code that is gone are decoded before it goes, if they are needed.
-                None => SymbolMap::unnamed(&name, u32::try_from(self.text.end - self.text.start).unwrap_or(u32::MAX)),
+                None => "its code is gone".to_owned(),
             };
-            Arc::new(map)
+            let _ = self.problem.set(problem);
+            let size = u32::try_from(self.text.end - self.text.start).unwrap_or(u32::MAX);
+            Arc::new(SymbolMap::unnamed(&name, size))
         })
     }
 
@@ -158,11 +162,6 @@ impl Entry {
         let builder = lock(&self.builder);
         // Somebody is building the map, and waits for nothing that this holds.
         builder.as_ref().map(|builder| builder.name().to_owned()).unwrap_or_else(|| self.map().component().to_owned())
-    }
-
-    /// Why it has no names, if it has none.
-    pub(crate) fn problem(&self) -> Option<&str> {
-        self.problem.get().map(String::as_str)
     }
 
     /// The code, while it is registered.
@@ -183,7 +182,12 @@ impl Entry {
 
     /// Which text was compiled from which instruction; nothing if the code has no address map.
     pub(crate) fn instructions(&self) -> Option<&InstructionRanges> {
-        self.instructions.get_or_init(|| self.code()?.instruction_ranges()).as_ref()
+        self.instructions_with(None)
+    }
+
+    fn instructions_with(&self, code: Option<&Code>) -> Option<&InstructionRanges> {
+        let read = || code.cloned().or_else(|| self.code())?.instruction_ranges();
+        self.instructions.get_or_init(read).as_ref()
     }
 
     /// The function that contains a byte of text.
@@ -212,31 +216,73 @@ impl fmt::Debug for Entry {
     }
 }
 
+/// An error and its causes, in one line.
+fn with_causes(error: &Error) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// An entry, and its code if that was registered when somebody began to look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'t> {
+    entry: &'t Entry,
+    code: Option<&'t Code>,
+}
+
+impl<'t> Target<'t> {
+    /// Its number among all that were ever registered.
+    pub(crate) fn number(self) -> u32 {
+        self.entry.number
+    }
+
+    /// Its names.
+    pub(crate) fn map(self) -> &'t Arc<SymbolMap> {
+        self.entry.map_with(self.code)
+    }
+
+    /// Which text was compiled from which instruction; nothing if the code has no address map.
+    pub(crate) fn instructions(self) -> Option<&'t InstructionRanges> {
+        self.entry.instructions_with(self.code)
+    }
+
+    /// Its code.
+    pub(crate) fn code(self) -> Option<&'t Code> {
+        self.code
+    }
+
+    /// Why it has no names, if it has none.
+    pub(crate) fn problem(self) -> Option<&'t str> {
+        self.entry.problem.get().map(String::as_str)
+    }
+
+    /// Which function of the host a core module calls; see [`Entry::host_import`].
+    pub(crate) fn host_import(self, site: TextOffset, signature: &str) -> Option<u32> {
+        self.map();
+        self.entry.host_import(site, signature)
+    }
+}
+
 /// Some entries, by number: those that records refer to, with their code as long as it is registered.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Targets(FxHashMap<u32, (Arc<Entry>, Option<Code>)>);
 
 impl Targets {
     /// The entry with a number.
-    pub(crate) fn get(&self, number: u32) -> Option<&Entry> {
-        self.0.get(&number).map(|(entry, _)| &**entry)
+    pub(crate) fn get(&self, number: u32) -> Option<Target<'_>> {
+        self.0.get(&number).map(|(entry, code)| Target { entry, code: code.as_ref() })
     }
 
     /// All of them, in the order in which they were registered.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        let mut entries: Vec<&Entry> = self.0.values().map(|(entry, _)| &**entry).collect();
-        entries.sort_by_key(|entry| entry.number);
-        entries.into_iter()
-    }
-
-    /// The code with a number, while it is registered.
-    pub(crate) fn code(&self, number: u32) -> Option<&Code> {
-        self.0.get(&number)?.1.as_ref()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Target<'_>> {
+        let mut targets: Vec<Target<'_>> =
+            self.0.values().map(|(entry, code)| Target { entry, code: code.as_ref() }).collect();
+        targets.sort_by_key(|target| target.number());
+        targets.into_iter()
     }
 
     /// The function of a site.
     pub(crate) fn function(&self, site: CallSite) -> Option<Function<'_>> {
-        self.get(site.target)?.function(site.offset)
+        self.get(site.target)?.map().lookup(TextOffset::new(site.offset))
     }
 }
 

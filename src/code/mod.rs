@@ -11,6 +11,6 @@ mod registry;
 mod table;
 
 pub use entry::Names;
-pub(crate) use entry::{Entry, Targets};
+pub(crate) use entry::{Entry, Target, Targets};
 pub(crate) use registry::Registry;
 pub(crate) use table::{CodeRange, CodeTable};

@@ -237,6 +237,8 @@ impl GuestProfiler {
             labels: LabelsId::default(),
         };
         self.log.record_for(&self.thread, sample, stack.outermost_first.into_iter());
+        // Nobody else waits for the log.
+        drop(self.log.take_dropped());
     }
 
     /// Notes that the guest calls the host or returns from it. To be called from the callback of `Store::call_hook`
@@ -303,14 +305,13 @@ impl GuestProfiler {
             interval: self.interval,
             started_at: self.started_at,
             elapsed,
-            period: EVERYTHING,
             calls: None,
             memories: MemoryLog::default(),
             spans: (Vec::new(), 0),
             host_place: &|_| None,
             host_symbols: &HostSymbols::default(),
         };
-        let mut profile = symbolize(&self.log, &recording).with_lines(&targets);
+        let mut profile = symbolize(&self.log.freeze(EVERYTHING), &recording).with_lines(&targets);
         if !self.knows_cpu {
             // As `read_firefox` takes it: nothing is known of waiting, which is not to say that all was.
             let samples = profile.threads.iter_mut().flat_map(|thread| &mut thread.samples);

@@ -284,7 +284,7 @@ impl Profile {
             .map(|track| {
                 let MemoryTrack { name, points: sizes, peak, growths } = track;
                 self.is_memory_of(name, filter).then(|| {
-                    let points = points(sizes, period);
+                    let points = points(sizes.iter(), period);
                     memories.push(MemoryTrack { name: name.clone(), points, peak: *peak, growths: *growths });
                     memories.len() - 1
                 })

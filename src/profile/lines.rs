@@ -164,7 +164,7 @@ impl<'t> Adding<'t> {
     /// The lines of a target; nothing if they are not known, which is noted if they are wanted.
     fn lines(&mut self, target: u32) -> Option<&Lines<'t>> {
         let of = self.targets.get(target)?;
-        let code = self.targets.code(target);
+        let code = of.code();
         let missing = &mut self.missing;
         let lines = self.lines.entry(target).or_insert_with(|| {
             let problem = match of.map().debug_info()? {

@@ -43,9 +43,12 @@ pub struct MemoryGrowth {
 pub(crate) const OTHER_MEMORIES: &str = "other memories";
 
 /// The points in a period, in its own time. The first is what the size was when it began.
-pub(super) fn points(all: &[(Duration, u64)], period: &Range<Duration>) -> Vec<(Duration, u64)> {
-    let before = all.iter().take_while(|(time, _)| *time < period.start).last();
-    let inside = all.iter().filter(|(time, _)| period.contains(time));
+pub(super) fn points<'p>(
+    all: impl Iterator<Item = &'p (Duration, u64)> + Clone,
+    period: &Range<Duration>,
+) -> Vec<(Duration, u64)> {
+    let before = all.clone().take_while(|(time, _)| *time < period.start).last();
+    let inside = all.filter(|(time, _)| period.contains(time));
     before.into_iter().chain(inside).map(|(time, size)| (time.saturating_sub(period.start), *size)).collect()
 }
 
@@ -58,7 +61,7 @@ pub(super) fn name_memories(log: &MemoryLog, targets: &Targets, period: &Range<D
     };
     let tracks = log.memories.iter().map(|(key, sizes)| MemoryTrack {
         name: name(key).unwrap_or_else(|| OTHER_MEMORIES.to_owned()),
-        points: points(&sizes.points, period),
+        points: points(sizes.points.iter(), period),
         peak: sizes.peak,
         growths: sizes.growths,
     });

@@ -43,7 +43,7 @@ pub use origin::Origin;
 pub use report::{Dimension, NO_INTERFACE, Report, ReportRow, UNKNOWN_INTERFACE};
 #[cfg(feature = "html")]
 pub(crate) use report::{PlacedRows, RowPlaces};
-pub(crate) use symbolize::{ELIDED, EVERYTHING, NamedProfile, Recording, symbolize};
+pub(crate) use symbolize::{ELIDED, EVERYTHING, Recording, symbolize};
 pub use tables::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
     Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,

@@ -2,10 +2,11 @@
 //! ([`lines`](super::lines)), when the log of the recording is not needed any more.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use indexmap::{IndexMap, IndexSet};
-use rustc_hash::FxBuildHasher;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::calls::name_calls;
 use super::host_frames::HOST;
@@ -17,12 +18,12 @@ use super::tables::{
     SamplerKind, Stack, StackIndex, Thread,
 };
 use crate::address::{CodePoint, TextOffset, WasmOffset};
-use crate::code::{Entry, Targets};
+use crate::code::{Target, Targets};
 use crate::samples::{
-    CountedCalls, Entry as LogEntry, Growth, HostPlace, LossReason, MemoryLog, ProfilerTime, RawFrame, SampleCounts,
-    SampleLog, Span, Track, Window,
+    CountedCalls, Entry, FrameId, FrozenLog, Growth, HostPlace, LabelSet, LabelSetId, LossReason, MemoryLog,
+    ProfilerTime, RawFrame, Span, StackId, Track, Window,
 };
-use crate::symbols::{Direction, Ends, FunctionId, FunctionKind, Layer, LibraryId, SymbolMap};
+use crate::symbols::{Direction, Ends, FunctionId, FunctionKind, Layer, LibraryId};
 
 /// What a recording was, beside its samples.
 pub(crate) struct Recording<'r> {
@@ -34,8 +35,6 @@ pub(crate) struct Recording<'r> {
     pub(crate) interval: Duration,
     pub(crate) started_at: SystemTime,
     pub(crate) elapsed: Duration,
-    /// Samples of this time are wanted, since the recording began.
-    pub(crate) period: Range<Duration>,
     /// The calls that were counted, if that was asked for.
     pub(crate) calls: Option<CountedCalls>,
     /// The memories that were traced.
@@ -58,32 +57,29 @@ pub(crate) struct NamedProfile {
     pub(super) targets: Vec<Option<u32>>,
 }
 
-/// Makes a profile of what a log holds.
-pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProfile {
+/// Makes a profile of what a log held of a period. Costs what there is of the period, and a look at each stack of the windows
+/// that it is in.
+pub(crate) fn symbolize(log: &FrozenLog, recording: &Recording<'_>) -> NamedProfile {
+    let period = &log.period;
     let mut tables = Tables::new(recording);
-    let mut counts = log.counts.clone();
-    counts.taken = counts.taken.saturating_sub(log.own_work_taken);
+    let mut counts = log.counts();
     let mut profiler = ProfilerTime::default();
     let mut threads: IndexMap<Track, Thread> = IndexMap::new();
-    for window in log.windows() {
-        let stacks = tables.stacks(window);
-        for own in window.own_work.entries().iter().filter(|own| recording.period.contains(&own.time)) {
+    for window in &log.windows {
+        let stacks = tables.stacks(window, period);
+        let mut labels = LabelsOf::new(window);
+        for own in window.own_work.of(period) {
             profiler.add(own.count, own.wall, own.cpu);
         }
         for (track, thread) in &window.threads {
             let number = threads.len() + 1;
             let out = threads.entry(*track).or_insert_with(|| {
-                let name = thread.name.clone().unwrap_or_else(|| format!("thread {number}"));
-                Thread { name, samples: Vec::with_capacity(thread.timeline.entries().len()) }
+                let name = thread.name.as_deref().map_or_else(|| format!("thread {number}"), str::to_owned);
+                Thread { name, samples: Vec::new() }
             });
-            for LogEntry { time, stack, labels, count, wall, cpu, preempted } in
-                thread.timeline.entries().iter().copied()
-            {
-                if !recording.period.contains(&time) {
-                    continue;
-                }
+            for Entry { time, stack, labels: set, count, wall, cpu, preempted } in thread.timeline.of(period) {
                 // Windows may overlap a little: threads are collected one after the other.
-                let time = time.saturating_sub(recording.period.start);
+                let time = time.saturating_sub(period.start);
                 let time = out.samples.last().map_or(time, |last| time.max(last.time));
                 match stacks[stack.0 as usize] {
                     Some(stack) if tables.is_own_work(stack) => {
@@ -92,7 +88,7 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProf
                         counts.kept = counts.kept.saturating_sub(count);
                     }
                     Some(stack) => {
-                        let labels = LabelsIndex(labels.0);
+                        let labels = labels.index(&mut tables, set);
                         out.samples.push(Sample { time, stack, labels, count, wall, cpu, preempted });
                     }
                     // None of its functions is in the map, so nothing of it may be shown.
@@ -101,17 +97,12 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProf
             }
         }
     }
-    let growths = tables.growths(recording);
+    let growths = tables.growths(recording, period);
     let calls = recording
         .calls
         .as_ref()
         .map(|calls| name_calls(calls, recording.targets, |thread| threads.get_index_of(&Track::Thread(thread))));
     let threads: Vec<Thread> = threads.into_values().collect();
-    if recording.period != EVERYTHING {
-        // What was lost when is not known.
-        let kept = threads.iter().flat_map(|thread| &thread.samples).map(|sample| sample.count).sum();
-        counts = SampleCounts { taken: kept, kept, ..SampleCounts::default() };
-    }
     let target = |key: &FunctionKey| match key {
         FunctionKey::Compiled { target, .. } | FunctionKey::HostImport { target, .. } => Some(*target),
         FunctionKey::Host { .. } | FunctionKey::Other(_) => None,
@@ -122,16 +113,16 @@ pub(crate) fn symbolize(log: &SampleLog, recording: &Recording<'_>) -> NamedProf
         sampler: recording.sampler,
         interval: recording.interval,
         origin: Origin::here(),
-        started_at: recording.started_at.checked_add(recording.period.start).unwrap_or(recording.started_at),
-        elapsed: recording.elapsed.min(recording.period.end).saturating_sub(recording.period.start),
+        started_at: recording.started_at.checked_add(period.start).unwrap_or(recording.started_at),
+        elapsed: recording.elapsed.min(period.end).saturating_sub(period.start),
         handler_cost: log.handler_cost,
         knows_preempted: log.knows_preempted,
         profiler,
         counts,
         threads,
-        labels: log.labels.sets().cloned().collect(),
+        labels: tables.labels.iter().map(|set| LabelSet::clone(set)).collect(),
         calls,
-        memories: name_memories(&recording.memories, recording.targets, &recording.period),
+        memories: name_memories(&recording.memories, recording.targets, period),
         growths,
         spans: recording.spans.0.clone(),
         spans_left_out: recording.spans.1,
@@ -189,6 +180,8 @@ struct Tables<'r> {
     functions: IndexMap<FunctionKey, ProfileFunction, FxBuildHasher>,
     frames: IndexSet<Frame, FxBuildHasher>,
     stacks: IndexSet<Stack, FxBuildHasher>,
+    /// Sets of labels that samples bear; the empty one comes first.
+    labels: IndexSet<Arc<LabelSet>, FxBuildHasher>,
 }
 
 /// Whether a frame is the innermost of its stack, which decides how its address is read.
@@ -198,21 +191,50 @@ enum Position {
     Caller,
 }
 
-/// The frames of a log as frames of the profile, for one position; made when asked for.
+/// The frames of a window as frames of the profile, for one position; made when asked for.
 struct Resolved {
-    frames: Vec<Option<Option<FrameIndex>>>,
+    frames: FxHashMap<FrameId, Option<FrameIndex>>,
     position: Position,
 }
 
+/// A stack that others are inside of.
+struct Outer {
+    /// What it has become; `None` if nothing of it may be shown.
+    stack: Option<StackIndex>,
+    /// Its innermost frame.
+    frame: RawFrame,
+    begins_unknown: bool,
+}
+
+/// The sets of labels of a window as those of the profile; found when asked for.
+struct LabelsOf<'w> {
+    window: &'w Window,
+    known: FxHashMap<LabelSetId, LabelsIndex>,
+}
+
+impl<'w> LabelsOf<'w> {
+    fn new(window: &'w Window) -> Self {
+        Self { window, known: FxHashMap::default() }
+    }
+
+    fn index(&mut self, tables: &mut Tables<'_>, set: LabelSetId) -> LabelsIndex {
+        *self.known.entry(set).or_insert_with(|| {
+            // The window has all sets that its samples refer to.
+            let set = self.window.labels.get(set).cloned().unwrap_or_default();
+            LabelsIndex(handle(tables.labels.insert_full(set).0))
+        })
+    }
+}
+
 impl Resolved {
-    fn new(count: usize, position: Position) -> Self {
-        Self { frames: vec![None; count], position }
+    fn new(position: Position) -> Self {
+        Self { frames: FxHashMap::default(), position }
     }
 
     /// The frame of the profile; `None` if it may not be shown, or says nothing.
-    fn get(&mut self, tables: &mut Tables<'_>, index: usize, raw: &RawFrame) -> Option<FrameIndex> {
+    fn get(&mut self, tables: &mut Tables<'_>, frame: FrameId, raw: &RawFrame) -> Option<FrameIndex> {
         let position = self.position;
-        *self.frames[index].get_or_insert_with(|| tables.resolve(raw, position))
+        *self.frames.entry(frame).or_insert_with(|| tables.resolve(raw, position))
     }
 }
 
@@ -224,50 +246,59 @@ impl<'r> Tables<'r> {
             functions: IndexMap::default(),
             frames: IndexSet::default(),
             stacks: IndexSet::default(),
+            labels: IndexSet::from_iter([Arc::default()]),
         }
     }
 
-    /// Adds all stacks of the log, and returns what each has become for the samples that refer to it.
+    /// Adds the stacks of a window that samples of the period refer to, and returns what each has become for them.
     ///
     /// A stack may be the whole of one sample and the callers in another. The two differ in how the address of the
     /// last frame is read, so they are two stacks of the profile; only those that are needed are made.
-    fn stacks(&mut self, log: &Window) -> Vec<Option<StackIndex>> {
-        let raw: Vec<&RawFrame> = log.stacks.frames().collect();
-        let count = log.stacks.stacks().len();
-        let entries = log.threads.values().flat_map(|thread| thread.timeline.entries());
+    fn stacks(&mut self, window: &Window, period: &Range<Duration>) -> Vec<Option<StackIndex>> {
+        let count = window.stacks.stack_count();
         let mut is_sampled = vec![false; count];
-        entries.for_each(|entry| is_sampled[entry.stack.0 as usize] = true);
+        for entry in window.threads.values().flat_map(|thread| thread.timeline.of(period)) {
+            is_sampled[entry.stack.0 as usize] = true;
+        }
+        // Callers come first, so that going backwards meets them last.
         let mut is_caller = vec![false; count];
-        log.stacks.stacks().filter_map(|(caller, _)| caller).for_each(|caller| is_caller[caller.0 as usize] = true);
-
-        let mut innermost = Resolved::new(raw.len(), Position::Innermost);
-        let mut callers = Resolved::new(raw.len(), Position::Caller);
-        let mut as_caller: Vec<Option<StackIndex>> = Vec::with_capacity(count);
-        let mut as_sample: Vec<Option<StackIndex>> = Vec::with_capacity(count);
-        let mut begins_unknown: Vec<bool> = Vec::with_capacity(count);
-        let mut innermost_frames: Vec<usize> = Vec::with_capacity(count);
-        for (index, (caller, frame)) in log.stacks.stacks().enumerate() {
-            let frame = frame.0 as usize;
-            innermost_frames.push(frame);
-            let called_from = caller.map(|caller| raw[innermost_frames[caller.0 as usize]]);
-            let outer = caller.and_then(|caller| as_caller[caller.0 as usize]);
-            let begins =
-                caller.map_or(*raw[frame] == RawFrame::UnknownCallers, |caller| begins_unknown[caller.0 as usize]);
-            begins_unknown.push(begins);
-            let outer = outer.or_else(|| if begins { None } else { self.entry_stack(raw[frame]) });
+        for (index, (caller, _)) in (0..count).rev().zip(window.stacks.stacks().rev()) {
+            if let (Some(caller), true) = (caller, is_sampled[index] || is_caller[index]) {
+                is_caller[caller.0 as usize] = true;
+            }
+        }
+        let (mut innermost, mut callers) = (Resolved::new(Position::Innermost), Resolved::new(Position::Caller));
+        let mut as_sample: Vec<Option<StackIndex>> = vec![None; count];
+        // By stack, of those that have called something.
+        let mut known: FxHashMap<StackId, Outer> = FxHashMap::default();
+        for (index, (caller, id)) in window.stacks.stacks().enumerate() {
+            if !is_sampled[index] && !is_caller[index] {
+                continue;
+            }
+            // The window has all frames that its stacks refer to.
+            let Some(frame) = window.stacks.frame(id) else { continue };
+            let caller = caller.and_then(|caller| known.get(&caller));
+            let begins_unknown = caller.map_or(*frame == RawFrame::UnknownCallers, |caller| caller.begins_unknown);
+            let called_from = caller.map(|caller| caller.frame);
+            let outer = caller.and_then(|caller| caller.stack);
+            let outer = outer.or_else(|| if begins_unknown { None } else { self.entry_stack(frame) });
             // A frame that the map does not know is left out, not its stack.
-            let push = |tables: &mut Self, resolved: &mut Resolved| match resolved.get(tables, frame, raw[frame]) {
+            let push = |tables: &mut Self, resolved: &mut Resolved| match resolved.get(tables, id, frame) {
                 Some(frame) => {
                     let position = resolved.position;
-                    let frame = called_from.and_then(|from| tables.host_import(frame, from, position)).unwrap_or(frame);
+                    let frame =
+                        called_from.and_then(|from| tables.host_import(frame, &from, position)).unwrap_or(frame);
                     Some(tables.push(outer, frame))
                 }
                 None => outer,
             };
-            let sampled = if is_sampled[index] { push(self, &mut innermost) } else { None };
-            let calling = if is_caller[index] { push(self, &mut callers) } else { None };
-            as_sample.push(sampled);
-            as_caller.push(calling);
+            if is_sampled[index] {
+                as_sample[index] = push(self, &mut innermost);
+            }
+            if is_caller[index] {
+                let stack = push(self, &mut callers);
+                known.insert(StackId(handle(index)), Outer { stack, frame: *frame, begins_unknown });
+            }
         }
         as_sample
     }
@@ -317,10 +348,10 @@ impl<'r> Tables<'r> {
     }
 
     /// The growths of memories in the period, with their stacks.
-    fn growths(&mut self, recording: &Recording<'_>) -> Vec<MemoryGrowth> {
+    fn growths(&mut self, recording: &Recording<'_>, period: &Range<Duration>) -> Vec<MemoryGrowth> {
         let log = &recording.memories;
-        let kept = log.growths.kept().iter().map(|kept| &kept.value);
-        let mut kept: Vec<&Growth> = kept.filter(|growth| recording.period.contains(&growth.time)).collect();
+        let kept = log.growths.kept().map(|kept| &kept.value);
+        let mut kept: Vec<&Growth> = kept.filter(|growth| period.contains(&growth.time)).collect();
         kept.sort_by_key(|growth| growth.time);
         let growths = kept.into_iter().filter_map(|growth| {
             let stack = growth.stack.iter().rev().fold(None, |caller, frame| {
@@ -328,7 +359,7 @@ impl<'r> Tables<'r> {
                 self.resolve(frame, Position::Caller).map(|frame| self.push(caller, frame)).or(caller)
             });
             let memory = log.memories.get_index_of(&growth.memory)?;
-            let time = growth.time.saturating_sub(recording.period.start);
+            let time = growth.time.saturating_sub(period.start);
             Some(MemoryGrowth { memory, time, from: growth.from, to: growth.to, stack })
         });
         growths.collect()
@@ -382,7 +413,7 @@ impl<'r> Tables<'r> {
         let range = instruction.and_then(|instruction| of.instructions()?.range_of((start, size), instruction));
         let (first, end) = range.unwrap_or((start, TextOffset::new(start.get().saturating_add(1))));
         let point = position.point_of(first, end);
-        Some(self.compiled_frame((target, of), function, point, instruction))
+        Some(self.compiled_frame(of, function, point, instruction))
     }
 
     /// A frame of which the place in the text section is known.
@@ -394,12 +425,12 @@ impl<'r> Tables<'r> {
         let place = (map.function(function).offset(), map.function(function).size());
         let instructions = of.instructions();
         let instruction = instructions.and_then(|ranges| ranges.instruction_at(place, point.lookup_offset()));
-        Some(self.compiled_frame((target, of), function, point, instruction))
+        Some(self.compiled_frame(of, function, point, instruction))
     }
 
     fn compiled_frame(
         &mut self,
-        (target, of): (u32, &Entry),
+        of: Target<'_>,
         function: FunctionId,
         point: CodePoint,
         instruction: Option<WasmOffset>,
@@ -407,7 +438,7 @@ impl<'r> Tables<'r> {
         let layer = of.map().function(function).layer();
         // Adapters are compiled from bytes of their own, which nobody else has.
         let instruction = instruction.filter(|_| layer == Layer::Guest);
-        let function = self.compiled_function(target, of.map(), function);
+        let function = self.compiled_function(of, function);
         self.frame(Frame { function, point, instruction, source: None })
     }
 
@@ -470,7 +501,8 @@ impl<'r> Tables<'r> {
         index
     }
 
-    fn compiled_function(&mut self, target: u32, map: &SymbolMap, function: FunctionId) -> FunctionIndex {
+    fn compiled_function(&mut self, of: Target<'_>, function: FunctionId) -> FunctionIndex {
+        let (target, map) = (of.number(), of.map());
         let key = FunctionKey::Compiled { target, function };
         if let Some(index) = self.functions.get_index_of(&key) {
             return FunctionIndex(handle(index));

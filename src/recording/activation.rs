@@ -10,7 +10,7 @@ use super::labels::Labels;
 use super::shared::Shared;
 use crate::sampler::TaskTimes;
 use crate::sampler::signal::{Entered, Instrumentation, SignalSampler};
-use crate::samples::LabelsId;
+use crate::samples::{LabelsId, LabelsInUse};
 
 /// A guest is active on this thread while this exists. Made by [`Recorder::enter`](crate::Recorder::enter).
 ///
@@ -20,11 +20,14 @@ use crate::samples::LabelsId;
 #[must_use = "nothing is recorded after it is dropped"]
 pub struct Activation {
     _entered: Option<Entered>,
+    /// Their number means something for as long as samples may be taken with it.
+    _labels: Option<Arc<LabelsInUse>>,
 }
 
 impl Activation {
-    pub(crate) fn new(sampler: Option<&SignalSampler>, labels: LabelsId) -> Self {
-        Self { _entered: sampler.and_then(|sampler| sampler.enter(labels)) }
+    pub(crate) fn new(sampler: Option<&SignalSampler>, labels: Option<Arc<LabelsInUse>>) -> Self {
+        let id = labels.as_ref().map_or(LabelsId::NONE, |labels| labels.id());
+        Self { _entered: sampler.and_then(|sampler| sampler.enter(id)), _labels: labels }
     }
 }
 
@@ -69,7 +72,7 @@ impl<F: Future> Future for Instrumented<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let (shared, future, instrumentation) = (&*this.shared, this.future, this.instrumentation);
-        let labels = instrumentation.labels;
+        let labels = instrumentation.labels_id();
         let poll = || match &shared.signal {
             Some(sampler) => instrumentation.poll(sampler, &shared.log, context, |context| future.poll(context)),
             None => future.poll(context),

@@ -9,11 +9,12 @@ use super::shared::Shared;
 use crate::code::{Names, Registry};
 use crate::component::Code;
 use crate::error::{Error, Result, SignalProblem};
+use crate::lock::lock;
 use crate::profile::HostSymbols;
 use crate::sampler::epoch::{EpochSampler, Ticker};
 use crate::sampler::signal::{CallerWays, Scenes, SignalOptions, SignalSampler};
 use crate::sampler::{RecordingState, SamplingClock};
-use crate::samples::{Retention, SampleLog};
+use crate::samples::{MemoryLog, Retention, SampleLog};
 use crate::tracing::Tracing;
 
 /// How samples are to be taken.
@@ -177,9 +178,14 @@ impl RecorderBuilder {
         }
         let scenes = Arc::new(Scenes::new(code.table()));
         let log = Arc::new(Mutex::new(SampleLog::new(interval, self.retention)));
+        let (end, labels, kept_since) = {
+            let log = lock(&log);
+            (Arc::clone(log.end()), Arc::clone(log.labels()), Arc::clone(log.kept_since()))
+        };
         let tracing = |by_signal: bool| {
             let ways = CallerWays::new(&scenes);
-            Arc::new(Tracing::new(&state, &code, ways, start, (self.call_cpu, !by_signal)))
+            let memories = MemoryLog::new(Arc::clone(&kept_since));
+            Arc::new(Tracing::new(&state, &code, ways, memories, start, (self.call_cpu, !by_signal)))
         };
         let retirement = |tracing: &Arc<Tracing>| Arc::new(Retirement::new(&code, &log, tracing));
         let shared = |signal: Option<SignalSampler>, tracing: Arc<Tracing>, retirement: Arc<Retirement>| {
@@ -197,7 +203,8 @@ impl RecorderBuilder {
                 call_cpu: self.call_cpu,
                 tracing,
                 retirement,
-                spans: Mutex::default(),
+                end: Arc::clone(&end),
+                labels: Arc::clone(&labels),
                 host_symbols: HostSymbols::default(),
             };
             shared.update_engines();

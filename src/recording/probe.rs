@@ -8,7 +8,7 @@ use wasmtime::AsContext;
 use super::labels::Labels;
 use super::shared::Shared;
 use crate::sampler::CurrentTask;
-use crate::samples::LabelsId;
+use crate::samples::{LabelsId, LabelsInUse};
 
 /// The recorder's end inside one store: call [`sample`](Self::sample) from the store's epoch callback.
 ///
@@ -34,13 +34,13 @@ pub struct EpochProbe {
     shared: Arc<Shared>,
     /// When this store was sampled last, since the recording began.
     last: Duration,
-    labels: LabelsId,
+    labels: Option<Arc<LabelsInUse>>,
 }
 
 impl EpochProbe {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let last = shared.epochs.begin();
-        Self { shared, last, labels: LabelsId::default() }
+        Self { shared, last, labels: None }
     }
 
     /// Labels all samples of the store, unless an [instrumented](crate::Recorder::instrument) future runs it, which has
@@ -59,10 +59,9 @@ impl EpochProbe {
         if self.shared.signal.is_some() {
             return;
         }
-        let labels = match CurrentTask::get().labels(Arc::as_ptr(&self.shared).addr()) {
-            LabelsId::NONE => self.labels,
-            labels => labels,
-        };
+        let of_task = CurrentTask::get().labels(Arc::as_ptr(&self.shared).addr());
+        let of_store = self.labels.as_ref().map_or(LabelsId::NONE, |labels| labels.id());
+        let labels = if of_task == LabelsId::NONE { of_store } else { of_task };
         self.last = self.shared.epochs.sample(store, self.last, labels);
     }
 }

@@ -17,12 +17,11 @@ use crate::code::Names;
 use crate::component::Code;
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
-use crate::nanos::nanos;
 use crate::profile::{EVERYTHING, Profile, SamplerKind};
 use crate::sampler::SamplingClock;
 use crate::sampler::epoch::Ticker;
 use crate::sampler::signal::{self, Reservation, SignalSampler};
-use crate::samples::{LabelsId, Span};
+use crate::samples::{Span, with_log};
 use crate::tracing::{CallTracer, MemoryTracer};
 
 /// Records where guests spend their time.
@@ -127,7 +126,7 @@ impl Recorder {
         Self { recording: Arc::new(recording) }
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.recording.shared
     }
 
@@ -268,7 +267,7 @@ impl Recorder {
     /// # }
     /// ```
     pub fn enter(&self) -> Activation {
-        Activation::new(self.shared().signal.as_ref(), LabelsId::default())
+        Activation::new(self.shared().signal.as_ref(), None)
     }
 
     /// The same with labels, which all samples of the activation bear: those of [`labels`](Self::labels).
@@ -291,8 +290,9 @@ impl Recorder {
     /// request. They are a dimension of reports ([`Profile::report_by_label`]), labels in pprof, and markers in the
     /// Firefox Profiler. An activation without labels inside of another has that one's.
     ///
-    /// Of each combination of keys, values beyond the first 65,536 sets of labels are recorded as `(other)`. Labels take
-    /// a lock to make: keep those that come again.
+    /// Labels count into the [memory](RecorderBuilder::memory_limit) that a recording may take, and go with the samples that bear
+    /// them. With [`RecorderBuilder::keep_last`], each window tells 65,536 sets of labels apart; more are recorded as
+    /// `(other)`, for each combination of keys. Labels take a lock to make: keep those that come again.
     ///
     /// ```
     /// # use witprof::Recorder;
@@ -305,8 +305,19 @@ impl Recorder {
     #[must_use]
     pub fn labels<K: Into<String>, V: Into<String>>(&self, labels: impl IntoIterator<Item = (K, V)>) -> Labels {
         let labels = labels.into_iter().map(|(key, value)| (key.into(), value.into()));
-        let id = lock(&self.shared().log).labels.intern(labels);
-        Labels::new(self.shared(), id)
+        let shared = self.shared();
+        let registry = &shared.labels;
+        let set = registry.add(labels);
+        if let (true, Some(signal)) = (registry.has_many_retired(), &shared.signal) {
+            if signal.is_here() {
+                // The collector sleeps, because nothing is active.
+                signal.collect(&shared.log);
+            } else {
+                // In a child of the process there is none.
+                registry.set_buffers(false);
+            }
+        }
+        Labels::new(set)
     }
 
     /// Notes something that the host did, such as answering a request: a marker in the Firefox Profiler, with its name and
@@ -324,7 +335,7 @@ impl Recorder {
     /// ```
     pub fn record_span(&self, span: Span) {
         if !self.shared().state.is_idle() {
-            lock(&self.shared().spans).add(nanos(span.wall), || span);
+            with_log(&self.shared().log, |log| log.record_span(span));
         }
     }
 
@@ -481,12 +492,8 @@ impl Recorder {
         self.recording.stop();
         let shared = self.shared();
         // Recording ends under the lock of the log, so that no sample comes after the first call.
-        let mut log = lock(&shared.log);
-        let elapsed = *log.end.get_or_insert_with(|| shared.elapsed());
-        let targets = shared.targets(&log);
-        let profile = shared.profile(&log, &targets, elapsed, EVERYTHING);
-        drop(log);
-        profile.with_lines(&targets)
+        with_log(&shared.log, |_| _ = shared.end.get_or_init(|| shared.elapsed()));
+        shared.profile(&shared.freeze(EVERYTHING))
     }
 
     /// Stops recording for a while: nothing is sampled, and time does not count, until [`resume`](Self::resume). Threads are
@@ -519,8 +526,8 @@ impl Recorder {
     }
 
     /// What has been recorded until now, while recording goes on. Takes the time that it takes to name what was seen:
-    /// milliseconds, or tens of them for a host with many stacks. Meanwhile samples wait in their threads' buffers; running
-    /// guests do not, but a task that is resumed after it has waited, and who makes [labels](Self::labels), do.
+    /// milliseconds, or tens of them for a host with many stacks. Nobody waits for that: what is recorded does not change any more,
+    /// and is shared.
     ///
     /// ```
     /// # use witprof::{Recorder, export::write_firefox};
@@ -535,8 +542,9 @@ impl Recorder {
     }
 
     /// The same for a period, in time [since the recording began](Self::elapsed): what a service was doing in the last ten
-    /// seconds, for instance. Samples that were taken in the period are in it, but of losses nothing is known. The profile
-    /// begins with the period: that is when its time is zero.
+    /// seconds, for instance. Samples that were taken in the period are in it, and those that were found lost in it, to a tenth
+    /// of a second, are counted. It costs what there is of the period, however long the recording is. The profile begins with the
+    /// period: that is when its time is zero.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -554,22 +562,12 @@ impl Recorder {
         if let Some(signal) = &shared.signal {
             signal.collect(&shared.log);
         }
-        let log = lock(&shared.log);
-        let elapsed = log.end.unwrap_or_else(|| shared.elapsed());
-        let targets = shared.targets(&log);
-        let profile = shared.profile(&log, &targets, elapsed, period);
-        // Reading debug info may take long, and is nothing that guests should wait for.
-        drop(log);
-        let mut profile = profile.with_lines(&targets);
-        // While recording goes on, threads add what they have taken and lost when they end.
-        let lost: u64 = profile.counts.lost.values().sum();
-        profile.counts.taken = profile.counts.kept + lost;
-        profile
+        shared.profile(&shared.freeze(period))
     }
 
     /// How long the recording has lasted.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        lock(&self.shared().log).end.unwrap_or_else(|| self.shared().elapsed())
+        self.shared().end.get().copied().unwrap_or_else(|| self.shared().elapsed())
     }
 }

@@ -28,6 +28,7 @@ impl Registration {
         let is_pulley = code.engine().is_pulley();
         let entry = shared.code.register(names, code, |table| shared.scenes.publish(table, false))?;
         let unseen = (is_pulley && shared.signal.is_some()).then(|| SignalProblem::Interpreter { name: entry.name() });
+        shared.let_go();
         shared.update_engines();
         Ok(Self { recorder: Arc::downgrade(shared), entry, unseen, is_kept: false })
     }
@@ -69,6 +70,7 @@ impl Shared {
         if !self.code.unregister(entry, |table| self.scenes.publish(table, true)) {
             return;
         }
+        self.let_go();
         self.update_engines();
         match &self.signal {
             Some(signal) if !self.state.is_stopped() => {
@@ -76,6 +78,14 @@ impl Shared {
                 signal.wake_collector();
             }
             _ => self.retirement.at_once(entry),
+        }
+    }
+
+    /// Lets go of scenes that were replaced, so that they do not add up while the collector sleeps.
+    fn let_go(&self) {
+        match &self.signal {
+            Some(signal) => signal.let_go(),
+            None => self.scenes.let_go_at_once(),
         }
     }
 

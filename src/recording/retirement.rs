@@ -6,10 +6,12 @@
 
 use std::sync::{Arc, Mutex};
 
+use rustc_hash::FxHashSet;
+
 use crate::code::{Entry, Registry};
 use crate::lock::lock;
 use crate::sampler::signal::Round;
-use crate::samples::{RawFrame, SampleLog};
+use crate::samples::SampleLog;
 use crate::tracing::Tracing;
 
 /// Lets go of code that was unregistered.
@@ -19,6 +21,8 @@ pub(super) struct Retirement {
     log: Arc<Mutex<SampleLog>>,
     tracing: Arc<Tracing>,
     waiting: Mutex<Waiting>,
+    /// Held by who forgets, and by who must not miss what would be forgotten.
+    forgetting: Mutex<()>,
 }
 
 /// Code that was unregistered.
@@ -33,7 +37,7 @@ struct Waiting {
 impl Retirement {
     pub(super) fn new(code: &Arc<Registry>, log: &Arc<Mutex<SampleLog>>, tracing: &Arc<Tracing>) -> Self {
         let (code, log, tracing) = (Arc::clone(code), Arc::clone(log), Arc::clone(tracing));
-        Self { code, log, tracing, waiting: Mutex::default() }
+        Self { code, log, tracing, waiting: Mutex::default(), forgetting: Mutex::default() }
     }
 
     /// Code was unregistered, and handlers may have seen it.
@@ -52,41 +56,48 @@ impl Retirement {
             }
             (ready, !waiting.taken.is_empty() || !waiting.seen.is_empty())
         };
-        for entry in &ready {
-            self.let_go(entry, |target| round.tasks_wait_in(target));
-        }
         if !ready.is_empty() {
-            self.forget(|target| round.tasks_wait_in(target));
+            self.let_go(&ready, |target| round.tasks_wait_in(target));
         }
         is_again
     }
 
     /// The same for code that no handler can have seen, because there are none.
-    pub(super) fn at_once(&self, entry: &Entry) {
-        self.let_go(entry, |_| false);
-        self.forget(|_| false);
+    pub(super) fn at_once(&self, entry: &Arc<Entry>) {
+        self.let_go(std::slice::from_ref(entry), |_| false);
     }
 
-    fn let_go(&self, entry: &Entry, tasks_wait_in: impl Fn(u32) -> bool) {
-        let target = entry.number();
-        if self.is_in_use(target) || tasks_wait_in(target) {
-            entry.keep_names();
+    /// Lets go of code, and forgets what nothing refers to any more.
+    fn let_go(&self, entries: &[Arc<Entry>], tasks_wait_in: impl Fn(u32) -> bool) {
+        let in_use = self.in_use();
+        for entry in entries {
+            let target = entry.number();
+            if in_use.contains(&target) || tasks_wait_in(target) {
+                entry.keep_names();
+            }
+            // May unmap it, here where nobody waits.
+            drop(entry.release());
         }
-        // May unmap it, here where nobody waits.
-        drop(entry.release());
-    }
-
-    /// Forgets what nothing refers to any more.
-    fn forget(&self, tasks_wait_in: impl Fn(u32) -> bool) {
+        let _forgetting = lock(&self.forgetting);
+        // Once more: what is being looked at may have come meanwhile.
+        let in_use = self.in_use();
         let waiting: Vec<u32> = {
             let waiting = lock(&self.waiting);
             waiting.seen.iter().chain(&waiting.taken).map(|entry| entry.number()).collect()
         };
-        self.code.forget(|target| waiting.contains(&target) || self.is_in_use(target) || tasks_wait_in(target));
+        self.code.forget(|target| waiting.contains(&target) || in_use.contains(&target) || tasks_wait_in(target));
     }
 
-    fn is_in_use(&self, target: u32) -> bool {
-        let is_meant = |frame: &RawFrame| matches!(frame, RawFrame::Text { target: known, .. } | RawFrame::Wasm { target: known, .. } if *known == target);
-        lock(&self.log).windows().any(|window| window.stacks.frames().any(is_meant)) || self.tracing.refers_to(target)
+    /// What records refer to.
+    fn in_use(&self) -> FxHashSet<u32> {
+        let mut targets = lock(&self.log).targets_in_use();
+        targets.extend(self.tracing.targets());
+        targets
+    }
+
+    /// Does something with what records refer to before anything of it can be forgotten.
+    pub(super) fn while_nothing_is_forgotten<R>(&self, with: impl FnOnce() -> R) -> R {
+        let _forgetting = lock(&self.forgetting);
+        with()
     }
 }

@@ -1,8 +1,7 @@
 //! What a recorder has in common with its probes, tracers and instrumented futures.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use wasmtime::Engine;
@@ -11,12 +10,18 @@ use super::retirement::Retirement;
 use crate::code::{Registry, Targets};
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
-use crate::profile::{EVERYTHING, HostSymbols, NamedProfile, Recording, SamplerKind, symbolize};
+use crate::profile::{EVERYTHING, HostSymbols, Profile, Recording, SamplerKind, symbolize};
 use crate::sampler::RecordingState;
 use crate::sampler::epoch::EpochSampler;
 use crate::sampler::signal::{Scenes, SignalSampler};
-use crate::samples::{RawFrame, SampleLog, Selection, Span};
+use crate::samples::{FrozenLog, LabelRegistry, SampleLog, with_log};
 use crate::tracing::{CallTracer, Tracing};
+
+/// What was recorded of a period, and of what code. Nobody changes it.
+pub(super) struct Frozen {
+    log: FrozenLog,
+    targets: Targets,
+}
 
 /// What a recorder has in common with its probes, tracers and instrumented futures.
 #[derive(Debug)]
@@ -37,23 +42,14 @@ pub(crate) struct Shared {
     pub(super) call_cpu: bool,
     pub(super) tracing: Arc<Tracing>,
     pub(super) retirement: Arc<Retirement>,
-    pub(super) spans: Mutex<Selection<Span>>,
+    /// How long the recording was, once it has ended. Set under the lock of the log, which asks for it.
+    pub(super) end: Arc<OnceLock<Duration>>,
+    pub(super) labels: Arc<LabelRegistry>,
     /// Read once for all profiles.
     pub(super) host_symbols: HostSymbols,
 }
 
 impl Shared {
-    /// The spans that are kept, and began in `period`, in order of their beginning; and how many more there were.
-    fn spans_of(&self, period: &Range<Duration>) -> (Vec<Span>, u64) {
-        let mut spans = lock(&self.spans).clone();
-        spans.thin();
-        let kept = spans.kept().iter().map(|kept| kept.value.clone());
-        let mut kept: Vec<Span> = kept.filter(|span| period.contains(&span.begin)).collect();
-        kept.iter_mut().for_each(|span| span.begin = span.begin.saturating_sub(period.start));
-        kept.sort_by_key(|span| (span.begin, std::cmp::Reverse(span.wall)));
-        (kept, spans.left_out().0)
-    }
-
     /// A tracer of calls, for one store.
     pub(super) fn call_tracer(&self) -> Result<CallTracer> {
         let engines = self.code.engines();
@@ -68,42 +64,40 @@ impl Shared {
         self.tracing.traces_calls()
     }
 
-    /// What records refer to.
-    pub(super) fn targets(&self, log: &SampleLog) -> Targets {
-        let mut numbers: BTreeSet<u32> = BTreeSet::new();
-        let frames = log.windows().flat_map(|window| window.stacks.frames());
-        numbers.extend(frames.filter_map(|frame| match frame {
-            RawFrame::Text { target, .. } | RawFrame::Wasm { target, .. } => Some(*target),
-            _ => None,
-        }));
-        numbers.extend(self.tracing.targets());
-        self.code.targets(numbers)
+    /// Freezes what was recorded of a period.
+    pub(super) fn freeze(&self, period: Range<Duration>) -> Frozen {
+        self.retirement.while_nothing_is_forgotten(|| {
+            let log = with_log(&self.log, |log| log.freeze(period));
+            let mut numbers = log.targets();
+            numbers.extend(self.tracing.targets());
+            let targets = self.code.targets(numbers);
+            Frozen { log, targets }
+        })
     }
 
-    /// What `log`, which is this recorder's, holds of `period`.
-    pub(super) fn profile(
-        &self,
-        log: &SampleLog,
-        targets: &Targets,
-        elapsed: Duration,
-        period: Range<Duration>,
-    ) -> NamedProfile {
+    /// The profile of what was frozen. Takes no lock for long.
+    pub(super) fn profile(&self, frozen: &Frozen) -> Profile {
+        let Frozen { log, targets } = frozen;
+        let memories = {
+            let mut memories = lock(&self.tracing.memories);
+            memories.forget_old();
+            memories.clone()
+        };
         let recording = Recording {
             targets,
             name: self.code.first().map_or_else(String::new, |entry| entry.name()),
             sampler: self.kind(),
             interval: self.interval,
             started_at: self.started_at,
-            elapsed,
+            elapsed: self.end.get().copied().unwrap_or_else(|| self.elapsed()),
             // Calls are counted from the beginning on: of a part of the recording nothing is known.
-            calls: (period == EVERYTHING && self.is_tracing_calls()).then(|| self.tracing.calls.counted()),
-            memories: lock(&self.tracing.memories).clone(),
-            spans: self.spans_of(&period),
-            period,
+            calls: (log.period == EVERYTHING && self.is_tracing_calls()).then(|| self.tracing.calls.counted()),
+            memories,
+            spans: log.spans(),
             host_place: &|address| self.scenes.host_place(address),
             host_symbols: &self.host_symbols,
         };
-        symbolize(log, &recording)
+        symbolize(log, &recording).with_lines(targets)
     }
 
     pub(super) fn kind(&self) -> SamplerKind {

@@ -111,7 +111,8 @@ fn new_histogram() -> Histogram<u64> {
 /// Calls that were counted by some of the threads.
 #[derive(Debug)]
 struct Shard {
-    sums: FxHashMap<Called, CallSums>,
+    /// Shared with whoever looks at them at the moment.
+    sums: FxHashMap<Called, Arc<CallSums>>,
     kept: Selection<KeptCall>,
 }
 
@@ -176,7 +177,7 @@ impl CallLog {
     /// Counts a call that has returned.
     pub(crate) fn record(&self, called: Called, times: CallTimes) {
         let mut shard = self.shard();
-        shard.sums.entry(called).or_default().add(times);
+        Arc::make_mut(shard.sums.entry(called).or_default()).add(times);
         shard.kept.add(times.wall, || KeptCall { called, times, thread: ThreadIdentity::current() });
     }
 
@@ -194,7 +195,7 @@ impl CallLog {
             let mut crossings = lock(&self.crossings);
             crossings.retain(|known| !Arc::ptr_eq(known, counter));
             let count = counter.count.load(Ordering::Relaxed);
-            self.shard().sums.entry(Called::Compiled(counter.site)).or_default().count += count;
+            Arc::make_mut(self.shard().sums.entry(Called::Compiled(counter.site)).or_default()).count += count;
         }
     }
 
@@ -225,14 +226,19 @@ impl CallLog {
             let count = counter.count.load(Ordering::Relaxed);
             counted.sums.entry(Called::Compiled(counter.site)).or_default().count += count;
         }
+        // Who counts a call waits for references to be copied, and not for histograms to be added up.
+        let mut sums: Vec<(Called, Arc<CallSums>)> = Vec::new();
+        let mut kept = Vec::with_capacity(self.shards.len());
         for shard in &self.shards {
             let shard = lock(shard);
-            for (called, sums) in &shard.sums {
-                counted.sums.entry(*called).or_default().merge(sums);
-            }
-            counted.kept.extend(shard.kept.kept().iter().map(|kept| kept.value.clone()));
+            sums.extend(shard.sums.iter().map(|(called, sums)| (*called, Arc::clone(sums))));
+            kept.push(shard.kept.clone());
         }
         drop(crossings);
+        for (called, sums) in sums {
+            counted.sums.entry(called).or_default().merge(&sums);
+        }
+        counted.kept.extend(kept.iter().flat_map(|kept| kept.kept().map(|kept| kept.value.clone())));
         counted.kept.sort_by_key(|call| (call.times.begin, Reverse(call.times.wall)));
         // Each part has kept as many as all of them may.
         let mut kept = Selection::default();
@@ -240,7 +246,7 @@ impl CallLog {
             kept.add(call.times.wall, || call);
         }
         kept.thin();
-        counted.kept.extend(kept.kept().iter().map(|kept| kept.value.clone()));
+        counted.kept.extend(kept.kept().map(|kept| kept.value.clone()));
         counted.kept.sort_by_key(|call| (call.times.begin, Reverse(call.times.wall)));
         counted
     }

@@ -60,7 +60,7 @@ impl HostCalls {
 
     /// The calls that are kept, in order of their beginning.
     pub(crate) fn kept(&self) -> Vec<HostCall> {
-        let mut kept = self.returned.kept().to_vec();
+        let mut kept: Vec<_> = self.returned.kept().copied().collect();
         kept.sort_unstable_by_key(|kept| (kept.value.begin, Reverse(kept.value.end), kept.number));
         kept.into_iter().map(|kept| kept.value).collect()
     }

@@ -1,15 +1,22 @@
 //! Everything one recorder has seen.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use indexmap::IndexMap;
+use rustc_hash::FxHashSet;
 
-use super::labels::{LabelTable, LabelsId};
+use super::frozen::FrozenLog;
+use super::labels::{LabelRegistry, LabelSetId, LabelsId};
+use super::spans::Span;
 use super::stack_table::{RawFrame, StackId, StackTable};
 use super::timeline::{Entry, Timeline};
+use super::window::{Loss, ThreadLog, Track, Window};
+use crate::lock::lock;
+use crate::nanos::nanos;
 
 /// Why a sample could not be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -198,24 +205,6 @@ impl ThreadIdentity {
     }
 }
 
-/// Whose timeline it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Track {
-    /// One thread's.
-    Thread(ThreadId),
-    /// That of all threads that have none of their own.
-    OtherThreads,
-    /// That of tasks that waited while their thread did something else.
-    Suspended,
-}
-
-/// The samples of one thread.
-#[derive(Debug)]
-pub(crate) struct ThreadLog {
-    pub(crate) name: Option<String>,
-    pub(crate) timeline: Timeline,
-}
-
 /// How much of a recording is kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retention {
@@ -234,62 +223,41 @@ impl Retention {
     }
 }
 
-/// A stretch of a recording, with tables of its own, so that it can be dropped.
-#[derive(Debug)]
-pub(crate) struct Window {
-    /// Since the recording began.
-    begin: Duration,
-    pub(crate) stacks: StackTable,
-    /// In order of their first sample.
-    pub(crate) threads: IndexMap<Track, ThreadLog>,
-    /// The profiler's own work, of all threads together.
-    pub(crate) own_work: Timeline,
-    kept: u64,
-    truncated: u64,
-}
-
-/// When within so much time the profiler was at work, nobody needs to know.
-const OWN_WORK_SLOT: Duration = Duration::from_millis(100);
-
-impl Window {
-    fn new(begin: Duration) -> Self {
-        Self {
-            begin,
-            stacks: StackTable::default(),
-            threads: IndexMap::new(),
-            own_work: Timeline::new(OWN_WORK_SLOT),
-            kept: 0,
-            truncated: 0,
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        let entries = self.threads.values().map(|thread| thread.timeline.entries().len()).sum::<usize>();
-        // Vectors and hash tables have room to grow.
-        2 * (entries * size_of::<Entry>() + self.stacks.bytes())
-    }
-}
-
 /// Everything one recorder has seen, as far as it is kept.
 #[derive(Debug)]
 pub(crate) struct SampleLog {
     interval: Duration,
     retention: Retention,
-    /// In order of time; there is always one, the current one.
-    windows: VecDeque<Window>,
+    /// Those that are complete, in order of time.
+    complete: VecDeque<Arc<Window>>,
+    current: Window,
     /// How many windows there have been; a [`StackId`] is valid for one of them.
     generation: u64,
     /// Samples until memory is looked at again.
     unchecked: u32,
-    pub(crate) labels: LabelTable,
+    /// Bytes of the complete windows.
+    complete_bytes: usize,
+    /// Windows that are not kept any more: freed when nobody waits ([`with_log`]).
+    dropped: Vec<Arc<Window>>,
+    /// When the oldest window begins, in nanoseconds; for who keeps something else for as long.
+    kept_since: Arc<AtomicU64>,
+    labels: Arc<LabelRegistry>,
     pub(crate) counts: SampleCounts,
     pub(crate) handler_cost: Option<HandlerCost>,
     /// Whether it is known of all samples how long they waited for a CPU.
-    pub(crate) knows_preempted: bool,
-    /// Samples among those taken that fell into the profiler's own work.
-    pub(crate) own_work_taken: u64,
+    knows_preempted: bool,
     /// When recording ended, since it began; nothing is recorded after that.
-    pub(crate) end: Option<Duration>,
+    end: Arc<OnceLock<Duration>>,
+}
+
+/// Does something under the lock of the log. What is dropped on the way is freed after it.
+pub(crate) fn with_log<R>(log: &Mutex<SampleLog>, with: impl FnOnce(&mut SampleLog) -> R) -> R {
+    let mut log = lock(log);
+    let result = with(&mut log);
+    let dropped = log.take_dropped();
+    drop(log);
+    drop(dropped);
+    result
 }
 
 /// Threads that have a timeline of their own; the samples of others share one, so that a host with a thread for each
@@ -307,62 +275,109 @@ impl SampleLog {
         Self {
             interval,
             retention,
-            windows: VecDeque::from([Window::new(Duration::ZERO)]),
+            complete: VecDeque::new(),
+            current: Window::new(Duration::ZERO),
             generation: 0,
             unchecked: 0,
-            labels: LabelTable::default(),
+            complete_bytes: 0,
+            dropped: Vec::new(),
+            kept_since: Arc::default(),
+            labels: Arc::default(),
             counts: SampleCounts::default(),
             handler_cost: None,
             knows_preempted: true,
-            own_work_taken: 0,
-            end: None,
+            end: Arc::default(),
         }
     }
 
+    /// The labels that are in use. Has a lock of its own.
+    pub(crate) fn labels(&self) -> &Arc<LabelRegistry> {
+        &self.labels
+    }
+
+    /// When recording ended, once it has: to be asked without the lock, and set under it.
+    pub(crate) fn end(&self) -> &Arc<OnceLock<Duration>> {
+        &self.end
+    }
+
+    /// When the oldest window begins, in nanoseconds since the recording began. To be asked without the lock.
+    pub(crate) fn kept_since(&self) -> &Arc<AtomicU64> {
+        &self.kept_since
+    }
+
+    /// The components and modules that something in it is of.
+    pub(crate) fn targets_in_use(&self) -> FxHashSet<u32> {
+        self.windows().flat_map(|window| window.stacks.targets()).copied().collect()
+    }
+
     /// All windows that are kept, the oldest first.
-    pub(crate) fn windows(&self) -> impl Iterator<Item = &Window> {
-        self.windows.iter()
+    fn windows(&self) -> impl Iterator<Item = &Window> {
+        self.complete.iter().map(|window| &**window).chain([&self.current])
+    }
+
+    /// What there is of `period`, as it is now. Takes some microseconds: everything that does not change any more is shared, and
+    /// the rest is little.
+    pub(crate) fn freeze(&self, period: Range<Duration>) -> FrozenLog {
+        let complete = self.complete.iter().filter(|window| window.overlaps(&period)).cloned();
+        let current = self.current.overlaps(&period).then(|| Arc::new(self.current.freeze(&period)));
+        FrozenLog {
+            windows: complete.chain(current).collect(),
+            counts: self.counts.clone(),
+            handler_cost: self.handler_cost,
+            knows_preempted: self.knows_preempted,
+            period,
+        }
     }
 
     /// Makes room for a sample at `time`: begins a window if it is time, and drops what may not be kept. Stacks are interned
     /// after this. Returns the number of the current window, for which they are valid.
     pub(crate) fn make_room(&mut self, time: Duration) -> u64 {
         let Retention { window, windows, bytes } = self.retention;
-        let current = self.current();
-        let mut is_over = time.saturating_sub(current.begin) >= window && current.kept > 0;
+        let mut is_over = time.saturating_sub(self.current.begin) >= window && self.current.is_worth_keeping();
+        // A quarter of the memory for each, so that the oldest is not all there is.
+        let most = bytes / 4;
+        is_over |= self.current.bytes_beside_samples() > most;
+        // Where windows are not counted, a new one costs nothing, and has room for new labels.
+        is_over |= windows == usize::MAX && self.current.labels.is_full();
         self.unchecked += 1;
         if self.unchecked >= CHECK_EVERY {
             self.unchecked = 0;
-            // A quarter of the memory for each, so that the oldest is not all there is.
-            is_over |= self.current().bytes() > bytes / 4;
+            is_over |= self.current.bytes() > most;
         }
         if is_over {
-            self.windows.push_back(Window::new(time));
+            let complete = std::mem::replace(&mut self.current, Window::new(time)).close();
+            self.complete_bytes += complete.bytes();
+            self.complete.push_back(complete);
             self.generation += 1;
-        }
-        while self.windows.len() > 1
-            && (self.windows.len() > windows
-                || is_over && self.windows.iter().map(Window::bytes).sum::<usize>() > bytes)
-        {
-            let Some(oldest) = self.windows.pop_front() else { break };
-            self.counts.lose_kept(LossReason::WindowDropped, oldest.kept);
-            self.counts.truncated = self.counts.truncated.saturating_sub(oldest.truncated);
+            while self.complete.len() >= windows || self.complete_bytes > bytes {
+                let Some(oldest) = self.complete.pop_front() else { break };
+                self.complete_bytes -= oldest.bytes();
+                self.counts.lose_kept(LossReason::WindowDropped, oldest.kept);
+                self.counts.truncated = self.counts.truncated.saturating_sub(oldest.truncated);
+                self.dropped.push(oldest);
+            }
+            let oldest = self.complete.front().map_or(self.current.begin, |oldest| oldest.begin);
+            self.kept_since.store(nanos(oldest), Ordering::Relaxed);
         }
         self.generation
     }
 
-    fn current(&mut self) -> &mut Window {
-        // There is always one.
-        if self.windows.is_empty() {
-            self.windows.push_back(Window::new(Duration::ZERO));
-        }
-        let last = self.windows.len() - 1;
-        &mut self.windows[last]
+    /// What is not kept any more, for who keeps others from the log as long as he has it: to be freed after that.
+    pub(crate) fn take_dropped(&mut self) -> Vec<Arc<Window>> {
+        std::mem::take(&mut self.dropped)
     }
 
     /// The stacks of the current window.
     pub(crate) fn stacks(&mut self) -> &mut StackTable {
-        &mut self.current().stacks
+        &mut self.current.stacks
+    }
+
+    /// Notes something that the host did.
+    pub(crate) fn record_span(&mut self, span: Span) {
+        if self.end.get().is_none() {
+            self.make_room(span.end());
+            self.current.add_span(span);
+        }
     }
 
     /// Records a sample that the current thread took. Without frames, it is counted as lost.
@@ -377,21 +392,21 @@ impl SampleLog {
         sample: RawSample,
         outermost_first: impl Iterator<Item = RawFrame>,
     ) {
-        if self.end.is_some() {
+        if self.end.get().is_some() {
             return;
         }
         self.counts.taken += 1;
         self.make_room(sample.time);
         match self.stacks().intern(outermost_first) {
             Some(stack) => self.keep(thread, sample, stack),
-            None => self.count_lost(LossReason::NoVisibleFrame, 1),
+            None => self.count_lost(LossReason::NoVisibleFrame, 1, sample.time),
         }
     }
 
     /// Keeps a sample that has been counted as taken, or will be.
     pub(crate) fn keep(&mut self, thread: &ThreadIdentity, sample: RawSample, stack: StackId) {
         let own = Track::Thread(thread.id);
-        let threads = &self.current().threads;
+        let threads = &self.current.threads;
         let has_room = threads.len() < MAX_TIMELINES || threads.contains_key(&own);
         self.keep_in(if has_room { own } else { Track::OtherThreads }, thread, sample, stack);
     }
@@ -399,41 +414,46 @@ impl SampleLog {
     /// Keeps the time that a task waited, from `begin` until it was resumed on `thread`. It is part of the thread's
     /// timeline if the thread did nothing else meanwhile.
     pub(crate) fn keep_wait(&mut self, thread: &ThreadIdentity, begin: Duration, wait: RawSample, stack: StackId) {
-        if self.end.is_some() {
+        if self.end.get().is_some() {
             return;
         }
         self.counts.taken += 1;
         let interval = self.interval;
-        let own = self.current().threads.get(&Track::Thread(thread.id));
-        let entries = own.map_or(&[][..], |own| own.timeline.entries());
-        // What runs since the task was resumed may be there already.
-        let meanwhile = entries.iter().rev().take(MAX_AFTER_WAIT).take_while(|entry| entry.time > begin);
-        if meanwhile.clone().count() < MAX_AFTER_WAIT
-            && meanwhile.clone().all(|entry| entry.time.saturating_sub(entry.wall) + interval >= wait.time)
-        {
+        let is_alone = {
+            let own = self.current.threads.get(&Track::Thread(thread.id));
+            let entries = own.into_iter().flat_map(|own| own.timeline.entries().iter().rev());
+            // What runs since the task was resumed may be there already.
+            let meanwhile = entries.take(MAX_AFTER_WAIT).take_while(|entry| entry.time > begin);
+            meanwhile.clone().count() < MAX_AFTER_WAIT
+                && meanwhile.clone().all(|entry| entry.time.saturating_sub(entry.wall) + interval >= wait.time)
+        };
+        if is_alone {
             self.keep(thread, wait, stack);
         } else {
             self.keep_in(Track::Suspended, thread, wait, stack);
         }
     }
 
-    /// Keeps the time that the profiler's own work took until `time`.
+    /// Keeps the time that the profiler's own work took until `time`. A sample that fell into it is none of those that are
+    /// counted.
     pub(crate) fn keep_own_work(&mut self, time: Duration, wall: Duration, cpu: Duration, taken: Taken) {
-        if self.end.is_some() && taken == Taken::ByClock {
+        if self.end.get().is_some() && taken == Taken::ByClock {
             return;
         }
         let count = u64::from(taken == Taken::BySignal);
-        self.own_work_taken += count;
         // It has no stack and no labels: all of it is alike.
-        let (labels, preempted) = (LabelsId::default(), Duration::ZERO);
+        let (labels, preempted) = (LabelSetId::default(), Duration::ZERO);
         let entry = Entry { time, stack: StackId(0), labels, count, wall, cpu, preempted };
-        self.current().own_work.push(entry);
+        self.current.extend_to(time);
+        self.current.own_work.push(entry);
     }
 
-    /// Counts samples that could not be kept.
-    pub(crate) fn count_lost(&mut self, reason: LossReason, count: u64) {
+    /// Counts samples that could not be kept, as was found out at `time`.
+    pub(crate) fn count_lost(&mut self, reason: LossReason, count: u64, time: Duration) {
         if count > 0 {
             *self.counts.lost.entry(reason).or_default() += count;
+            self.current.extend_to(time);
+            self.current.losses.push(Loss { time, reason, count });
         }
     }
 
@@ -444,64 +464,24 @@ impl SampleLog {
         self.counts.kept += 1;
         self.counts.truncated += u64::from(truncated);
         let interval = self.interval;
-        let window = self.current();
+        let window = &mut self.current;
         window.kept += 1;
         window.truncated += u64::from(truncated);
+        let labels = window.labels.intern(labels, &self.labels);
         let log = window.threads.entry(track).or_insert_with(|| ThreadLog {
             name: match track {
-                Track::Thread(_) => thread.name.as_deref().map(str::to_owned),
-                Track::OtherThreads => Some("other threads".to_owned()),
-                Track::Suspended => Some("suspended".to_owned()),
+                Track::Thread(_) => thread.name.clone(),
+                Track::OtherThreads => Some(Arc::from("other threads")),
+                Track::Suspended => Some(Arc::from("suspended")),
             },
             timeline: Timeline::new(interval),
         });
         log.timeline.push(Entry { time, stack, labels, count: 1, wall, cpu, preempted });
+        // Where threads share a timeline, it may have been put behind what is there.
+        let time = log.timeline.entries().last().map_or(time, |last| last.time.max(time));
+        window.extend_to(time);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sample(seconds: u64) -> RawSample {
-        let (time, wall) = (Duration::from_secs(seconds), Duration::from_secs(1));
-        let (preempted, truncated) = (Some(Duration::ZERO), seconds.is_multiple_of(2));
-        RawSample { time, wall, cpu: wall, preempted, truncated, labels: LabelsId::default() }
-    }
-
-    fn frame(function: u32) -> RawFrame {
-        RawFrame::Wasm { target: 0, module: 0, function, instruction: None }
-    }
-
-    fn kept(log: &SampleLog) -> u64 {
-        let timelines = log.windows().flat_map(|window| window.threads.values());
-        timelines.flat_map(|thread| thread.timeline.entries()).map(|entry| entry.count).sum()
-    }
-
-    #[test]
-    fn the_oldest_window_is_dropped_and_counted() {
-        let retention = Retention { window: Duration::from_secs(10), windows: 3, bytes: usize::MAX };
-        let mut log = SampleLog::new(Duration::from_millis(1), retention);
-        for second in 1..=100 {
-            log.record(sample(second), [frame(1), frame(2)].into_iter());
-            assert_eq!(log.counts.taken, log.counts.kept + log.counts.lost.values().sum::<u64>());
-            assert_eq!(log.counts.kept, kept(&log));
-            assert!(log.counts.kept <= 30);
-        }
-        assert!(log.counts.kept > 20 && log.counts.truncated <= log.counts.kept / 2 + 1, "{:?}", log.counts);
-        assert_eq!(log.counts.lost[&LossReason::WindowDropped], 100 - log.counts.kept);
-    }
-
-    #[test]
-    fn memory_is_bounded() {
-        let bytes = 8 << 20;
-        let mut log = SampleLog::new(Duration::from_millis(1), Retention::all(bytes));
-        for number in 0..300_000_u32 {
-            // All of them distinct: the worst case.
-            log.record(sample(number.into()), [frame(number), frame(number + 1)].into_iter());
-        }
-        assert!(log.windows().map(Window::bytes).sum::<usize>() <= bytes + bytes / 2);
-        assert!(kept(&log) > 10_000 && log.counts.lost[&LossReason::WindowDropped] > 0, "{:?}", log.counts);
-        assert_eq!(log.counts.taken, log.counts.kept + log.counts.lost.values().sum::<u64>());
-    }
-}
+mod tests;

@@ -1,10 +1,13 @@
 //! How large linear memories were, and when, in bounded memory.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
+use super::append_vec::AppendVec;
 use super::selection::Selection;
 use super::stack_table::RawFrame;
 
@@ -21,7 +24,7 @@ pub(crate) struct Growth {
     pub(crate) from: u64,
     pub(crate) to: u64,
     /// What was running, innermost frame first.
-    pub(crate) stack: Vec<RawFrame>,
+    pub(crate) stack: Arc<[RawFrame]>,
 }
 
 /// The size of the memories with the same key together.
@@ -34,7 +37,7 @@ pub(crate) struct Sizes {
     /// How often a memory has grown.
     pub(crate) growths: u64,
     /// When it changed, and what it was from then on.
-    pub(crate) points: Vec<(Duration, u64)>,
+    pub(crate) points: AppendVec<(Duration, u64)>,
     /// Changes closer together than this are one.
     resolution: Duration,
 }
@@ -60,33 +63,46 @@ impl Sizes {
     /// Makes one point of those that are closer together than the resolution: the last of them.
     fn coarsen(&mut self) {
         let resolution = self.resolution;
-        let mut kept: Vec<(Duration, u64)> = Vec::new();
-        for (time, size) in self.points.drain(..) {
+        let mut kept: AppendVec<(Duration, u64)> = AppendVec::default();
+        for (time, size) in self.points.iter() {
             match kept.last_mut() {
-                Some((last, before)) if time < last.saturating_add(resolution) => *before = size,
-                _ => kept.push((time, size)),
+                Some((last, before)) if *time < last.saturating_add(resolution) => *before = *size,
+                _ => kept.push((*time, *size)),
             }
         }
         self.points = kept;
     }
 }
 
-/// The memories of all stores of a recorder.
+/// The memories of all stores of a recorder. A clone costs little for each of them, however often they have grown.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MemoryLog {
     pub(crate) memories: IndexMap<MemoryKey, Sizes, FxBuildHasher>,
     pub(crate) growths: Selection<Growth>,
+    /// When the oldest window begins that is kept of the recording, in nanoseconds. Growths before that are forgotten; sizes
+    /// stay.
+    kept_since: Arc<AtomicU64>,
 }
 
 impl MemoryLog {
     /// The components and modules that memories, and stacks in which one grew, refer to; some more than once.
     pub(crate) fn targets(&self) -> Vec<u32> {
-        let of_frame = |frame: &RawFrame| match frame {
-            RawFrame::Text { target, .. } => Some(*target),
-            _ => None,
-        };
-        let of_growths = self.growths.kept().iter().flat_map(|kept| kept.value.stack.iter().filter_map(of_frame));
+        let of_growths =
+            self.growths.kept().flat_map(|kept| kept.value.stack.iter().filter_map(|frame| frame.target()));
         self.memories.keys().flatten().map(|(target, _)| *target).chain(of_growths).collect()
+    }
+
+    /// One that forgets growths before the time that this tells, in nanoseconds since the recording began.
+    pub(crate) fn new(kept_since: Arc<AtomicU64>) -> Self {
+        Self { kept_since, ..Self::default() }
+    }
+
+    /// Forgets the growths that are older than what is kept of the recording.
+    pub(crate) fn forget_old(&mut self) {
+        let since = Duration::from_nanos(self.kept_since.load(Ordering::Relaxed));
+        if !since.is_zero() {
+            self.growths.forget(|growth| growth.time < since);
+        }
     }
 
     /// A memory of `key` has changed its size.
@@ -99,6 +115,9 @@ impl MemoryLog {
         let Growth { memory, time, from, to, .. } = growth;
         self.change(memory, time, from, to);
         self.memories.entry(memory).or_default().growths += 1;
+        if self.growths.is_full() {
+            self.forget_old();
+        }
         self.growths.add(to.saturating_sub(from), || growth)
     }
 
@@ -136,12 +155,28 @@ mod tests {
         }
         assert_eq!((sizes.size, sizes.peak), (1_000_000, 1_000_000));
         assert!(sizes.points.len() > MAX_POINTS / 8, "{}", sizes.points.len());
-        assert!(sizes.points.is_sorted_by_key(|(time, _)| *time));
-        for (time, size) in &sizes.points {
+        assert!(sizes.points.iter().is_sorted_by_key(|(time, _)| *time));
+        for (time, size) in sizes.points.iter() {
             // The last change of a stretch, seen from its beginning.
             let at = u64::try_from(time.as_micros()).expect("short") / 10 + 1;
             let stretch = u64::try_from(sizes.resolution.as_micros()).expect("short") / 10 + 1;
             assert!((at..=at + stretch * 2).contains(size), "{size} at {time:?}");
         }
+    }
+
+    #[test]
+    fn growths_go_with_the_windows_and_sizes_stay() {
+        let since = Arc::new(AtomicU64::new(0));
+        let mut log = MemoryLog::new(Arc::clone(&since));
+        for second in 0..100_000_u64 {
+            let (from, to) = (second << 16, (second + 1) << 16);
+            log.grow(Growth { memory: None, time: Duration::from_secs(second), from, to, stack: Arc::default() });
+            since.store(second.saturating_sub(1000) * 1_000_000_000, Ordering::Relaxed);
+        }
+        log.forget_old();
+        let times: Vec<u64> = log.growths.kept().map(|kept| kept.value.time.as_secs()).collect();
+        assert!(times.iter().all(|time| *time >= 98_999), "{:?}", times.iter().min());
+        assert!(times.len() > 900, "the last ones are all there: {}", times.len());
+        assert_eq!((log.memories[&None].growths, log.memories[&None].size), (100_000, 100_000 << 16));
     }
 }

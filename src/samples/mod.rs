@@ -4,8 +4,14 @@
 //! and the [`Timeline`](timeline::Timeline) of a thread coalesces when it grows past its limit, so that a recording
 //! of any length needs memory for its distinct stacks and a bounded timeline, not for its samples. What could not be
 //! kept is counted by [`LossReason`]: `taken == kept + lost`, always.
+//!
+//! A log consists of [`Window`]s, of which only the last one grows, and these of vectors of which only the tail does
+//! ([`AppendVec`](append_vec::AppendVec)). So it can be looked at without disturbing anybody: [`SampleLog::freeze`] shares
+//! what does not change any more, and a [`FrozenLog`] stays as it is.
 
+mod append_vec;
 mod calls;
+mod frozen;
 mod host_calls;
 mod host_place;
 mod labels;
@@ -15,15 +21,17 @@ mod selection;
 mod spans;
 mod stack_table;
 mod timeline;
+mod window;
 
 pub(crate) use calls::{CallLog, CallSite, CallSums, CallTimes, Called, CountedCalls, CrossingCount};
+pub(crate) use frozen::FrozenLog;
 pub(crate) use host_calls::HostCalls;
 pub(crate) use host_place::HostPlace;
-pub(crate) use labels::{LabelSet, LabelsId};
+pub(crate) use labels::{LabelRegistry, LabelSet, LabelSetId, LabelsId, LabelsInUse};
 pub use log::{HandlerCost, LossReason, ProfilerTime, SampleCounts};
-pub(crate) use log::{RawSample, Retention, SampleLog, Taken, ThreadIdentity, Track, Window};
+pub(crate) use log::{RawSample, Retention, SampleLog, Taken, ThreadIdentity, with_log};
 pub(crate) use memories::{Growth, MemoryKey, MemoryLog};
-pub(crate) use selection::Selection;
 pub use spans::Span;
-pub(crate) use stack_table::{RawFrame, StackId};
+pub(crate) use stack_table::{FrameId, RawFrame, StackId};
 pub(crate) use timeline::Entry;
+pub(crate) use window::{Track, Window};

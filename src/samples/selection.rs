@@ -2,15 +2,18 @@
 
 use std::cmp::Reverse;
 
+use super::append_vec::AppendVec;
+
 /// What is kept unless another limit is given: as much as a person looks at, and the front-end can draw.
 pub(crate) const DEFAULT_LIMIT: usize = 20_000;
 
 /// Half of the limit is kept for those of the greatest weight, such as the longest calls, and half for some of the rest, of
-/// which all have the same chance. How many there were, and the sum of their weights, is known of all.
+/// which all have the same chance. How many there were, and the sum of their weights, is known of all. A clone costs little
+/// ([`AppendVec`]).
 #[derive(Clone, Debug)]
 pub(crate) struct Selection<T> {
     /// Up to twice the limit, so that thinning them out costs little for each.
-    kept: Vec<Kept<T>>,
+    kept: AppendVec<Kept<T>>,
     count: u64,
     weight: u64,
     limit: usize,
@@ -28,20 +31,25 @@ pub(crate) struct Kept<T> {
     pub(crate) value: T,
 }
 
-impl<T> Default for Selection<T> {
+impl<T: Clone> Default for Selection<T> {
     fn default() -> Self {
         Self::with_limit(DEFAULT_LIMIT)
     }
 }
 
-impl<T> Selection<T> {
+impl<T: Clone> Selection<T> {
     pub(crate) fn with_limit(limit: usize) -> Self {
-        Self { kept: Vec::new(), count: 0, weight: 0, limit, lightest: 0, last_rank: u64::MAX }
+        Self { kept: AppendVec::default(), count: 0, weight: 0, limit, lightest: 0, last_rank: u64::MAX }
     }
 
     /// What is kept, in no order.
-    pub(crate) fn kept(&self) -> &[Kept<T>] {
-        &self.kept
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &Kept<T>> + Clone {
+        self.kept.iter()
+    }
+
+    /// How many are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.kept.len()
     }
 
     /// Adds one of some weight; makes it only if there is a chance that it is kept. Returns its number.
@@ -61,7 +69,21 @@ impl<T> Selection<T> {
 
     /// Takes back what has just been added.
     pub(crate) fn remove(&mut self, number: u64) {
-        self.kept.retain(|kept| kept.number != number);
+        self.kept = self.kept.iter().filter(|kept| kept.number != number).cloned().collect();
+    }
+
+    /// Leaves out what is out of date, to make room for what comes: that has a better chance from now on than the rest of what was
+    /// before.
+    pub(crate) fn forget(&mut self, is_old: impl Fn(&T) -> bool) {
+        if self.kept.iter().any(|kept| is_old(&kept.value)) {
+            self.kept = self.kept.iter().filter(|kept| !is_old(&kept.value)).cloned().collect();
+            (self.lightest, self.last_rank) = (0, u64::MAX);
+        }
+    }
+
+    /// Whether the next one may make it necessary to leave out others.
+    pub(crate) fn is_full(&self) -> bool {
+        self.kept.len() + 1 >= self.limit.saturating_mul(2)
     }
 
     /// How many are not kept, and the sum of their weights.
@@ -78,12 +100,14 @@ impl<T> Selection<T> {
             return;
         }
         let heaviest = self.limit / 2;
-        self.kept.select_nth_unstable_by_key(heaviest, |kept| (Reverse(kept.weight), kept.number));
-        self.kept[heaviest..].select_nth_unstable_by_key(self.limit - heaviest, |kept| rank(kept.number));
-        self.kept.truncate(self.limit);
-        let (heavy, rest) = self.kept.split_at(heaviest);
+        let mut kept: Vec<Kept<T>> = self.kept.iter().cloned().collect();
+        kept.select_nth_unstable_by_key(heaviest, |kept| (Reverse(kept.weight), kept.number));
+        kept[heaviest..].select_nth_unstable_by_key(self.limit - heaviest, |kept| rank(kept.number));
+        kept.truncate(self.limit);
+        let (heavy, rest) = kept.split_at(heaviest);
         self.lightest = heavy.iter().map(|kept| kept.weight).min().unwrap_or(u64::MAX);
         self.last_rank = rest.iter().map(|kept| rank(kept.number)).max().unwrap_or(0);
+        self.kept = kept.into_iter().collect();
     }
 }
 
@@ -116,12 +140,12 @@ mod tests {
                 selection.add(*weight, || ());
             }
             selection.thin();
-            prop_assert_eq!(selection.kept().len(), weights.len().min(limit));
+            prop_assert_eq!(selection.len(), weights.len().min(limit));
             let (count, weight) = selection.left_out();
-            let kept: u64 = selection.kept().iter().map(|kept| kept.weight).sum();
-            prop_assert_eq!(count + u64::try_from(selection.kept().len())?, u64::try_from(weights.len())?);
+            let kept: u64 = selection.kept().map(|kept| kept.weight).sum();
+            prop_assert_eq!(count + u64::try_from(selection.len())?, u64::try_from(weights.len())?);
             prop_assert_eq!(weight + kept, weights.iter().sum::<u64>());
-            let found = sorted(selection.kept().iter().map(|kept| kept.weight).collect());
+            let found = sorted(selection.kept().map(|kept| kept.weight).collect());
             prop_assert!(sorted(weights).iter().take(limit / 2).zip(&found).all(|(weight, found)| weight == found));
         }
 
@@ -139,12 +163,24 @@ mod tests {
                     }
                 }
                 selection.thin();
-                let mut numbers: Vec<u64> = selection.kept().iter().map(|kept| kept.number).collect();
+                let mut numbers: Vec<u64> = selection.kept().map(|kept| kept.number).collect();
                 numbers.sort_unstable();
                 numbers
             };
             prop_assert_eq!(numbers(true), numbers(false));
         }
+    }
+
+    #[test]
+    fn what_is_new_has_a_place_again_once_the_old_is_forgotten() {
+        let mut selection = Selection::with_limit(10);
+        (0..1000).for_each(|time| _ = selection.add(1_000_000, || time));
+        selection.forget(|time| *time < 995);
+        assert!(selection.kept().all(|kept| kept.value >= 995));
+        (1000..1010).for_each(|time| _ = selection.add(1, || time));
+        assert!(selection.kept().any(|kept| kept.value == 1005));
+        selection.thin();
+        assert_eq!(selection.left_out().0, 1000);
     }
 
     #[test]
@@ -155,7 +191,7 @@ mod tests {
             selection.add(1, || ());
         }
         selection.thin();
-        let late = selection.kept().iter().filter(|kept| kept.number >= 50_500).count();
+        let late = selection.kept().filter(|kept| kept.number >= 50_500).count();
         assert!((400..600).contains(&late), "{late} of the 1000 in the second half");
     }
 }

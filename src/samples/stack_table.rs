@@ -1,8 +1,8 @@
 //! Stacks as a tree: a stack is its innermost frame and the stack of its caller.
 
-use indexmap::IndexSet;
-use rustc_hash::FxBuildHasher;
+use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::append_vec::AppendVec;
 use crate::address::{TextOffset, WasmOffset};
 
 /// A frame as a sampler saw it, without names.
@@ -43,6 +43,21 @@ pub(crate) enum RawFrame {
     Suspended,
 }
 
+impl RawFrame {
+    /// Which of the recorder's components or modules it is of.
+    pub(crate) fn target(self) -> Option<u32> {
+        match self {
+            Self::Wasm { target, .. } | Self::Text { target, .. } => Some(target),
+            Self::Host { .. }
+            | Self::HiddenHost
+            | Self::Unregistered
+            | Self::Elided
+            | Self::UnknownCallers
+            | Self::Suspended => None,
+        }
+    }
+}
+
 /// A frame of a [`StackTable`]. Equal frames have equal handles; valid for the table that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct FrameId(pub(crate) u32);
@@ -54,8 +69,13 @@ pub(crate) struct StackId(pub(crate) u32);
 /// All distinct stacks. Append-only, and a stack always comes after its caller's.
 #[derive(Debug, Default)]
 pub(crate) struct StackTable {
-    frames: IndexSet<RawFrame, FxBuildHasher>,
-    stacks: IndexSet<(Option<StackId>, FrameId), FxBuildHasher>,
+    frames: AppendVec<RawFrame>,
+    stacks: AppendVec<(Option<StackId>, FrameId)>,
+    /// Where a frame is, and a stack; empty once nothing is added any more.
+    frame_ids: FxHashMap<RawFrame, FrameId>,
+    stack_ids: FxHashMap<(Option<StackId>, FrameId), StackId>,
+    /// What the frames refer to.
+    targets: FxHashSet<u32>,
 }
 
 impl StackTable {
@@ -66,24 +86,65 @@ impl StackTable {
 
     /// The handle of the stack that consists of `caller` and a frame inside of it.
     pub(crate) fn push(&mut self, caller: Option<StackId>, frame: RawFrame) -> StackId {
-        let (frame, _) = self.frames.insert_full(frame);
-        let (stack, _) = self.stacks.insert_full((caller, FrameId(handle(frame))));
-        StackId(handle(stack))
+        let (frames, targets) = (&mut self.frames, &mut self.targets);
+        let frame = *self.frame_ids.entry(frame).or_insert_with(|| {
+            frames.push(frame);
+            targets.extend(frame.target());
+            FrameId(handle(frames.len() - 1))
+        });
+        let stacks = &mut self.stacks;
+        *self.stack_ids.entry((caller, frame)).or_insert_with(|| {
+            stacks.push((caller, frame));
+            StackId(handle(stacks.len() - 1))
+        })
+    }
+
+    /// The same stacks as they are now, to look at only.
+    pub(crate) fn freeze(&self) -> Self {
+        Self {
+            frames: self.frames.clone(),
+            stacks: self.stacks.clone(),
+            targets: self.targets.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Frees what adding needs: nothing will be.
+    pub(crate) fn close(&mut self) {
+        (self.frame_ids, self.stack_ids) = Default::default();
     }
 
     /// Bytes of what is in the tables, about.
     pub(crate) fn bytes(&self) -> usize {
-        self.frames.len() * size_of::<(u64, RawFrame)>()
-            + self.stacks.len() * size_of::<(u64, Option<StackId>, FrameId)>()
+        let (frames, stacks) = (self.frame_ids.capacity(), self.stack_ids.capacity());
+        self.frames.len() * size_of::<RawFrame>()
+            + self.stacks.len() * size_of::<(Option<StackId>, FrameId)>()
+            + frames * size_of::<(RawFrame, FrameId)>()
+            + stacks * size_of::<(Option<StackId>, FrameId, StackId)>()
     }
 
-    /// All frames; the position is the handle.
-    pub(crate) fn frames(&self) -> impl ExactSizeIterator<Item = &RawFrame> {
-        self.frames.iter()
+    /// The components and modules that some frame is of.
+    pub(crate) fn targets(&self) -> &FxHashSet<u32> {
+        &self.targets
+    }
+
+    /// How many frames there are.
+    #[cfg(test)]
+    fn frame_count(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// How many stacks there are.
+    pub(crate) fn stack_count(&self) -> usize {
+        self.stacks.len()
+    }
+
+    pub(crate) fn frame(&self, frame: FrameId) -> Option<&RawFrame> {
+        self.frames.get(frame.0 as usize)
     }
 
     /// All stacks as caller and innermost frame; the position is the handle.
-    pub(crate) fn stacks(&self) -> impl ExactSizeIterator<Item = (Option<StackId>, FrameId)> + '_ {
+    pub(crate) fn stacks(&self) -> impl DoubleEndedIterator<Item = (Option<StackId>, FrameId)> + '_ {
         self.stacks.iter().copied()
     }
 }
@@ -112,8 +173,7 @@ mod tests {
         let recursive = intern(&[1, 1]);
         assert_ne!(recursive, intern(&[1]));
         assert_eq!(intern(&[]), None);
-        assert_eq!(table.frames().len(), 4);
-        assert_eq!(table.stacks().len(), 5);
+        assert_eq!((table.frame_count(), table.stack_count()), (4, 5));
         for (index, (caller, _)) in table.stacks().enumerate() {
             assert!(caller.is_none_or(|caller| (caller.0 as usize) < index));
         }

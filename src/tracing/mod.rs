@@ -46,6 +46,7 @@ impl Tracing {
         state: &Arc<RecordingState>,
         code: &Arc<Registry>,
         ways: Option<CallerWays>,
+        memories: MemoryLog,
         start: Instant,
         (with_cpu, tells_own_work): (bool, bool),
     ) -> Self {
@@ -59,7 +60,7 @@ impl Tracing {
             tells_own_work,
             traces_calls: AtomicBool::new(false),
             calls: Arc::new(CallLog::new()),
-            memories: Mutex::default(),
+            memories: Mutex::new(memories),
         }
     }
 
@@ -73,10 +74,5 @@ impl Tracing {
         let mut targets = self.calls.targets();
         targets.extend(lock(&self.memories).targets());
         targets
-    }
-
-    /// Whether what was recorded refers to a component or module.
-    pub(crate) fn refers_to(&self, target: u32) -> bool {
-        self.targets().contains(&target)
     }
 }

@@ -8,9 +8,8 @@ use wasmtime::AsContext;
 use super::backtrace::capture;
 use super::thread_clocks::{ClockReading, ThreadClocks};
 use crate::code::Registry;
-use crate::lock::lock;
 use crate::sampler::{RecordingState, own_work};
-use crate::samples::{LabelsId, RawSample, SampleLog, Taken};
+use crate::samples::{LabelsId, RawSample, SampleLog, Taken, with_log};
 
 /// Takes the samples of one recorder, from inside epoch callbacks.
 #[derive(Debug)]
@@ -69,13 +68,13 @@ impl EpochSampler {
         let code = self.code.table();
         let stack = capture(store, |module, _| code.starting_at(module.text().as_ptr().addr() as u64));
         let sample = RawSample { time, wall, cpu, preempted, truncated: stack.truncated, labels };
-        lock(&self.log).record(sample, stack.outermost_first.into_iter());
+        with_log(&self.log, |log| log.record(sample, stack.outermost_first.into_iter()));
         // Nor is what this took.
         let clocks = self.read_clocks();
         let spent = clocks.now.saturating_sub(time);
         let (wall, cpu) = (traced + spent, traced + clocks.cpu.min(spent));
         if !wall.is_zero() {
-            lock(&self.log).keep_own_work(clocks.now, wall, cpu, Taken::ByClock);
+            with_log(&self.log, |log| log.keep_own_work(clocks.now, wall, cpu, Taken::ByClock));
         }
         clocks.now
     }

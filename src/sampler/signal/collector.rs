@@ -10,14 +10,15 @@ use super::clocks;
 use super::core::Core;
 use super::cost::HandlerTicks;
 use super::preemption::Round as PreemptionRound;
+use super::progress::HANDLER_LOSSES;
 use super::ring::SampleHeader;
 use super::takeover::Watch;
-use super::thread::{HANDLER_LOSSES, StackReader, ThreadState};
+use super::thread::{StackReader, ThreadState};
 use super::walk::{FrameWord, Place};
 use crate::address::TextOffset;
 use crate::lock::lock;
 use crate::nanos::nanos;
-use crate::samples::{LabelsId, LossReason, RawFrame, RawSample, SampleLog, Taken};
+use crate::samples::{LabelsId, LossReason, RawFrame, RawSample, SampleLog, Taken, with_log};
 
 /// Time between two rounds. A ring holds the samples of several at any useful rate.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -33,6 +34,8 @@ impl Collector {
         log: Arc<Mutex<SampleLog>>,
         mut tidy: impl FnMut(&Round<'_>) -> bool + Send + 'static,
     ) -> io::Result<Self> {
+        // Samples with numbers of labels wait in rings.
+        lock(&log).labels().set_buffers(true);
         let core = Arc::clone(core);
         let run = move || {
             let mut watch = Watch::new();
@@ -80,11 +83,15 @@ impl Round<'_> {
 
 /// Takes all samples out of all rings.
 pub(super) fn collect(core: &Core, log: &Mutex<SampleLog>) {
+    let labels = Arc::clone(lock(log).labels());
+    // No sample that is taken from here on bears them.
+    let retired = labels.retired();
+    let mut is_complete = true;
     // Not under the lock of the list: entering a thread must not wait for a round.
     let threads = core.threads().clone();
     for thread in threads {
         let has_ended = thread.has_ended.load(Ordering::Acquire);
-        collect_thread(&thread, &mut lock(log));
+        is_complete &= with_log(log, |log| collect_thread(&thread, log));
         if has_ended {
             // Whoever takes it from the list closes it, and nobody else does.
             let mut threads = core.threads();
@@ -93,9 +100,14 @@ pub(super) fn collect(core: &Core, log: &Mutex<SampleLog>) {
             let is_taken = threads.len() < before;
             drop(threads);
             if is_taken {
-                close(&thread, &mut lock(log));
+                close(&thread);
             }
         }
+    }
+    if is_complete {
+        labels.forget(retired);
+    } else {
+        labels.retire_again(retired);
     }
 }
 
@@ -103,37 +115,43 @@ pub(super) fn collect(core: &Core, log: &Mutex<SampleLog>) {
 pub(super) fn collect_last(core: &Core, log: &mut SampleLog) -> HandlerTicks {
     for thread in std::mem::take(&mut *core.threads()) {
         collect_thread(&thread, log);
-        close(&thread, log);
+        close(&thread);
     }
+    // No more samples come.
+    log.labels().set_buffers(false);
     std::mem::take(&mut *lock(&core.ticks))
 }
 
 /// Counts what could not be sampled since the last time: where threads have no timer, or somebody else has the signal.
 pub(super) fn publish_unsampled(core: &Core, log: &mut SampleLog) {
     let unsampled = [(LossReason::NoTimer, &core.without_timer), (LossReason::HandlerReplaced, &core.takeover.lost)];
+    let now = Duration::from_nanos(core.since_start(clocks::monotonic()));
     for (reason, count) in unsampled {
         let count = count.swap(0, Ordering::Relaxed);
-        log.count_lost(reason, count);
+        log.count_lost(reason, count, now);
         log.counts.taken += count;
     }
 }
 
-/// Adds the counters of a thread that will not take another sample.
-fn close(thread: &ThreadState, log: &mut SampleLog) {
-    log.counts.taken += thread.taken.load(Ordering::Relaxed);
-    for (reason, lost) in HANDLER_LOSSES.into_iter().zip(&thread.lost) {
-        log.count_lost(reason, lost.load(Ordering::Relaxed));
-    }
+/// Adds up what the handler of a thread has cost that will not take another sample.
+fn close(thread: &ThreadState) {
     thread.cost.add_to(&mut lock(&thread.core.ticks));
 }
 
-/// Takes all samples out of the ring of one thread.
-pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) {
+/// Takes all samples out of the ring of one thread, and counts what else has become of those that it has taken: after this, the
+/// log's counters add up. Whether that was possible; if not, the next one will.
+pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) -> bool {
     let mut reader = lock(&thread.reader);
-    let StackReader { path, window: known_window, preemption } = &mut *reader;
-    let waiting = thread.ring.waiting();
+    let Some(done) = thread.progress.read() else { return false };
+    let StackReader { path, window: known_window, published, preemption } = &mut *reader;
     let core = &thread.core;
     let now = core.since_start(clocks::monotonic());
+    let before = std::mem::replace(published, done);
+    log.counts.taken += done.taken.wrapping_sub(before.taken);
+    for (reason, (lost, before)) in HANDLER_LOSSES.into_iter().zip(done.lost.into_iter().zip(before.lost)) {
+        log.count_lost(reason, lost.wrapping_sub(before), Duration::from_nanos(now));
+    }
+    let waiting = thread.ring.waiting(done.head);
     let round = PreemptionRound { now, interval: nanos(core.interval), is_active: thread.is_active() };
     let mut division = preemption.divide(waiting.headers(), round);
     waiting.take(|header, new| {
@@ -141,6 +159,8 @@ pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) {
         let SampleHeader { time, wall, cpu, labels, shared, new: _, cut, in_guest: _, is_own_work } = header;
         let time = Duration::from_nanos(time);
         if is_own_work {
+            // The handler cannot tell whether it is a sample.
+            log.counts.taken = log.counts.taken.saturating_sub(1);
             log.keep_own_work(time, Duration::from_nanos(wall), Duration::from_nanos(cpu), Taken::BySignal);
             return;
         }
@@ -168,11 +188,13 @@ pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) {
             truncated: cut,
             labels: LabelsId(labels),
         };
-        // A stack has at least one frame.
-        if let Some((_, stack)) = path.last() {
-            log.keep(&thread.identity, sample, *stack);
+        match path.last() {
+            Some((_, stack)) => log.keep(&thread.identity, sample, *stack),
+            // A stack has at least one frame: the handler sees to that.
+            None => log.count_lost(LossReason::NoVisibleFrame, 1, time),
         }
     });
+    true
 }
 
 /// A frame of the walk as one of the log.

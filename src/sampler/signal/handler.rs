@@ -1,7 +1,7 @@
 //! The signal handler. It keeps the contract at the top of the folder.
 
 use std::ffi::{c_int, c_void};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::super::own_work;
 use super::clocks;
@@ -61,10 +61,13 @@ fn signal(state: &ThreadState, at_work: &AtWork<'_>, context: &libc::ucontext_t,
     }
 }
 
+/// How often the thread looks for samples that have been put off while it took those before. Where a signal takes as long as the
+/// interval is, there are always more.
+const ROUNDS: u32 = 4;
+
 /// Takes the samples that have been put off, outside of handlers, on the thread of `state`. `here` is where the thread is.
 pub(super) fn take_put_off(state: &ThreadState, here: Registers) {
-    // More may come meanwhile; they do not come for long, because a thread that owes time takes none.
-    loop {
+    for round in 0..=ROUNDS {
         let count = state.put_off.swap(0, Ordering::Relaxed);
         if count == 0 {
             return;
@@ -74,8 +77,13 @@ pub(super) fn take_put_off(state: &ThreadState, here: Registers) {
         if !state.core.is_stopped() && !state.core.is_paused() {
             for _ in 0..count {
                 let begin = clocks::ticks();
+                let take = |shared: &mut HandlerState| match round {
+                    // The guest has to run.
+                    ROUNDS => state.progress.add(Err(LossReason::Overload), state.ring.head()),
+                    _ => take(state, &at_work, shared, here, begin),
+                };
                 // SAFETY: on the thread of the state, outside of handlers.
-                unsafe { state.shared.use_in_thread(|shared| take(state, &at_work, shared, here, begin)) };
+                unsafe { state.shared.use_in_thread(take) };
             }
         }
     }
@@ -83,7 +91,6 @@ pub(super) fn take_put_off(state: &ThreadState, here: Registers) {
 
 /// Takes a sample of the thread, which is at `at`, unless so much time is owed to the guest that it has to run first.
 fn take(state: &ThreadState, at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin: u64) {
-    increment(&state.taken);
     let core = &state.core;
     let owed = state.owes_until.load(Ordering::Relaxed).saturating_sub(begin);
     // More than can be owed if the counter was set back, as when a machine is moved.
@@ -100,9 +107,7 @@ fn take(state: &ThreadState, at_work: &AtWork<'_>, shared: &mut HandlerState, at
         state.owes_until.store(begin.saturating_add(owed), Ordering::Relaxed);
         outcome
     };
-    if let Err(reason) = outcome {
-        state.lose(reason);
-    }
+    state.progress.add(outcome, state.ring.head());
 }
 
 /// Takes a sample, if there is room on the stack.
@@ -169,11 +174,6 @@ fn sample(
         walker.mark();
     }
     Ok(())
-}
-
-/// Adds one to a counter that no other thread writes: without the cost of an atomic addition.
-fn increment(counter: &AtomicU64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
 /// Whether the stack that this runs on has room for a walk.

@@ -7,8 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
-use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use super::collector::collect_thread;
@@ -19,17 +18,22 @@ use super::{SignalSampler, clocks};
 use crate::lock::lock;
 use crate::sampler::current_task::CurrentTask;
 use crate::sampler::own_work::OwnWork;
-use crate::samples::{CallSite, LabelsId, SampleLog};
+use crate::samples::{CallSite, LabelsId, LabelsInUse, SampleLog, with_log};
 
 /// One task, as the recorder sees it.
 #[derive(Debug, Default)]
 pub(crate) struct Instrumentation {
     /// Made when the task has to wait for the first time.
     task: Option<(u64, SharedTask)>,
-    pub(crate) labels: LabelsId,
+    pub(crate) labels: Option<Arc<LabelsInUse>>,
 }
 
 impl Instrumentation {
+    /// The number of its labels.
+    pub(crate) fn labels_id(&self) -> LabelsId {
+        self.labels.as_ref().map_or(LabelsId::NONE, |labels| labels.id())
+    }
+
     /// Polls the task with `poll`, and samples it meanwhile.
     pub(crate) fn poll<R>(
         &mut self,
@@ -41,7 +45,7 @@ impl Instrumentation {
         let core = &sampler.core;
         // Before the task becomes active: no time may count twice.
         let now = clocks::monotonic();
-        let Some(entered) = sampler.enter(self.labels) else {
+        let Some(entered) = sampler.enter(self.labels_id()) else {
             // Not sampled here, so what it does from now on is unknown.
             if let Some((_, task)) = &self.task {
                 lock(task).suspended = None;
@@ -74,7 +78,8 @@ impl Instrumentation {
                 let frame = |site: CallSite| FrameWord::text(site.target, site.offset.saturating_add(1));
                 stack.extend(open.entry.into_iter().chain([open.import]).map(frame));
             }
-            let (thread, labels) = (state.identity.clone(), LabelsId(state.labels.load(Ordering::Relaxed)));
+            // No activation is around it, so that it has its own labels or none.
+            let (thread, labels) = (state.identity.clone(), self.labels.clone());
             drop(entered);
             // A task that never waits is never known.
             let (_, task) = self.task.get_or_insert_with(|| core.tasks.add());
@@ -90,7 +95,7 @@ impl Instrumentation {
         sampler.core.tasks.remove(number);
         let now = clocks::monotonic();
         let is_suspended = lock(&task).suspended.is_some();
-        if is_suspended && let Some(entered) = sampler.enter(self.labels) {
+        if is_suspended && let Some(entered) = sampler.enter(self.labels_id()) {
             end_wait(now, &task, &entered.state, log);
         }
     }
@@ -101,10 +106,11 @@ fn end_wait(now: u64, task: &SharedTask, state: &ThreadState, log: &Mutex<Sample
     let Some(mut wait) = lock(task).end_wait(now, &state.core) else { return };
     // Its track is that of the thread that it goes on on.
     wait.thread = state.identity.clone();
-    let mut log = lock(log);
-    // What this thread did before comes first.
-    collect_thread(state, &mut log);
-    lock(task).record(&wait, &state.core, &mut log);
+    with_log(log, |log| {
+        // What this thread did before comes first.
+        collect_thread(state, log);
+        lock(task).record(&wait, &state.core, log);
+    });
 }
 
 /// What the waker of a poll points to.

@@ -42,6 +42,7 @@ mod handler;
 mod instrument;
 mod mask;
 mod preemption;
+mod progress;
 mod retries;
 mod ring;
 mod scenes;
@@ -199,6 +200,11 @@ impl SignalSampler {
         self.core.arm_active_threads();
     }
 
+    /// Lets go of scenes that were replaced, unless a handler is at work that may be looking at one; then the collector will.
+    pub(crate) fn let_go(&self) {
+        self.core.let_go();
+    }
+
     /// Has the collector make a round soon, though nothing may be sampled.
     pub(crate) fn wake_collector(&self) {
         self.core.wake();
@@ -210,6 +216,11 @@ impl SignalSampler {
             collector::collect(&self.core, log);
             collector::publish_unsampled(&self.core, &mut lock(log));
         }
+    }
+
+    /// Whether this process is the one that it was started in; in another, made by `fork`, there are no threads and no samples.
+    pub(crate) fn is_here(&self) -> bool {
+        self.core.is_here()
     }
 
     /// The signal that is used.

@@ -21,7 +21,7 @@ pub(super) struct SampleHeader {
     /// Nanoseconds of CPU time, at most `wall`.
     pub(super) cpu: u64,
     /// The labels of the activation.
-    pub(super) labels: u32,
+    pub(super) labels: u64,
     /// How many of its outermost frames are those of the sample before.
     pub(super) shared: usize,
     /// How many frames follow.
@@ -61,7 +61,7 @@ impl Ring {
         // `new` is at most `MAX_WORDS`, far below 2^29.
         let flags = u64::from(sample.in_guest) << 31 | u64::from(sample.is_own_work) << 1 | u64::from(sample.cut);
         let lengths = (sample.shared as u64) << 32 | (sample.new as u64) << 2 | flags;
-        let header = [sample.time, sample.wall, sample.cpu, lengths, sample.labels.into()];
+        let header = [sample.time, sample.wall, sample.cpu, lengths, sample.labels];
         let words = header.into_iter().chain(new_frames.iter().map(|frame| frame.bits()));
         for (index, word) in words.enumerate() {
             self.words[head.wrapping_add(index) % WORDS].store(word, Ordering::Relaxed);
@@ -70,9 +70,15 @@ impl Ring {
         true
     }
 
-    /// All samples that are there. To be used by one thread at a time: the caller holds a lock.
-    pub(super) fn waiting(&self) -> Waiting<'_> {
-        Waiting { ring: self, head: self.head.load(Ordering::Acquire) }
+    /// Where it ends: how many words were ever written.
+    pub(super) fn head(&self) -> usize {
+        self.head.load(Ordering::Acquire)
+    }
+
+    /// All samples that are there up to `head`, where the ring ended at some time, as was learned from who has seen that. To be used by
+    /// one thread at a time: the caller holds a lock.
+    pub(super) fn waiting(&self, head: usize) -> Waiting<'_> {
+        Waiting { ring: self, head }
     }
 
     fn word(&self, position: usize) -> u64 {
@@ -88,7 +94,7 @@ impl Ring {
             time: word(0),
             wall: word(1),
             cpu: word(2),
-            labels: u32::try_from(word(4)).unwrap_or(0),
+            labels: word(4),
             // Both were made from a `usize` by `push`.
             shared: usize::try_from(shared).unwrap_or(0),
             new: usize::try_from(new).unwrap_or(0),
@@ -140,7 +146,7 @@ mod tests {
             time,
             wall: u64::MAX,
             cpu: 1 << 40,
-            labels: u32::MAX - 7,
+            labels: u64::MAX - 7,
             shared,
             new,
             cut: time.is_multiple_of(2),
@@ -161,10 +167,10 @@ mod tests {
             while ring.push(&header(next_in, 5, length(next_in)), &frames[..length(next_in)]) {
                 next_in += 1;
             }
-            let seen: Vec<SampleHeader> = ring.waiting().headers().collect();
+            let seen: Vec<SampleHeader> = ring.waiting(ring.head()).headers().collect();
             let expected = (next_out..next_in).map(|number| header(number, 5, length(number)));
             assert!(seen.into_iter().eq(expected));
-            ring.waiting().take(|sample, new| {
+            ring.waiting(ring.head()).take(|sample, new| {
                 assert_eq!(sample, header(next_out, 5, length(next_out)));
                 assert!(new.eq(frames[..length(next_out)].iter().copied()));
                 next_out += 1;
@@ -188,7 +194,7 @@ mod tests {
             });
             let mut next = 0;
             while next < count {
-                ring.waiting().take(|sample, new| {
+                ring.waiting(ring.head()).take(|sample, new| {
                     assert_eq!(sample, header(next, 0, 1));
                     assert_eq!(new.next(), Some(FrameWord::host(next)));
                     next += 1;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::clocks::TickLength;
-use super::walk::HostCode;
+use super::walk::{HostCode, Version};
 use crate::code::CodeTable;
 use crate::lock::lock;
 use crate::samples::CallSite;
@@ -21,10 +21,7 @@ use crate::samples::HostPlace;
 pub(crate) struct Seen {
     pub(super) code: Arc<CodeTable>,
     pub(super) host: Arc<HostCode>,
-    /// Tells it from all others.
-    pub(super) version: u64,
-    /// How often code had been taken away.
-    pub(super) removals: u64,
+    pub(super) version: Version,
 }
 
 impl Seen {
@@ -53,7 +50,8 @@ struct Changing {
 impl Scenes {
     /// A scene with the libraries of the host as they are now, and with `code`.
     pub(crate) fn new(code: Arc<CodeTable>) -> Self {
-        let seen = Seen { code, host: Arc::new(HostCode::now()), version: 1, removals: 0 };
+        let version = Version { number: 1, removals: 0 };
+        let seen = Seen { code, host: Arc::new(HostCode::now()), version };
         let current = Arc::new(seen);
         Self {
             current: AtomicPtr::new(Arc::as_ptr(&current).cast_mut()),
@@ -93,12 +91,18 @@ impl Scenes {
         is_removal: bool,
     ) {
         let before = &changing.current;
-        let removals = before.removals + u64::from(is_removal);
-        let scene = Arc::new(Seen { code, host, version: before.version + 1, removals });
+        let Version { number, removals } = before.version;
+        let version = Version { number: number + 1, removals: removals + u64::from(is_removal) };
+        let scene = Arc::new(Seen { code, host, version });
         self.current.store(Arc::as_ptr(&scene).cast_mut(), Ordering::SeqCst);
-        self.version.store(scene.version, Ordering::Release);
+        self.version.store(scene.version.number, Ordering::Release);
         let replaced = std::mem::replace(&mut changing.current, scene);
         changing.replaced.push(replaced);
+    }
+
+    /// Lets go of what was replaced before, where nothing samples.
+    pub(crate) fn let_go_at_once(&self) {
+        self.let_go(|| true);
     }
 
     /// Lets go of what was replaced before, if `are_idle` finds that each handler was at some time not at work.

@@ -10,7 +10,7 @@ use super::collector::raw_frame;
 use super::core::Core;
 use super::walk::{FrameWord, Place};
 use crate::lock::lock;
-use crate::samples::{LabelsId, RawSample, SampleLog, ThreadIdentity};
+use crate::samples::{LabelsId, LabelsInUse, RawSample, SampleLog, ThreadIdentity};
 
 /// What is known of one task.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(super) struct Task {
     pub(super) pauses: u32,
     /// The stack that the task was suspended with, outermost frame first.
     pub(super) stack: Vec<FrameWord>,
-    pub(super) labels: LabelsId,
+    pub(super) labels: Option<Arc<LabelsInUse>>,
 }
 
 /// A task that its owner and the recorder share.
@@ -100,7 +100,7 @@ impl Task {
             // Nothing of it was ready to run.
             preempted: Some(Duration::ZERO),
             truncated: self.stack.first() == Some(&FrameWord::UNKNOWN_CALLERS),
-            labels: self.labels,
+            labels: self.labels.as_ref().map_or(LabelsId::NONE, |labels| labels.id()),
         };
         let begin = Duration::from_nanos(core.since_start(wait.begin));
         let frames = self.stack.iter().copied().chain([FrameWord::SUSPENDED]);

@@ -14,6 +14,7 @@ use super::cost::CostHistogram;
 use super::handler;
 use super::mask::{self, Mask};
 use super::preemption::Preemption;
+use super::progress::{Done, Progress};
 use super::retries::{self, Retries};
 use super::ring::Ring;
 use super::scenes::Seen;
@@ -23,7 +24,7 @@ use super::walk::{FrameWord, Registers, Walker};
 use crate::error::SignalProblem;
 use crate::lock::lock;
 use crate::nanos::nanos;
-use crate::samples::{LabelsId, LossReason, RawFrame, StackId, ThreadIdentity};
+use crate::samples::{LabelsId, RawFrame, StackId, ThreadIdentity};
 
 /// Signals on an idle thread before its timer is stopped. Guests that come and go quickly should not start it anew each
 /// time, and a thread that is idle for longer should not be woken.
@@ -44,10 +45,6 @@ fn mark() -> usize {
     MARK.with(|mark| std::ptr::from_ref(mark).addr())
 }
 
-/// The reasons for which the handler loses samples, each with its counter in [`ThreadState::lost`].
-pub(super) const HANDLER_LOSSES: [LossReason; 4] =
-    [LossReason::BufferFull, LossReason::NoRoomOnStack, LossReason::Overload, LossReason::UnreadableStack];
-
 /// One thread, as one recorder profiles it.
 pub(super) struct ThreadState {
     pub(super) core: Arc<Core>,
@@ -65,7 +62,7 @@ pub(super) struct ThreadState {
     depth: AtomicU32,
     idle_signals: AtomicU32,
     /// The labels of the innermost activation that has any.
-    pub(super) labels: AtomicU32,
+    pub(super) labels: AtomicU64,
     /// The thread has ended: what is in the ring is all there will be.
     pub(super) has_ended: AtomicBool,
     /// Whether the handler is at work, for who waits for it to finish.
@@ -74,8 +71,7 @@ pub(super) struct ThreadState {
     pub(super) ring: Ring,
     /// The reader's end of the ring.
     pub(super) reader: Mutex<StackReader>,
-    pub(super) taken: AtomicU64,
-    pub(super) lost: [AtomicU64; HANDLER_LOSSES.len()],
+    pub(super) progress: Progress,
     pub(super) cost: CostHistogram,
     /// Reading of the processor's counter at which the guest has been left alone for long enough after all samples.
     pub(super) owes_until: AtomicU64,
@@ -102,6 +98,8 @@ pub(super) struct StackReader {
     pub(super) path: Vec<(RawFrame, StackId)>,
     /// The number of the log's window that the handles are valid for.
     pub(super) window: u64,
+    /// What of the thread's [`Progress`] the log knows.
+    pub(super) published: Done,
     pub(super) preemption: Preemption,
 }
 
@@ -137,14 +135,13 @@ impl ThreadState {
                 is_armed: AtomicBool::new(false),
                 depth: AtomicU32::new(0),
                 idle_signals: AtomicU32::new(0),
-                labels: AtomicU32::new(0),
+                labels: AtomicU64::new(0),
                 has_ended: AtomicBool::new(false),
                 in_handler: AtomicBool::new(false),
                 shared: SignalCell::new(shared),
                 ring: Ring::new(),
                 reader: Mutex::new(reader),
-                taken: AtomicU64::new(0),
-                lost: Default::default(),
+                progress: Progress::default(),
                 cost: CostHistogram::default(),
                 owes_until: AtomicU64::new(0),
                 put_off: AtomicU32::new(0),
@@ -178,12 +175,6 @@ impl ThreadState {
     /// Whether this is the state of the current thread.
     pub(super) fn is_current(&self) -> bool {
         self.mark == mark()
-    }
-
-    pub(super) fn lose(&self, reason: LossReason) {
-        if let Some(index) = HANDLER_LOSSES.iter().position(|known| *known == reason) {
-            self.lost[index].fetch_add(1, Ordering::Relaxed);
-        }
     }
 
     /// A guest becomes active on the current thread, whose state this is. Returns the labels until now, which

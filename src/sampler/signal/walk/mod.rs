@@ -34,12 +34,20 @@ use crate::code::{CodeRange, CodeTable};
 /// default stack of 512 KiB cannot make as many.
 pub(crate) const MAX_STEPS: usize = 1 << 16;
 
+/// Tells a scene from others that the same walker is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Version {
+    /// Changes with each.
+    pub(crate) number: u64,
+    /// How often code had been taken away.
+    pub(crate) removals: u64,
+}
+
 /// What may be seen, and where it is.
 pub(crate) struct Scene<'a> {
     code: &'a CodeTable,
     host: &'a HostCode,
-    /// Changes with `code` and `host`.
-    version: u64,
+    version: Version,
     /// The stack of the thread, from the lowest address that may be read to its top.
     thread_stack: Range<u64>,
     /// Whether frames of the process are shown one by one.
@@ -47,12 +55,12 @@ pub(crate) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// What a walk may see. `version` tells `code` and `host` from all others that the same walker is given.
+    /// What a walk may see.
     ///
     /// # Safety
     /// While this exists, all code in `code` is readable, and nobody writes to it.
     pub(crate) unsafe fn new(
-        (code, host, version): (&'a CodeTable, &'a HostCode, u64),
+        (code, host, version): (&'a CodeTable, &'a HostCode, Version),
         thread_stack: Range<u64>,
         show_host: bool,
     ) -> Self {
@@ -77,7 +85,9 @@ pub(crate) struct Walker {
     stack: Stack,
     last: LastWalk,
     /// That of the scene of the last walk.
-    version: u64,
+    version: Version,
+    /// Whether there was code on the stack of the last walk that was not registered.
+    met_unregistered: bool,
     cache: CacheNative<MustNotAllocateDuringUnwind>,
 }
 
@@ -101,7 +111,8 @@ impl Walker {
             frames: Frames::new(),
             stack: Stack::new(),
             last: LastWalk::new(),
-            version: 0,
+            version: Version::default(),
+            met_unregistered: false,
             cache: CacheNative::new_in(),
         }
     }
@@ -130,14 +141,17 @@ impl Walker {
     /// that they have to be frames of the current thread, or of a stack that is suspended.
     pub(crate) fn walk(&mut self, scene: &Scene<'_>, innermost: Registers) -> Extent {
         self.frames.clear();
-        if self.version != scene.version {
-            // What an address meant then, it may not mean now.
+        // Where code has gone, other code may be. Where more has come, what was not known may be known now.
+        let has_lost = self.version.removals != scene.version.removals;
+        if has_lost || (self.version != scene.version && self.met_unregistered) {
             self.last.forget();
-            self.version = scene.version;
         }
+        self.version = scene.version;
+        let met_before = std::mem::take(&mut self.met_unregistered);
         self.last.begin();
         let (end, found_registered) = self.walk_all(scene, innermost);
         let has_joined = matches!(end, End::Joined(_));
+        self.met_unregistered |= has_joined && met_before;
         let (kept, extent) = match end {
             End::Joined(kept) => (kept, Extent::Complete),
             End::Root => (0, Extent::Complete),
@@ -185,6 +199,7 @@ impl Walker {
             } else {
                 // Code that was generated, but not registered. Wasmtime's has frame pointers.
                 self.frames.push_merged(FrameWord::UNREGISTERED);
+                self.met_unregistered = true;
                 // A page that is being executed; that it can be read as well is not certain.
                 let page = CodeRange { start: at.pc & !0xfff, end: at.pc | 0xfff, target: 0 };
                 let caller = if is_leaf && is_readable(page.start) {
