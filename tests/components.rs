@@ -64,7 +64,7 @@ fn record(components: &[(&str, &str)]) -> Profile {
     for (name, wat) in components {
         let wasm = wat::parse_str(wat).expect("WAT");
         let component = support::component(&engine, &wasm);
-        let map = SymbolMap::builder(*name).source(&wasm).build(&component).expect("a map");
+        let map = SymbolMap::builder(name).source(&wasm).build(&component).expect("a map");
         builder = builder.code(Arc::new(map), &component);
         compiled.push(component);
     }
