@@ -16,7 +16,7 @@ use libc::c_int;
 use support::guests::{Guest, Host};
 use wasmtime::component::Component;
 use wasmtime::{Config, Engine, Trap};
-use witprof::{LossReason, Profile, Recorder, RecorderBuilder, SamplerChoice, SignalProblem, SymbolMap};
+use witprof::{Error, LossReason, Profile, Recorder, RecorderBuilder, SamplerChoice, SignalProblem, SymbolMap};
 
 const INTERVAL: Duration = Duration::from_micros(250);
 
@@ -262,7 +262,8 @@ fn our_own_handler_is_not_somebody_elses() {
     drop(recorder.finish());
     assert_eq!(disposition(signal), other().sa_sigaction, "theirs is left alone");
     let error = builder(&component).signal(signal).start().expect_err("it is theirs");
-    assert!(error.to_string().contains("has a handler already"), "{error}");
+    let Error::Signal { problem } = error else { panic!("{error}") };
+    assert!(matches!(problem, SignalProblem::Taken { .. }), "{problem}");
     // They give back what they found, and nobody is behind it any more.
     exchange(signal, &ours);
     let recorder = builder(&component).signal(signal).start().expect("a recorder");

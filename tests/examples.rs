@@ -7,6 +7,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use witprof::{Dimension, read_firefox};
 
@@ -64,8 +65,18 @@ fn moving_over_from_wasmtime() {
 
 /// Status and body of the answer to a request.
 fn get(address: &str, path: &str) -> (u16, Vec<u8>) {
+    ask(address, "GET", path, &[])
+}
+
+fn ask(address: &str, method: &str, path: &str, body: &[u8]) -> (u16, Vec<u8>) {
     let mut connection = TcpStream::connect(address).expect("a connection");
-    write!(connection, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("sending");
+    let length = body.len();
+    write!(
+        connection,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+    )
+    .expect("sending");
+    connection.write_all(body).expect("sending");
     let mut answer = Vec::new();
     connection.read_to_end(&mut answer).expect("an answer");
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("the end of the head");
@@ -127,4 +138,81 @@ fn a_server_that_is_profiled_and_scraped() {
     let handled = rest.iter().find(|line| line.ends_with("wasi:http/incoming-handler@0.2.0#handle (export)"));
     let count = handled.and_then(|line| line.split_whitespace().next());
     assert_eq!(count, Some(&*REQUESTS.to_string()), "{report}");
+}
+
+#[test]
+fn a_server_whose_tenants_come_and_go() {
+    let guest = std::fs::read_to_string(support::root().join("tests/guests/http.wat")).expect("a guest");
+    let of_tenant = |name: &str| guest.replace("$hello", &format!("$component_of_{name}")).into_bytes();
+    let server = Command::new(example("tenants")).arg("0").stdout(Stdio::piped()).spawn();
+    let mut server = server.expect("running the example");
+    let mut lines = BufReader::new(server.stdout.take().expect("its stdout")).lines();
+    let first = lines.next().expect("its first line").expect("UTF-8");
+    let address = first.strip_prefix("http://").expect("an address").to_owned();
+    let address = address.as_str();
+
+    assert_eq!(get(address, "/red/light").0, 404);
+    assert_eq!(ask(address, "PUT", "/tenants/red", b"no component").0, 500);
+    for tenant in ["red", "green"] {
+        assert_eq!(ask(address, "PUT", &format!("/tenants/{tenant}"), &of_tenant(tenant)).0, 201);
+    }
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Two tenants stay.
+        for tenant in ["red", "green"] {
+            let is_over = &is_over;
+            scope.spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    assert_eq!(get(address, &format!("/{tenant}/busy")).0, 200);
+                }
+            });
+        }
+        // One comes and goes, while it answers requests of two clients.
+        let (is_over, of_tenant) = (&is_over, &of_tenant);
+        for _ in 0..2 {
+            scope.spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    let (status, _) = get(address, "/blue/light");
+                    assert!([200, 404].contains(&status), "{status}");
+                }
+            });
+        }
+        let changing = scope.spawn(move || {
+            let mut loads = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                assert_eq!(ask(address, "PUT", "/tenants/blue", &of_tenant("blue")).0, 201);
+                assert_eq!(get(address, "/blue/busy").0, 200);
+                assert_eq!(ask(address, "DELETE", "/tenants/blue", &[]).0, 200);
+                loads += 1;
+            }
+            loads
+        });
+        // And everybody is scraped every second.
+        for _ in 0..3 {
+            let scrapes = ["/debug/pprof/profile", "/tenants/red/profile", "/tenants/green/profile"]
+                .map(|path| scope.spawn(move || get(address, &format!("{path}?seconds=1"))));
+            let [all, red, green] = scrapes.map(|scrape| scrape.join().expect("a profile"));
+            let has = |(status, profile): &(u16, Vec<u8>), name: &str| {
+                assert_eq!(*status, 200);
+                profile.windows(name.len()).any(|bytes| bytes == name.as_bytes())
+            };
+            for tenant in ["red", "green"] {
+                assert!(has(&all, &format!("component_of_{tenant}")), "{tenant}");
+            }
+            // Nobody learns the names of the others.
+            assert!(has(&red, "component_of_red") && !has(&red, "green") && !has(&red, "blue"));
+            assert!(has(&green, "component_of_green") && !has(&green, "red") && !has(&green, "blue"));
+        }
+        is_over.store(true, Ordering::Relaxed);
+        assert!(changing.join().expect("it comes and goes") > 2);
+    });
+    assert_eq!(ask(address, "DELETE", "/", &[]).0, 200);
+    let report = lines.map(|line| line.expect("UTF-8")).collect::<Vec<_>>().join("\n");
+    assert!(server.wait().expect("its end").success());
+    for row in ["red", "green", "blue"] {
+        assert!(report.lines().any(|line| line.trim_end().ends_with(row)), "no {row} in {report}");
+        let component = format!("component_of_{row}");
+        let exports = report.lines().filter(|line| line.contains("incoming-handler"));
+        assert!(exports.filter(|line| line.contains(&component)).count() > 0, "no {component} in {report}");
+    }
 }

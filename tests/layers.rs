@@ -44,12 +44,9 @@ const PROGRAM: &[Row] = &[
     ("cli", &["terminal", "files", "host"]),
 ];
 
-/// Who uses what it must not, and will not for long.
-const KNOWN: &[(&str, &str)] = &[("profile", "tracing")];
-
 #[test]
 fn no_module_uses_one_that_is_not_below_it() {
-    let (mut wrong, mut found) = (Vec::new(), BTreeSet::new());
+    let mut wrong = Vec::new();
     for (root, rows, basics) in [("src/lib.rs", LIBRARY, BASICS), ("src/main.rs", PROGRAM, &[])] {
         let declared = modules_of(root);
         check_table(root, rows, basics, &declared);
@@ -61,19 +58,15 @@ fn no_module_uses_one_that_is_not_below_it() {
                 if used == own || basics.contains(&used) || allowed.contains(&used) {
                     continue;
                 }
-                match KNOWN.iter().find(|known| **known == (own, used)) {
-                    Some(known) => drop(found.insert(known)),
-                    None if declared.contains(used) => {
-                        wrong.push(format!("{path} uses `{used}`, which is not below `{name}`"));
-                    }
-                    None => wrong.push(format!("{path} uses `crate::{used}`: name the module that has it")),
+                if declared.contains(used) {
+                    wrong.push(format!("{path} uses `{used}`, which is not below `{name}`"));
+                } else {
+                    wrong.push(format!("{path} uses `crate::{used}`: name the module that has it"));
                 }
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let gone: Vec<_> = KNOWN.iter().filter(|known| !found.contains(known)).collect();
-    assert!(gone.is_empty(), "no longer so, and to be taken out of `KNOWN`: {gone:?}");
 }
 
 /// A table has a row for each module, and each row is about what is there, and names rows before it only.

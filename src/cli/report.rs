@@ -63,8 +63,6 @@ pub(super) struct ReportArguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  # the hottest functions
-  witprof report --by function p.json.gz
   # who calls an interface, and what it costs them
   witprof report --callers wasi:io/streams p.json.gz
   # what one component of a composition asks of others

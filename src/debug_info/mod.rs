@@ -192,7 +192,8 @@ impl DebugInfo {
     /// The lines for one profile of `code`, which is what the debug info was found for. Nothing if it is in the code, and that is
     /// gone.
     pub(crate) fn lines<'a>(&'a self, code: Option<&'a Code>) -> Option<Lines<'a>> {
-        Some(Lines { info: self, bytes: self.bytes(code)? })
+        let is_there = matches!(self.origin, Origin::Wasm(_)) || code.is_some();
+        is_there.then(|| Lines { info: self, code })
     }
 
     /// The lines of all of `code`, for those who ask once: what is read is not kept.
@@ -259,7 +260,8 @@ impl fmt::Debug for DebugInfo {
 /// [`DebugInfo`], open for the questions of one profile.
 pub(crate) struct Lines<'a> {
     info: &'a DebugInfo,
-    bytes: &'a [u8],
+    /// There, if the debug info is in it.
+    code: Option<&'a Code>,
 }
 
 impl Lines<'_> {
@@ -287,10 +289,11 @@ impl Lines<'_> {
     }
 
     fn open(&self, module: &Module) -> Kept {
-        let checked = Arc::clone(self.info.checked(module, self.bytes));
+        let all = self.info.bytes(self.code).unwrap_or_default();
+        let checked = Arc::clone(self.info.checked(module, all));
         let (bytes, sections) = match &self.info.origin {
             Origin::Wasm(wasm) => (wasm.clone(), module.sections.clone()),
-            Origin::Image => module.sections.copied(self.bytes),
+            Origin::Image => module.sections.copied(all),
         };
         Kept::open(bytes, sections, checked).unwrap_or_else(|error| {
             self.info.damaged(error.to_string());

@@ -1,0 +1,214 @@
+//! A server for several tenants, whose components come and go while it serves and is profiled:
+//! `cargo run --example tenants -- 8000`.
+//!
+//! - `PUT /tenants/NAME` with a `wasi:http` component as its body loads what answers `/NAME/...`, in place of what did so before;
+//!   `DELETE /tenants/NAME` unloads it. Requests that are being answered are answered.
+//! - `/tenants/NAME/profile?seconds=10` is the tenant's own profile, without the names of the others;
+//!   `/debug/pprof/profile?seconds=10` is that of all. Both are for `go tool pprof`.
+//!
+//! After `DELETE /`, or after Ctrl-C, it ends, and prints time by tenant and by interface, from which component to which.
+//! (Who may do what is not this example's business: let nobody in whom you do not know.)
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, oneshot};
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Engine, Store};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::io::TokioIo;
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use witprof::export::{TableStyle, write_pprof, write_report_table};
+use witprof::{Dimension, Filter, Labels, PPROF_PATH, Recorder, Registration, SymbolMap};
+
+/// What the host keeps for each store.
+struct Host {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Host {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: Default::default() }
+    }
+}
+
+type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
+
+/// What a tenant has loaded. Goes when the last request that it answers is over.
+struct Tenant {
+    guest: ProxyPre<Host>,
+    /// What samples of it are told by.
+    labels: Labels,
+    /// Its code may be seen as long as there is somebody to see.
+    _registration: Registration,
+}
+
+struct Server {
+    engine: Engine,
+    linker: Linker<Host>,
+    recorder: Recorder,
+    tenants: Mutex<HashMap<String, Arc<Tenant>>>,
+    is_over: Notify,
+}
+
+impl Server {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let path = request.uri().path().to_owned();
+        let parts: Vec<&str> = path.split('/').skip(1).collect();
+        let query = request.uri().query().map(str::to_owned);
+        let answer = match (request.method(), &parts[..]) {
+            (&Method::DELETE, [""]) => {
+                self.is_over.notify_one();
+                Ok(text(StatusCode::OK, "bye"))
+            }
+            (&Method::PUT, ["tenants", name]) => Arc::clone(&self).load(name, request).await,
+            (&Method::DELETE, ["tenants", name]) => Ok(self.unload(name)),
+            (_, ["tenants", name, "profile"]) => self.profile(query.as_deref(), Some(name)).await,
+            _ if path == PPROF_PATH => self.profile(query.as_deref(), None).await,
+            (_, [name, ..]) => {
+                let tenant = self.tenants().get(*name).cloned();
+                match tenant {
+                    Some(tenant) => Arc::clone(&self).ask_guest(tenant, request).await,
+                    None => Ok(text(StatusCode::NOT_FOUND, "there is no such tenant")),
+                }
+            }
+            _ => Ok(text(StatusCode::NOT_FOUND, "nothing here")),
+        };
+        Ok(answer.unwrap_or_else(|error| text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())))
+    }
+
+    fn tenants(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Tenant>>> {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Compiles what the tenant has sent, and registers it: from now on it is seen.
+    async fn load(self: Arc<Self>, name: &str, request: Request<Incoming>) -> wasmtime::Result<Response<Body>> {
+        let wasm = request.into_body().collect().await?.to_bytes();
+        let (server, name) = (Arc::clone(&self), name.to_owned());
+        // It takes a while, and other tenants want their answers.
+        let loading = tokio::task::spawn_blocking(move || -> wasmtime::Result<()> {
+            let component = Component::new(&server.engine, &wasm)?;
+            let guest = ProxyPre::new(server.linker.instantiate_pre(&component)?)?;
+            // Names are decoded when somebody looks at a profile of it.
+            let registration = server.recorder.register(SymbolMap::builder(&name), &component)?;
+            let labels = server.recorder.labels([("tenant", name.as_str())]);
+            server.tenants().insert(name, Arc::new(Tenant { guest, labels, _registration: registration }));
+            Ok(())
+        });
+        loading.await??;
+        Ok(text(StatusCode::CREATED, "loaded"))
+    }
+
+    fn unload(&self, name: &str) -> Response<Body> {
+        match self.tenants().remove(name) {
+            Some(_) => text(StatusCode::OK, "unloaded"),
+            None => text(StatusCode::NOT_FOUND, "there is no such tenant"),
+        }
+    }
+
+    /// Where guests spend their time from now on: those of one tenant, or of all.
+    async fn profile(&self, query: Option<&str>, tenant: Option<&str>) -> wasmtime::Result<Response<Body>> {
+        let scrape = match self.recorder.scrape(query) {
+            Err(error) => return Ok(text(StatusCode::BAD_REQUEST, &error.to_string())),
+            Ok(scrape) => scrape,
+        };
+        let begin = self.recorder.elapsed();
+        tokio::time::sleep(scrape.duration()).await;
+        let Some(tenant) = tenant else { return Ok(body(StatusCode::OK, scrape.finish(&self.recorder).into())) };
+        let whole = self.recorder.snapshot_of(begin..self.recorder.elapsed());
+        let part = whole.filter(&Filter::default().label("tenant", tenant));
+        let mut out = Vec::new();
+        write_pprof(&part, Dimension::Function, &mut out)?;
+        Ok(body(StatusCode::OK, out.into()))
+    }
+
+    async fn ask_guest(
+        self: Arc<Self>,
+        tenant: Arc<Tenant>,
+        request: Request<Incoming>,
+    ) -> wasmtime::Result<Response<Body>> {
+        let host = Host { wasi: WasiCtx::builder().build(), http: WasiHttpCtx::new(), table: ResourceTable::new() };
+        let mut store = Store::new(&self.engine, host);
+        let (sender, response) = oneshot::channel();
+        let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
+        let out = store.data_mut().http().new_response_outparam(sender)?;
+        let labels = tenant.labels.clone();
+        let call = async move {
+            let guest = tenant.guest.instantiate_async(&mut store).await?;
+            guest.wasi_http_incoming_handler().call_handle(store, request, out).await
+        };
+        // The guest may go on after it has answered.
+        let task = tokio::spawn(self.recorder.instrument(call).labeled(&labels));
+        match response.await {
+            Ok(answer) => Ok(answer?.map(|body| body.map_err(Into::into).boxed_unsync())),
+            Err(_) => match task.await {
+                Ok(Ok(())) => Err(wasmtime::format_err!("the guest did not answer")),
+                Ok(Err(error)) => Err(error),
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+}
+
+fn text(status: StatusCode, text: &str) -> Response<Body> {
+    body(status, text.to_owned().into())
+}
+
+fn body(status: StatusCode, bytes: Bytes) -> Response<Body> {
+    let mut response = Response::new(Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
+    *response.status_mut() = status;
+    response
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let port = std::env::args().nth(1).map_or(Ok(8000), |port| port.parse())?;
+    let engine = Engine::default();
+    let mut linker = Linker::new(&engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    // It never ends, so the last minutes are kept; and it begins before there is any code.
+    let recorder = Recorder::builder(Duration::from_millis(1)).keep_last(Duration::from_secs(600)).start()?;
+    let server = Arc::new(Server { engine, linker, recorder, tenants: Mutex::default(), is_over: Notify::new() });
+
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await?;
+    println!("http://{}", listener.local_addr()?);
+    loop {
+        tokio::select! {
+            connection = listener.accept() => {
+                let (client, _) = connection?;
+                let server = Arc::clone(&server);
+                let answer = service_fn(move |request| Arc::clone(&server).answer(request));
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(client), answer));
+            }
+            () = server.is_over.notified() => break,
+            _ = tokio::signal::ctrl_c() => break,
+        }
+    }
+
+    let profile = server.recorder.finish();
+    let mut out = std::io::stdout();
+    write_report_table(&profile.report_by_label("tenant"), TableStyle::default(), &mut out)?;
+    write_report_table(&profile.report(Dimension::ComponentInterface), TableStyle::default(), &mut out)?;
+    Ok(())
+}
