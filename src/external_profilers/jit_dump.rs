@@ -79,7 +79,8 @@ const NO_LINE: u32 = 0;
 ///
 /// ```no_run
 /// # use std::path::Path;
-/// # /// # use witprof::{JitDump, SymbolMap};
+/// # use wasmtime::component::Component;
+/// # use witprof::{JitDump, SymbolMap};
 /// # fn example(component: &Component) -> witprof::Result<JitDump> {
 /// let map = SymbolMap::builder("shop").build(component)?;
 /// let mut dump = JitDump::create(Path::new("."))?;

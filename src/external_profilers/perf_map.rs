@@ -18,7 +18,8 @@ use crate::symbols::SymbolMap;
 /// on; what has been added stays loaded as long as this exists, so that no address gets another meaning.
 ///
 /// ```no_run
-/// # /// # use witprof::{PerfMap, SymbolMap};
+/// # use wasmtime::component::Component;
+/// # use witprof::{PerfMap, SymbolMap};
 /// # fn example(component: &Component) -> witprof::Result<PerfMap> {
 /// let map = SymbolMap::builder("shop").build(component)?;
 /// let mut perf = PerfMap::create()?;

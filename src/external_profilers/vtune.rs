@@ -34,7 +34,8 @@ const MAX_PARTS: usize = 16;
 /// it passes on: some hundred bytes for each function.
 ///
 /// ```no_run
-/// # /// # use witprof::{Error, SymbolMap, VTune};
+/// # use wasmtime::component::Component;
+/// # use witprof::{Error, SymbolMap, VTune};
 /// # fn example(component: &Component) -> witprof::Result<Option<VTune>> {
 /// let map = SymbolMap::builder("shop").build(component)?;
 /// let mut vtune = match VTune::new() {
