@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::guests::{Guest, Host};
+use support::patience::assert_figure;
 use wasmtime::component::{Component, Linker, Val};
 use wasmtime::{Config, Engine, Store, StoreContextMut};
 use witprof::export::{TableStyle, write_firefox, write_folded, write_report_json, write_report_table, write_summary};
@@ -25,16 +26,10 @@ use witprof::{
 /// Tests that make the machine busy, and those that would rather have it quiet, take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Does a test that measures time, up to four times: a machine that has other things to do spoils a measurement now and
-/// then, a defect spoils all of them.
+/// [`support::patience::patiently`], one test after the other.
 fn patiently(test: impl Fn()) {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    for _ in 0..3 {
-        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(&test)).is_ok() {
-            return;
-        }
-    }
-    test();
+    support::patience::patiently(test);
 }
 
 fn component(engine: &Engine) -> Component {
@@ -97,9 +92,9 @@ fn is_preempted(profile: &Profile) {
     let samples = profile.threads().iter().flat_map(|thread| &thread.samples);
     assert!(samples.clone().all(|sample| sample.cpu + sample.preempted <= sample.wall));
     assert_eq!(samples.map(|sample| sample.preempted).sum::<Duration>(), preempted);
-    assert!(preempted > wall / 5, "{preempted:?} of {wall:?}");
+    assert_figure!(preempted > wall / 5, "{preempted:?} of {wall:?}");
     let blocked = sum(profile, |row| row.blocked);
-    assert!(blocked < wall / 20, "{blocked:?} of {wall:?}");
+    assert_figure!(blocked < wall / 20, "{blocked:?} of {wall:?}");
 }
 
 #[test]
@@ -109,7 +104,8 @@ fn a_loop_that_never_waits_is_preempted_and_not_blocked() {
         is_preempted(&profile);
         // However late they are: a thread gets a signal each interval at most, and one that was late.
         let lost = &profile.counts().lost;
-        assert!(!lost.contains_key(&LossReason::Interrupted) && !lost.contains_key(&LossReason::Overload), "{lost:?}");
+        assert!(!lost.contains_key(&LossReason::Interrupted), "{lost:?}");
+        assert_figure!(!lost.contains_key(&LossReason::Overload), "{lost:?}");
     });
 }
 
@@ -131,9 +127,9 @@ fn a_guest_that_waits_is_blocked() {
         let profile = recorder.finish();
         support::check_profile(&profile);
         let blocked = sum(&profile, |row| row.blocked);
-        assert!(blocked > profile.wall_time() / 2, "{blocked:?} of {:?}", profile.wall_time());
+        assert_figure!(blocked > profile.wall_time() / 2, "{blocked:?} of {:?}", profile.wall_time());
         if let Some(preempted) = profile.preempted_time() {
-            assert!(preempted < profile.wall_time() / 4, "{preempted:?} of {:?}", profile.wall_time());
+            assert_figure!(preempted < profile.wall_time() / 4, "{preempted:?} of {:?}", profile.wall_time());
         }
     });
 }
@@ -260,8 +256,8 @@ fn the_command_line_tells_waiting_from_having_no_cpu() {
     patiently(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let waits = report(folder.path(), WAITS);
-        assert!(rows(&waits, "blocked_ms") >= 300.0, "{waits}");
-        assert!(rows(&waits, "preempted_ms") < 0.25 * rows(&waits, "blocked_ms"), "{waits}");
+        assert_figure!(rows(&waits, "blocked_ms") >= 300.0, "{waits}");
+        assert_figure!(rows(&waits, "preempted_ms") < 0.25 * rows(&waits, "blocked_ms"), "{waits}");
         let is_over = AtomicBool::new(false);
         let spins = std::thread::scope(|scope| {
             for _ in 0..2 * cpus() {
@@ -277,8 +273,8 @@ fn the_command_line_tells_waiting_from_having_no_cpu() {
         });
         if is_counted() {
             let wall = spins["wall_ms"].as_f64().expect("a time");
-            assert!(rows(&spins, "preempted_ms") > 0.1 * wall, "{spins}");
-            assert!(rows(&spins, "blocked_ms") < 0.05 * wall, "{spins}");
+            assert_figure!(rows(&spins, "preempted_ms") > 0.1 * wall, "{spins}");
+            assert_figure!(rows(&spins, "blocked_ms") < 0.05 * wall, "{spins}");
         }
     });
 }

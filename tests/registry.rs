@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use support::guests::{Guest, Host};
 use wasmtime::{Config, Engine, Instance, Module, Store};
 use witprof::{
     Error, FunctionKind, Profile, Recorder, RecorderBuilder, SamplerChoice, SamplerKind, SignalProblem, SymbolMap,
@@ -420,4 +421,39 @@ fn ten_thousand_components_can_be_registered() {
     drop(registrations);
     drop(running_too);
     assert_eq!(functions(&recorder.finish()), BTreeSet::from(["running", "module_17"]));
+}
+
+#[test]
+fn calls_of_code_that_is_loaded_again_are_counted_together() {
+    const LOADS: u64 = 12;
+    const CALLS: u32 = 50;
+    let engine = Engine::default();
+    let recorder = builder().start().expect("a recorder");
+    for _ in 0..LOADS {
+        let component = support::component(&engine, &support::guests::bytes("boundary"));
+        let registration = recorder.register(SymbolMap::builder("guest"), &component).expect("registered");
+        let mut tracer = recorder.call_tracer().expect("a tracer");
+        let mut guest = Guest::with(&component, Host::default(), |store| {
+            store.call_hook(move |_, kind| {
+                tracer.call_hook(kind);
+                Ok(())
+            });
+        });
+        let active = recorder.enter();
+        assert_eq!(guest.call("host-calls", &[CALLS]), u64::from(CALLS * (CALLS + 1) / 2));
+        drop((active, guest));
+        let text = component.text().as_ptr().addr();
+        drop(component);
+        drop(registration);
+        wait_until("the code goes", || !is_mapped(text));
+    }
+    let profile = recorder.finish();
+    support::check_profile(&profile);
+    let calls = profile.calls().expect("calls were traced");
+    let count = |name: &str| {
+        let functions = calls.functions().iter().filter(|function| function.crossing.function == name);
+        functions.map(|function| function.count).collect::<Vec<_>>()
+    };
+    assert_eq!(count("note"), [LOADS * u64::from(CALLS)], "{calls:?}");
+    assert_eq!(count("host-calls"), [LOADS], "{calls:?}");
 }

@@ -137,14 +137,18 @@ pub(super) fn name_calls(
             Some(Crossing { interface, function, direction: Direction::Import })
         }
     };
+    let mut unnamed = counted.unnamed;
     let mut sums: IndexMap<Crossing, CallSums> = IndexMap::new();
     for (called, calls) in &counted.sums {
         // A counter that was made, and has counted nothing.
         if calls.count == 0 {
             continue;
         }
-        if let Some(crossing) = crossing(*called) {
-            sums.entry(crossing).or_default().merge(calls);
+        match crossing(*called) {
+            Some(crossing) => sums.entry(crossing).or_default().merge(calls),
+            // By a store that went on long after its code was unregistered, and forgotten.
+            None if targets.get(called.target()).is_none() => unnamed += calls.count,
+            None => {}
         }
     }
     sums.sort_by(|a, of_a, b, of_b| (of_b.wall, of_b.count).cmp(&(of_a.wall, of_a.count)).then_with(|| a.cmp(b)));
@@ -161,7 +165,7 @@ pub(super) fn name_calls(
     });
     let kept = kept.collect();
     let functions = sums.into_iter().map(|(crossing, sums)| called_function(crossing, &sums)).collect();
-    CallTrace { functions, kept, unnamed: counted.unnamed }
+    CallTrace { functions, kept, unnamed }
 }
 
 fn called_function(crossing: Crossing, sums: &CallSums) -> CalledFunction {

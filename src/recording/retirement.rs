@@ -12,6 +12,7 @@ use crate::code::{Entry, Registry};
 use crate::lock::lock;
 use crate::sampler::signal::Round;
 use crate::samples::SampleLog;
+use crate::symbols::SymbolMap;
 use crate::tracing::Tracing;
 
 /// Lets go of code that was unregistered.
@@ -21,6 +22,8 @@ pub(super) struct Retirement {
     log: Arc<Mutex<SampleLog>>,
     tracing: Arc<Tracing>,
     waiting: Mutex<Waiting>,
+    /// The maps of what was traced and is gone, each once, and the number by which calls of it are counted.
+    traced: Mutex<Vec<(Arc<SymbolMap>, u32)>>,
     /// Held by who forgets, and by who must not miss what would be forgotten.
     forgetting: Mutex<()>,
 }
@@ -37,7 +40,7 @@ struct Waiting {
 impl Retirement {
     pub(super) fn new(code: &Arc<Registry>, log: &Arc<Mutex<SampleLog>>, tracing: &Arc<Tracing>) -> Self {
         let (code, log, tracing) = (Arc::clone(code), Arc::clone(log), Arc::clone(tracing));
-        Self { code, log, tracing, waiting: Mutex::default(), forgetting: Mutex::default() }
+        Self { code, log, tracing, waiting: Mutex::default(), traced: Mutex::default(), forgetting: Mutex::default() }
     }
 
     /// Code was unregistered, and handlers may have seen it.
@@ -74,6 +77,7 @@ impl Retirement {
             let target = entry.number();
             if in_use.contains(&target) || tasks_wait_in(target) {
                 entry.keep_names();
+                self.join_calls(entry);
             }
             // May unmap it, here where nobody waits.
             drop(entry.release());
@@ -86,6 +90,20 @@ impl Retirement {
             waiting.seen.iter().chain(&waiting.taken).map(|entry| entry.number()).collect()
         };
         self.code.forget(|target| waiting.contains(&target) || in_use.contains(&target) || tasks_wait_in(target));
+    }
+
+    /// Calls are counted from the beginning on, so code that was traced would never be forgotten. What is loaded again and
+    /// again is the same code, mostly, so its calls are counted together.
+    fn join_calls(&self, entry: &Entry) {
+        let target = entry.number();
+        if !self.tracing.calls.targets().contains(&target) {
+            return;
+        }
+        let mut traced = lock(&self.traced);
+        match traced.iter().find(|(map, _)| map.is_same(entry.map())) {
+            Some((_, known)) => _ = self.tracing.calls.replace_target(target, *known),
+            None => traced.push((Arc::clone(entry.map()), target)),
+        }
     }
 
     /// What records refer to.

@@ -28,6 +28,14 @@ pub(crate) enum Called {
 }
 
 impl Called {
+    /// The same of another component or module with the same code.
+    fn of(self, target: u32) -> Self {
+        match self {
+            Self::Compiled(site) => Self::Compiled(CallSite { target, ..site }),
+            Self::HostImport { import, .. } => Self::HostImport { target, import },
+        }
+    }
+
     /// The component or module that it is a part of.
     pub(crate) fn target(self) -> u32 {
         match self {
@@ -213,6 +221,33 @@ impl CallLog {
         targets
     }
 
+    /// Counts the calls of a component or module as those of another, which has the same code and the same names. `false` if stores
+    /// that live still count some.
+    pub(crate) fn replace_target(&self, from: u32, to: u32) -> bool {
+        if lock(&self.crossings).iter().any(|counter| counter.site.target == from) {
+            return false;
+        }
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let Shard { sums, kept } = &mut *shard;
+            let is_meant: Vec<Called> = sums.keys().copied().filter(|called| called.target() == from).collect();
+            if is_meant.is_empty() {
+                continue;
+            }
+            for called in is_meant {
+                if let Some(known) = sums.remove(&called) {
+                    Arc::make_mut(sums.entry(called.of(to)).or_default()).merge(&known);
+                }
+            }
+            kept.change(|call| {
+                if call.called.target() == from {
+                    call.called = call.called.of(to);
+                }
+            });
+        }
+        true
+    }
+
     fn shard(&self) -> MutexGuard<'_, Shard> {
         lock(&self.shards[SHARD.try_with(|shard| *shard).unwrap_or(0)])
     }
@@ -249,5 +284,33 @@ impl CallLog {
         counted.kept.extend(kept.kept().map(|kept| kept.value.clone()));
         counted.kept.sort_by_key(|call| (call.times.begin, Reverse(call.times.wall)));
         counted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_of_the_same_code_are_counted_together() {
+        let log = CallLog::new();
+        let site = |target, offset| CallSite { target, offset };
+        let times = |wall| CallTimes { begin: 0, wall, suspended: 0, cpu: None };
+        log.record(Called::Compiled(site(1, 8)), times(3));
+        log.record(Called::Compiled(site(2, 8)), times(4));
+        log.record(Called::HostImport { target: 2, import: 5 }, times(5));
+        let counter = log.crossing(site(2, 16));
+        counter.add();
+        assert!(!log.replace_target(2, 1), "a store counts");
+        log.close([&counter].into_iter());
+        assert!(log.replace_target(2, 1));
+        assert!(log.targets().iter().all(|target| *target == 1));
+        let counted = log.counted();
+        let sums = |called| counted.sums.get(&called).map(|sums| (sums.count, sums.wall));
+        assert_eq!(sums(Called::Compiled(site(1, 8))), Some((2, 7)));
+        assert_eq!(sums(Called::HostImport { target: 1, import: 5 }), Some((1, 5)));
+        assert_eq!(sums(Called::Compiled(site(1, 16))), Some((1, 0)));
+        assert!(counted.kept.iter().all(|call| call.called.target() == 1));
+        assert_eq!(counted.kept.len(), 3);
     }
 }

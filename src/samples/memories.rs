@@ -97,11 +97,14 @@ impl MemoryLog {
         Self { kept_since, ..Self::default() }
     }
 
-    /// Forgets the growths that are older than what is kept of the recording.
+    /// Forgets the growths that are older than what is kept of the recording, and memories that had gone before that.
     pub(crate) fn forget_old(&mut self) {
         let since = Duration::from_nanos(self.kept_since.load(Ordering::Relaxed));
         if !since.is_zero() {
             self.growths.forget(|growth| growth.time < since);
+            // Of memories that have gone since then, too.
+            self.memories
+                .retain(|_, sizes| sizes.size > 0 || sizes.points.last().is_none_or(|(time, _)| *time >= since));
         }
     }
 

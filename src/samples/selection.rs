@@ -81,6 +81,16 @@ impl<T: Clone> Selection<T> {
         }
     }
 
+    /// Changes what is kept.
+    pub(crate) fn change(&mut self, change: impl Fn(&mut T)) {
+        let changed = |kept: &Kept<T>| {
+            let mut kept = kept.clone();
+            change(&mut kept.value);
+            kept
+        };
+        self.kept = self.kept.iter().map(changed).collect();
+    }
+
     /// Whether the next one may make it necessary to leave out others.
     pub(crate) fn is_full(&self) -> bool {
         self.kept.len() + 1 >= self.limit.saturating_mul(2)

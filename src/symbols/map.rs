@@ -216,6 +216,11 @@ impl SymbolMap {
         self.identity == Some(image.identity())
     }
 
+    /// Whether it gives the same names to the same code.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.identity.is_some() && self.identity == other.identity && self.component == other.component
+    }
+
     /// The map of code of which nothing but its size is known: all of it is one function.
     pub(crate) fn unnamed(component: &str, text_bytes: u32) -> Self {
         let mut names = NameTable::default();

@@ -1,11 +1,12 @@
 //! What several test binaries need.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unused_macros, unused_imports, reason = "each test binary uses a part of it")]
 #![allow(missing_docs, unreachable_pub, reason = "test support")]
 
 pub mod chromium;
 pub mod firefox;
 pub mod guests;
 pub mod large;
+pub mod patience;
 pub mod programs;
 
 use std::collections::HashSet;
