@@ -109,8 +109,9 @@ impl Server {
         let loading = tokio::task::spawn_blocking(move || -> wasmtime::Result<()> {
             let component = Component::new(&server.engine, &wasm)?;
             let guest = ProxyPre::new(server.linker.instantiate_pre(&component)?)?;
-            // Names are decoded when somebody looks at a profile of it.
-            let registration = server.recorder.register(SymbolMap::builder(&name), &component)?;
+            // Names and lines are read when somebody looks at a profile of it.
+            let names = SymbolMap::builder(&name).debug_info(wasm);
+            let registration = server.recorder.register(names, &component)?;
             let labels = server.recorder.labels([("tenant", name.as_str())]);
             server.tenants().insert(name, Arc::new(Tenant { guest, labels, _registration: registration }));
             Ok(())

@@ -143,7 +143,10 @@ fn a_server_that_is_profiled_and_scraped() {
 #[test]
 fn a_server_whose_tenants_come_and_go() {
     let guest = std::fs::read_to_string(support::root().join("tests/guests/http.wat")).expect("a guest");
-    let of_tenant = |name: &str| guest.replace("$hello", &format!("$component_of_{name}")).into_bytes();
+    let of_tenant = |name: &str| {
+        let guest = guest.replace("$hello", &format!("$component_of_{name}"));
+        wat::parse_str(guest).expect("a component")
+    };
     let server = Command::new(example("tenants")).arg("0").stdout(Stdio::piped()).spawn();
     let mut server = server.expect("running the example");
     let mut lines = BufReader::new(server.stdout.take().expect("its stdout")).lines();
@@ -156,8 +159,16 @@ fn a_server_whose_tenants_come_and_go() {
     for tenant in ["red", "green"] {
         assert_eq!(ask(address, "PUT", &format!("/tenants/{tenant}"), &of_tenant(tenant)).0, 201);
     }
+    /// Ends the others even if a check fails.
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let over = Over(&is_over);
         // Two tenants stay.
         for tenant in ["red", "green"] {
             let is_over = &is_over;
@@ -203,7 +214,7 @@ fn a_server_whose_tenants_come_and_go() {
             assert!(has(&red, "component_of_red") && !has(&red, "green") && !has(&red, "blue"));
             assert!(has(&green, "component_of_green") && !has(&green, "red") && !has(&green, "blue"));
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         assert!(changing.join().expect("it comes and goes") > 2);
     });
     assert_eq!(ask(address, "DELETE", "/", &[]).0, 200);
