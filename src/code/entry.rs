@@ -169,6 +169,11 @@ impl Entry {
         lock(&self.code).clone()
     }
 
+    /// Whether it still has its code.
+    pub(crate) fn has_code(&self) -> bool {
+        lock(&self.code).is_some()
+    }
+
     /// Lets go of the code, and returns it. What is needed of it for names has to be [kept](Self::keep_names) before.
     pub(crate) fn release(&self) -> Option<Code> {
         lock(&self.code).take()

@@ -139,11 +139,16 @@ impl Registry {
         lock(&self.state).live.len()
     }
 
-    /// Forgets entries that are not registered, unless `is_needed`.
+    /// Whether there is something that is not registered any more.
+    pub(crate) fn has_retired(&self) -> bool {
+        !lock(&self.state).retired.is_empty()
+    }
+
+    /// Forgets entries that are not registered, and whose code has been let go of, unless `is_needed`.
     pub(crate) fn forget(&self, is_needed: impl Fn(u32) -> bool) {
         let mut forgotten = Vec::new();
         lock(&self.state).retired.retain(|number, entry| {
-            let is_kept = is_needed(*number);
+            let is_kept = entry.has_code() || is_needed(*number);
             if !is_kept {
                 forgotten.push(Arc::clone(entry));
             }

@@ -187,7 +187,8 @@ impl RecorderBuilder {
             let memories = MemoryLog::new(Arc::clone(&kept_since));
             Arc::new(Tracing::new(&state, &code, ways, memories, start, (self.call_cpu, !by_signal)))
         };
-        let retirement = |tracing: &Arc<Tracing>| Arc::new(Retirement::new(&code, &log, tracing));
+        let retirement =
+            |tracing: &Arc<Tracing>, has_handlers: bool| Arc::new(Retirement::new(&code, &log, tracing, has_handlers));
         let shared = |signal: Option<SignalSampler>, tracing: Arc<Tracing>, retirement: Arc<Retirement>| {
             let shared = Shared {
                 epochs: EpochSampler::new(&state, &code, &log, start),
@@ -219,7 +220,7 @@ impl RecorderBuilder {
         let by_signal = || {
             check_native(&code)?;
             let tracing = tracing(true);
-            let retirement = retirement(&tracing);
+            let retirement = retirement(&tracing, true);
             let tidying = Arc::clone(&retirement);
             let signal =
                 SignalSampler::start(options, &scenes, &state, Arc::clone(&log), move |round| tidying.after(round))?;
@@ -235,7 +236,7 @@ impl RecorderBuilder {
         };
         let without_signals = || {
             let tracing = tracing(false);
-            let retirement = retirement(&tracing);
+            let retirement = retirement(&tracing, false);
             shared(None, tracing, retirement)
         };
         if let Some(name) = without_epochs(&code) {

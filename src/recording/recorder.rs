@@ -90,6 +90,9 @@ impl Recording {
         drop(lock(&self.ticker).take());
         if let Some(signal) = &self.shared.signal {
             signal.stop(&self.shared.log);
+            if signal.is_here() {
+                self.shared.retirement.end();
+            }
         }
         self.shared.state.stop();
     }

@@ -72,12 +72,10 @@ impl Shared {
         }
         self.let_go();
         self.update_engines();
-        match &self.signal {
-            Some(signal) if !self.state.is_stopped() => {
-                self.retirement.add(Arc::clone(entry));
-                signal.wake_collector();
-            }
-            _ => self.retirement.at_once(entry),
+        if self.retirement.add(Arc::clone(entry))
+            && let Some(signal) = &self.signal
+        {
+            signal.wake_collector();
         }
     }
 

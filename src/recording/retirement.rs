@@ -4,6 +4,7 @@
 //! until no handler can have seen it, and everything that was taken before has been collected. Then it is known whether
 //! samples refer to it; if so, its names are decoded, and it goes.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustc_hash::FxHashSet;
@@ -15,6 +16,9 @@ use crate::samples::SampleLog;
 use crate::symbols::SymbolMap;
 use crate::tracing::Tracing;
 
+/// After so many rounds it is worth a look whether samples have gone that referred to code that is gone: some seconds.
+const FORGET_EVERY: u32 = 64;
+
 /// Lets go of code that was unregistered.
 #[derive(Debug)]
 pub(super) struct Retirement {
@@ -22,6 +26,8 @@ pub(super) struct Retirement {
     log: Arc<Mutex<SampleLog>>,
     tracing: Arc<Tracing>,
     waiting: Mutex<Waiting>,
+    /// Rounds of collecting that there have been.
+    rounds: AtomicU32,
     /// The maps of what was traced and is gone, each once, and the number by which calls of it are counted.
     traced: Mutex<Vec<(Arc<SymbolMap>, u32)>>,
     /// Held by who forgets, and by who must not miss what would be forgotten.
@@ -31,6 +37,8 @@ pub(super) struct Retirement {
 /// Code that was unregistered.
 #[derive(Debug, Default)]
 struct Waiting {
+    /// Until it is known that there are none, or that they have ended.
+    handlers_may_look: bool,
     /// A handler may have seen it.
     seen: Vec<Arc<Entry>>,
     /// No handler can be looking at it any more; what was taken before may still have to be collected.
@@ -38,39 +46,72 @@ struct Waiting {
 }
 
 impl Retirement {
-    pub(super) fn new(code: &Arc<Registry>, log: &Arc<Mutex<SampleLog>>, tracing: &Arc<Tracing>) -> Self {
+    pub(super) fn new(
+        code: &Arc<Registry>,
+        log: &Arc<Mutex<SampleLog>>,
+        tracing: &Arc<Tracing>,
+        has_handlers: bool,
+    ) -> Self {
         let (code, log, tracing) = (Arc::clone(code), Arc::clone(log), Arc::clone(tracing));
-        Self { code, log, tracing, waiting: Mutex::default(), traced: Mutex::default(), forgetting: Mutex::default() }
+        Self {
+            code,
+            log,
+            tracing,
+            waiting: Mutex::new(Waiting { handlers_may_look: has_handlers, ..Waiting::default() }),
+            rounds: AtomicU32::new(0),
+            traced: Mutex::default(),
+            forgetting: Mutex::default(),
+        }
     }
 
-    /// Code was unregistered, and handlers may have seen it.
-    pub(super) fn add(&self, entry: Arc<Entry>) {
-        lock(&self.waiting).seen.push(entry);
+    /// Code was unregistered. Returns whether a round of collecting is needed.
+    pub(super) fn add(&self, entry: Arc<Entry>) -> bool {
+        {
+            let mut waiting = lock(&self.waiting);
+            if waiting.handlers_may_look {
+                waiting.seen.push(entry);
+                return true;
+            }
+        }
+        self.let_go(&[entry], |_| false);
+        false
     }
 
-    /// To be called after all that had been taken when a round began has been collected. Returns whether another round is
-    /// needed.
+    /// To be called after each round of collecting. Returns whether another one is needed.
     pub(super) fn after(&self, round: &Round<'_>) -> bool {
         let (ready, is_again) = {
             let mut waiting = lock(&self.waiting);
-            let ready = std::mem::take(&mut waiting.taken);
+            let ready = if round.is_complete() { std::mem::take(&mut waiting.taken) } else { Vec::new() };
             if !waiting.seen.is_empty() && round.handlers_are_idle() {
-                waiting.taken = std::mem::take(&mut waiting.seen);
+                let seen = std::mem::take(&mut waiting.seen);
+                waiting.taken.extend(seen);
             }
             (ready, !waiting.taken.is_empty() || !waiting.seen.is_empty())
         };
+        let is_time_to_forget = self.rounds.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_EVERY);
         if !ready.is_empty() {
             self.let_go(&ready, |target| round.tasks_wait_in(target));
+        } else if is_time_to_forget && self.code.has_retired() {
+            self.forget(|target| round.tasks_wait_in(target));
         }
         is_again
     }
 
-    /// The same for code that no handler can have seen, because there are none.
-    pub(super) fn at_once(&self, entry: &Arc<Entry>) {
-        self.let_go(std::slice::from_ref(entry), |_| false);
+    /// The recording has ended: no handler is at work any more, and all has been collected.
+    pub(super) fn end(&self) {
+        let mut entries = Vec::new();
+        {
+            let mut waiting = lock(&self.waiting);
+            waiting.handlers_may_look = false;
+            entries.append(&mut waiting.seen);
+            entries.append(&mut waiting.taken);
+        }
+        if !entries.is_empty() {
+            self.let_go(&entries, |_| false);
+        }
     }
 
-    /// Lets go of code, and forgets what nothing refers to any more.
+    /// Lets go of code.
     fn let_go(&self, entries: &[Arc<Entry>], tasks_wait_in: impl Fn(u32) -> bool) {
         let in_use = self.in_use();
         for entry in entries {
@@ -82,14 +123,14 @@ impl Retirement {
             // May unmap it, here where nobody waits.
             drop(entry.release());
         }
+        self.forget(tasks_wait_in);
+    }
+
+    /// Forgets what nothing refers to any more.
+    fn forget(&self, tasks_wait_in: impl Fn(u32) -> bool) {
         let _forgetting = lock(&self.forgetting);
-        // Once more: what is being looked at may have come meanwhile.
         let in_use = self.in_use();
-        let waiting: Vec<u32> = {
-            let waiting = lock(&self.waiting);
-            waiting.seen.iter().chain(&waiting.taken).map(|entry| entry.number()).collect()
-        };
-        self.code.forget(|target| waiting.contains(&target) || in_use.contains(&target) || tasks_wait_in(target));
+        self.code.forget(|target| in_use.contains(&target) || tasks_wait_in(target));
     }
 
     /// Calls are counted from the beginning on, so code that was traced would never be forgotten. What is loaded again and

@@ -107,6 +107,10 @@ impl Scenes {
 pub(crate) struct Round<'c>(Entered, std::marker::PhantomData<&'c ()>);
 
 impl Round<'_> {
+    pub(crate) fn is_complete(&self) -> bool {
+        match self.0 {}
+    }
+
     pub(crate) fn handlers_are_idle(&self) -> bool {
         match self.0 {}
     }

@@ -43,11 +43,11 @@ impl Collector {
                 core.wait_for_work(PAUSE);
                 core.tick().measure();
                 watch.look(&core);
-                collect(&core, &log);
+                let is_complete = collect(&core, &log);
                 publish_unsampled(&core, &mut lock(&log));
                 core.scenes.look_for_libraries();
                 core.let_go();
-                if tidy(&Round { core: &core }) {
+                if tidy(&Round { core: &core, is_complete }) {
                     core.wake();
                 }
             }
@@ -67,9 +67,15 @@ impl Collector {
 /// A round of collecting that is over.
 pub(crate) struct Round<'c> {
     core: &'c Core,
+    is_complete: bool,
 }
 
 impl Round<'_> {
+    /// Whether all has been collected that had been taken when it began.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
     /// Whether each handler has been seen not to be at work, one after the other.
     pub(crate) fn handlers_are_idle(&self) -> bool {
         self.core.handlers_are_idle()
@@ -81,8 +87,8 @@ impl Round<'_> {
     }
 }
 
-/// Takes all samples out of all rings.
-pub(super) fn collect(core: &Core, log: &Mutex<SampleLog>) {
+/// Takes all samples out of all rings. Whether that was possible; if not, the next time it will be.
+pub(super) fn collect(core: &Core, log: &Mutex<SampleLog>) -> bool {
     let labels = Arc::clone(lock(log).labels());
     // No sample that is taken from here on bears them.
     let retired = labels.retired();
@@ -109,6 +115,7 @@ pub(super) fn collect(core: &Core, log: &Mutex<SampleLog>) {
     } else {
         labels.retire_again(retired);
     }
+    is_complete
 }
 
 /// Collects what is left after the recorder was stopped, and returns what the handlers have cost.
