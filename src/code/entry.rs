@@ -159,9 +159,8 @@ impl Entry {
         if let Some(map) = self.map.get() {
             return map.component().to_owned();
         }
-        let builder = lock(&self.builder);
-        // Somebody is building the map, and waits for nothing that this holds.
-        builder.as_ref().map(|builder| builder.name().to_owned()).unwrap_or_else(|| self.map().component().to_owned())
+        let given = lock(&self.builder).as_ref().map(|builder| builder.name().to_owned());
+        given.unwrap_or_else(|| self.map().component().to_owned())
     }
 
     /// The code, while it is registered.
@@ -263,6 +262,7 @@ impl<'t> Target<'t> {
     /// Which function of the host a core module calls; see [`Entry::host_import`].
     pub(crate) fn host_import(self, site: TextOffset, signature: &str) -> Option<u32> {
         self.map();
+        self.instructions();
         self.entry.host_import(site, signature)
     }
 }

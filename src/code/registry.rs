@@ -36,7 +36,8 @@ struct State {
 }
 
 impl Registry {
-    /// Registers code. While nobody else changes anything, `publish` gives the new table to those who need it.
+    /// Registers code. While nobody else changes anything, `publish` gives the new table to those who need it, and is told whether
+    /// the same code was registered already.
     ///
     /// # Errors
     /// Those of [`Entry::new`].
@@ -44,7 +45,7 @@ impl Registry {
         &self,
         names: Names,
         code: Code,
-        publish: impl FnOnce(&Arc<CodeTable>),
+        publish: impl FnOnce(&Arc<CodeTable>, bool),
     ) -> Result<Arc<Entry>> {
         let number = {
             let mut state = lock(&self.state);
@@ -64,8 +65,9 @@ impl Registry {
             None => state.engines.push((engine, 1)),
         }
         let range = CodeRange { start: entry.text().start, end: entry.text().end, target: number };
+        let replaces = state.table.starting_at(range.start).is_some();
         let table = state.table.with(range);
-        state.change(table, publish);
+        state.change(table, |table| publish(table, replaces));
         Ok(entry)
     }
 
@@ -137,6 +139,15 @@ impl Registry {
     /// How much is registered.
     pub(crate) fn count(&self) -> usize {
         lock(&self.state).live.len()
+    }
+
+    /// Lets go of all code.
+    pub(crate) fn release(&self) {
+        let entries: Vec<Arc<Entry>> = {
+            let state = lock(&self.state);
+            state.live.values().chain(state.retired.values()).cloned().collect()
+        };
+        entries.iter().for_each(|entry| drop(entry.release()));
     }
 
     /// Whether there is something that is not registered any more.

@@ -174,7 +174,7 @@ impl RecorderBuilder {
         let (start, started_at) = (Instant::now(), SystemTime::now());
         let (code, state) = (Arc::new(Registry::default()), Arc::new(RecordingState::default()));
         for (names, code_of) in self.code {
-            code.register(names, code_of, |_| {})?;
+            code.register(names, code_of, |_, _| {})?;
         }
         let scenes = Arc::new(Scenes::new(code.table()));
         let log = Arc::new(Mutex::new(SampleLog::new(interval, self.retention)));

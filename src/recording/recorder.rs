@@ -101,6 +101,10 @@ impl Recording {
 impl Drop for Recording {
     fn drop(&mut self) {
         self.stop();
+        // Nobody can ask for a profile any more. (A child made by `fork` may have no more than locks that nobody gives back.)
+        if self.shared.signal.as_ref().is_none_or(SignalSampler::is_here) {
+            self.shared.code.release();
+        }
     }
 }
 

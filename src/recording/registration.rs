@@ -7,6 +7,7 @@ use crate::code::{Entry, Names};
 use crate::component::Code;
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
+use crate::sampler::signal::SignalSampler;
 
 /// Code that may be seen until this is dropped. Made by [`Recorder::register`](crate::Recorder::register).
 ///
@@ -26,7 +27,7 @@ impl Registration {
             return Err(Error::Finished { name: names.name().to_owned() });
         }
         let is_pulley = code.engine().is_pulley();
-        let entry = shared.code.register(names, code, |table| shared.scenes.publish(table, false))?;
+        let entry = shared.code.register(names, code, |table, replaces| shared.scenes.publish(table, replaces))?;
         let unseen = (is_pulley && shared.signal.is_some()).then(|| SignalProblem::Interpreter { name: entry.name() });
         shared.let_go();
         shared.update_engines();
@@ -72,7 +73,8 @@ impl Shared {
         }
         self.let_go();
         self.update_engines();
-        if self.retirement.add(Arc::clone(entry))
+        let is_here = self.signal.as_ref().is_none_or(SignalSampler::is_here);
+        if self.retirement.add(Arc::clone(entry), is_here)
             && let Some(signal) = &self.signal
         {
             signal.wake_collector();
@@ -82,15 +84,17 @@ impl Shared {
     /// Lets go of scenes that were replaced, so that they do not add up while the collector sleeps.
     fn let_go(&self) {
         match &self.signal {
-            Some(signal) => signal.let_go(),
-            None => self.scenes.let_go_at_once(),
+            Some(signal) if signal.is_here() => signal.let_go(),
+            _ => self.scenes.let_go_at_once(),
         }
     }
 
     /// Has the epochs of those engines advanced that have code here.
     pub(super) fn update_engines(&self) {
         if self.signal.is_none() {
-            *lock(&self.engines) = self.code.engines();
+            // Locked first, so that the last one to ask is the last one to write.
+            let mut engines = lock(&self.engines);
+            *engines = self.code.engines();
         }
     }
 }

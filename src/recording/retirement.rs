@@ -64,16 +64,17 @@ impl Retirement {
         }
     }
 
-    /// Code was unregistered. Returns whether a round of collecting is needed.
-    pub(super) fn add(&self, entry: Arc<Entry>) -> bool {
+    /// Code was unregistered, in this process (`is_here`) or in a child of it, where there are no handlers. Returns whether a round
+    /// of collecting is needed.
+    pub(super) fn add(&self, entry: Arc<Entry>, is_here: bool) -> bool {
         {
             let mut waiting = lock(&self.waiting);
-            if waiting.handlers_may_look {
+            if waiting.handlers_may_look && is_here {
                 waiting.seen.push(entry);
                 return true;
             }
         }
-        self.let_go(&[entry], |_| false);
+        self.let_go(&[entry], FxHashSet::default);
         false
     }
 
@@ -90,9 +91,9 @@ impl Retirement {
         };
         let is_time_to_forget = self.rounds.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_EVERY);
         if !ready.is_empty() {
-            self.let_go(&ready, |target| round.tasks_wait_in(target));
+            self.let_go(&ready, || round.targets_of_tasks());
         } else if is_time_to_forget && self.code.has_retired() {
-            self.forget(|target| round.tasks_wait_in(target));
+            self.forget(|| round.targets_of_tasks());
         }
         is_again
     }
@@ -107,30 +108,30 @@ impl Retirement {
             entries.append(&mut waiting.taken);
         }
         if !entries.is_empty() {
-            self.let_go(&entries, |_| false);
+            self.let_go(&entries, FxHashSet::default);
         }
     }
 
     /// Lets go of code.
-    fn let_go(&self, entries: &[Arc<Entry>], tasks_wait_in: impl Fn(u32) -> bool) {
-        let in_use = self.in_use();
+    fn let_go(&self, entries: &[Arc<Entry>], of_tasks: impl Fn() -> FxHashSet<u32>) {
+        let in_use = self.in_use(&of_tasks);
         for entry in entries {
             let target = entry.number();
-            if in_use.contains(&target) || tasks_wait_in(target) {
+            if in_use.contains(&target) {
                 entry.keep_names();
                 self.join_calls(entry);
             }
             // May unmap it, here where nobody waits.
             drop(entry.release());
         }
-        self.forget(tasks_wait_in);
+        self.forget(of_tasks);
     }
 
     /// Forgets what nothing refers to any more.
-    fn forget(&self, tasks_wait_in: impl Fn(u32) -> bool) {
+    fn forget(&self, of_tasks: impl Fn() -> FxHashSet<u32>) {
         let _forgetting = lock(&self.forgetting);
-        let in_use = self.in_use();
-        self.code.forget(|target| in_use.contains(&target) || tasks_wait_in(target));
+        let in_use = self.in_use(of_tasks);
+        self.code.forget(|target| in_use.contains(&target));
     }
 
     /// Calls are counted from the beginning on, so code that was traced would never be forgotten. What is loaded again and
@@ -147,9 +148,12 @@ impl Retirement {
         }
     }
 
-    /// What records refer to.
-    fn in_use(&self) -> FxHashSet<u32> {
-        let mut targets = lock(&self.log).targets_in_use();
+    /// What records refer to. What a task waits in goes into the log when it goes on, so tasks are asked first.
+    fn in_use(&self, of_tasks: impl FnOnce() -> FxHashSet<u32>) -> FxHashSet<u32> {
+        let mut targets = of_tasks();
+        let windows = lock(&self.log).windows_in_use(&mut targets);
+        targets.extend(windows.iter().flat_map(|window| window.stacks.targets()));
+        lock(&self.tracing.memories).forget_old();
         targets.extend(self.tracing.targets());
         targets
     }

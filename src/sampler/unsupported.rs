@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustc_hash::FxHashSet;
+
 use super::{RecordingState, SamplingClock};
 use crate::code::CodeTable;
 use crate::error::SignalProblem;
@@ -43,7 +45,13 @@ impl Reservation {
 pub(crate) enum SignalSampler {}
 
 impl SignalSampler {
-    pub(crate) fn start(_: SignalOptions, _: Vec<Code>, _: Arc<Mutex<SampleLog>>) -> Result<Self, SignalProblem> {
+    pub(crate) fn start(
+        _: SignalOptions,
+        _: &Arc<Scenes>,
+        _: &Arc<RecordingState>,
+        _: Arc<Mutex<SampleLog>>,
+        _: impl FnMut(&Round<'_>) -> bool + Send + 'static,
+    ) -> Result<Self, SignalProblem> {
         Err(SignalProblem::Platform)
     }
 
@@ -115,7 +123,7 @@ impl Round<'_> {
         match self.0 {}
     }
 
-    pub(crate) fn tasks_wait_in(&self, _: u32) -> bool {
+    pub(crate) fn targets_of_tasks(&self) -> FxHashSet<u32> {
         match self.0 {}
     }
 }

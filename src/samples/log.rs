@@ -305,12 +305,15 @@ impl SampleLog {
         &self.kept_since
     }
 
-    /// The components and modules that something in it is of.
-    pub(crate) fn targets_in_use(&self) -> FxHashSet<u32> {
-        self.windows().flat_map(|window| window.stacks.targets()).copied().collect()
+    /// Adds the components and modules that the current window refers to, and returns the complete ones, to be asked without the
+    /// lock.
+    pub(crate) fn windows_in_use(&self, targets: &mut FxHashSet<u32>) -> Vec<Arc<Window>> {
+        targets.extend(self.current.stacks.targets());
+        self.complete.iter().cloned().collect()
     }
 
     /// All windows that are kept, the oldest first.
+    #[cfg(test)]
     fn windows(&self) -> impl Iterator<Item = &Window> {
         self.complete.iter().map(|window| &**window).chain([&self.current])
     }

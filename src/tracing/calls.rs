@@ -174,6 +174,7 @@ impl CallTracer {
         if self.tracing.state.is_idle() {
             self.open.clear();
             self.nothing = 0;
+            self.tell_open_call(CurrentTask::get());
             return;
         }
         if self.finder.look() {

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustc_hash::FxHashSet;
+
 use super::clocks;
 use super::core::Core;
 use super::cost::HandlerTicks;
@@ -81,9 +83,9 @@ impl Round<'_> {
         self.core.handlers_are_idle()
     }
 
-    /// Whether some task waits in code of a target.
-    pub(crate) fn tasks_wait_in(&self, target: u32) -> bool {
-        self.core.tasks.wait_in(target)
+    /// The components and modules that tasks wait in.
+    pub(crate) fn targets_of_tasks(&self) -> FxHashSet<u32> {
+        self.core.tasks.targets()
     }
 }
 

@@ -197,7 +197,9 @@ impl SignalSampler {
 
     /// Time counts again since just now.
     pub(crate) fn resumed(&self) {
-        self.core.arm_active_threads();
+        if self.core.is_here() {
+            self.core.arm_active_threads();
+        }
     }
 
     /// Lets go of scenes that were replaced, unless a handler is at work that may be looking at one; then the collector will.

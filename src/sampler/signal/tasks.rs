@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustc_hash::FxHashSet;
+
 use super::clocks;
 use super::collector::raw_frame;
 use super::core::Core;
@@ -48,11 +50,17 @@ impl Tasks {
         lock(&self.tasks).remove(&number);
     }
 
-    /// Whether some task waits in code of a target.
-    pub(super) fn wait_in(&self, target: u32) -> bool {
-        let is_meant =
-            |frame: &FrameWord| matches!(frame.place(), Place::Text { target: known, .. } if known == target);
-        lock(&self.tasks).values().any(|task| lock(task).stack.iter().any(is_meant))
+    /// The components and modules that tasks wait in.
+    pub(super) fn targets(&self) -> FxHashSet<u32> {
+        let tasks: Vec<SharedTask> = lock(&self.tasks).values().cloned().collect();
+        let mut targets = FxHashSet::default();
+        for task in tasks {
+            targets.extend(lock(&task).stack.iter().filter_map(|frame| match frame.place() {
+                Place::Text { target, .. } => Some(target),
+                _ => None,
+            }));
+        }
+        targets
     }
 
     /// Records what all tasks have been waiting for until now. (Locks are taken in this order everywhere: the log, the

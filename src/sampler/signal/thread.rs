@@ -322,12 +322,16 @@ impl ThreadState {
         }
         let walk = |shared: &mut HandlerState| {
             let at_work = self.at_work();
+            // Whoever stops the recorder waits for this, or is seen here: from then on nobody knows of this thread.
+            if self.core.is_stopped() {
+                return None;
+            }
             shared.walker.walk(&self.core.scene(&at_work), from);
             drop(at_work);
-            with(shared.walker.stack())
+            Some(with(shared.walker.stack()))
         };
         // SAFETY: on the thread of the state, outside of handlers.
-        let result = unsafe { self.shared.use_in_thread(walk) };
+        let result = unsafe { self.shared.use_in_thread(walk) }.flatten();
         if result.is_some() && self.put_off.load(Ordering::Relaxed) > 0 {
             handler::take_put_off(self, from);
         }

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use rustc_hash::FxHashSet;
+
 use super::*;
 use crate::samples::LabelsInUse;
 
@@ -140,7 +142,10 @@ fn targets_go_with_the_windows_that_refer_to_them() {
         let frame = RawFrame::Wasm { target, module: 0, function: 1, instruction: None };
         log.record(sample(second), [RawFrame::HiddenHost, frame].into_iter());
     }
-    let mut targets: Vec<u32> = log.targets_in_use().into_iter().collect();
+    let mut in_use = FxHashSet::default();
+    let complete = log.windows_in_use(&mut in_use);
+    in_use.extend(complete.iter().flat_map(|window| window.stacks.targets()));
+    let mut targets: Vec<u32> = in_use.into_iter().collect();
     targets.sort_unstable();
     assert_eq!(targets, [7, 8, 9]);
 }
