@@ -5,50 +5,23 @@
 //! runs, `go tool pprof http://127.0.0.1:8000/debug/pprof/profile?seconds=10` looks at it. After Ctrl-C, or after as
 //! many requests as a second argument says, it prints time by route and by interface, and every call.
 
-use std::convert::Infallible;
+mod http;
+
 use std::error::Error;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
-use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
-use tokio::net::TcpListener;
-use tokio::sync::{Notify, oneshot};
-use wasmtime::component::{Component, Linker, ResourceTable};
-use wasmtime::{Engine, Store};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::io::TokioIo;
+use tokio::sync::Notify;
+use wasmtime::Engine;
+use wasmtime::component::Component;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
-use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use witprof::export::{TableStyle, write_call_table, write_report_table};
 use witprof::{Dimension, PPROF_INDEX, PPROF_PATH, Recorder, SymbolMap};
 
-/// What the host keeps for each store.
-struct Host {
-    wasi: WasiCtx,
-    http: WasiHttpCtx,
-    table: ResourceTable,
-}
-
-impl WasiView for Host {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl WasiHttpView for Host {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: Default::default() }
-    }
-}
-
-type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
+use http::{Body, Host, body, text};
 
 struct Server {
     guest: ProxyPre<Host>,
@@ -60,19 +33,18 @@ struct Server {
 }
 
 impl Server {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let answer = match request.uri().path() {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        match request.uri().path() {
             PPROF_PATH => self.profile(request.uri().query()).await,
             "/debug/pprof/" => text(StatusCode::OK, PPROF_INDEX),
             _ => {
-                let answer = Arc::clone(&self).ask_guest(request).await;
+                let answer = self.ask_guest(request).await;
                 if self.answered.fetch_add(1, Ordering::Relaxed) + 1 >= self.enough {
                     self.is_enough.notify_one();
                 }
                 answer.unwrap_or_else(|error| text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()))
             }
-        };
-        Ok(answer)
+        }
     }
 
     /// Where the guests spend their time from now on.
@@ -86,42 +58,15 @@ impl Server {
         }
     }
 
-    async fn ask_guest(self: Arc<Self>, request: Request<Incoming>) -> wasmtime::Result<Response<Body>> {
-        // The first part of the path. (Clients choose it: a recorder keeps 65,536 of them at most.)
+    async fn ask_guest(&self, request: Request<Incoming>) -> wasmtime::Result<Response<Body>> {
+        // The first part of the path. (Clients choose it. What no sample bears any more takes no memory.)
         let route = request.uri().path().split('/').nth(1).unwrap_or_default();
         let labels = self.recorder.labels([("route", format!("/{route}"))]);
-        let host = Host { wasi: WasiCtx::builder().build(), http: WasiHttpCtx::new(), table: ResourceTable::new() };
-        let mut store = Store::new(self.guest.engine(), host);
+        let mut store = http::store(self.guest.engine());
         self.recorder.trace_calls(&mut store)?;
-        let (sender, response) = oneshot::channel();
-        let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
-        let out = store.data_mut().http().new_response_outparam(sender)?;
-        let server = Arc::clone(&self);
-        let call = async move {
-            let guest = server.guest.instantiate_async(&mut store).await?;
-            guest.wasi_http_incoming_handler().call_handle(store, request, out).await
-        };
-        // The guest may go on after it has answered.
-        let task = tokio::spawn(self.recorder.instrument(call).labeled(&labels));
-        match response.await {
-            Ok(answer) => Ok(answer?.map(|body| body.map_err(Into::into).boxed_unsync())),
-            Err(_) => match task.await {
-                Ok(Ok(())) => Err(wasmtime::format_err!("the guest did not answer")),
-                Ok(Err(error)) => Err(error),
-                Err(error) => Err(error.into()),
-            },
-        }
+        let record = |call| tokio::spawn(self.recorder.instrument(call).labeled(&labels));
+        http::ask_guest(&self.guest, store, request, record).await
     }
-}
-
-fn text(status: StatusCode, text: &str) -> Response<Body> {
-    body(status, text.to_owned().into())
-}
-
-fn body(status: StatusCode, bytes: Bytes) -> Response<Body> {
-    let mut response = Response::new(Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
-    *response.status_mut() = status;
-    response
 }
 
 #[tokio::main]
@@ -134,9 +79,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let engine = Engine::default();
     let bytes = std::fs::read(&path)?;
     let component = Component::new(&engine, &bytes)?;
-    let mut linker = Linker::new(&engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    let linker = http::linker(&engine)?;
     let guest = ProxyPre::new(linker.instantiate_pre(&component)?)?;
 
     let map = Arc::new(SymbolMap::builder("server").build(&component)?);
@@ -147,20 +90,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .start()?;
     let server = Arc::new(Server { guest, recorder, answered: AtomicU64::new(0), enough, is_enough: Notify::new() });
 
-    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await?;
-    println!("http://{}", listener.local_addr()?);
-    loop {
-        tokio::select! {
-            connection = listener.accept() => {
-                let (client, _) = connection?;
-                let server = Arc::clone(&server);
-                let answer = service_fn(move |request| Arc::clone(&server).answer(request));
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(client), answer));
-            }
-            () = server.is_enough.notified() => break,
-            _ = tokio::signal::ctrl_c() => break,
-        }
-    }
+    let answering = Arc::clone(&server);
+    let answer = move |request| Arc::clone(&answering).answer(request);
+    http::serve(port, server.is_enough.notified(), answer).await?;
 
     let profile = server.recorder.finish();
     println!("{} requests", server.answered.load(Ordering::Relaxed));

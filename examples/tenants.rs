@@ -9,50 +9,24 @@
 //! After `DELETE /`, or after Ctrl-C, it ends, and prints time by tenant and by interface, from which component to which.
 //! (Who may do what is not this example's business: let nobody in whom you do not know.)
 
+mod http;
+
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::error::Error;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
-use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
-use tokio::net::TcpListener;
-use tokio::sync::{Notify, oneshot};
-use wasmtime::component::{Component, Linker, ResourceTable};
-use wasmtime::{Engine, Store};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::io::TokioIo;
+use tokio::sync::Notify;
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
-use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use witprof::export::{TableStyle, write_pprof, write_report_table};
 use witprof::{Dimension, Filter, Labels, PPROF_PATH, Recorder, Registration, SymbolMap};
 
-/// What the host keeps for each store.
-struct Host {
-    wasi: WasiCtx,
-    http: WasiHttpCtx,
-    table: ResourceTable,
-}
-
-impl WasiView for Host {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl WasiHttpView for Host {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: Default::default() }
-    }
-}
-
-type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
+use http::{Body, Host, body, text};
 
 /// What a tenant has loaded. Goes when the last request that it answers is over.
 struct Tenant {
@@ -72,7 +46,7 @@ struct Server {
 }
 
 impl Server {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path().to_owned();
         let parts: Vec<&str> = path.split('/').skip(1).collect();
         let query = request.uri().query().map(str::to_owned);
@@ -88,16 +62,16 @@ impl Server {
             (_, [name, ..]) => {
                 let tenant = self.tenants().get(*name).cloned();
                 match tenant {
-                    Some(tenant) => Arc::clone(&self).ask_guest(tenant, request).await,
+                    Some(tenant) => self.ask_guest(tenant, request).await,
                     None => Ok(text(StatusCode::NOT_FOUND, "there is no such tenant")),
                 }
             }
             _ => Ok(text(StatusCode::NOT_FOUND, "nothing here")),
         };
-        Ok(answer.unwrap_or_else(|error| text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())))
+        answer.unwrap_or_else(|error| text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()))
     }
 
-    fn tenants(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Tenant>>> {
+    fn tenants(&self) -> MutexGuard<'_, HashMap<String, Arc<Tenant>>> {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -143,69 +117,32 @@ impl Server {
         Ok(body(StatusCode::OK, out.into()))
     }
 
-    async fn ask_guest(
-        self: Arc<Self>,
-        tenant: Arc<Tenant>,
-        request: Request<Incoming>,
-    ) -> wasmtime::Result<Response<Body>> {
-        let host = Host { wasi: WasiCtx::builder().build(), http: WasiHttpCtx::new(), table: ResourceTable::new() };
-        let mut store = Store::new(&self.engine, host);
-        let (sender, response) = oneshot::channel();
-        let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
-        let out = store.data_mut().http().new_response_outparam(sender)?;
-        let labels = tenant.labels.clone();
-        let call = async move {
-            let guest = tenant.guest.instantiate_async(&mut store).await?;
-            guest.wasi_http_incoming_handler().call_handle(store, request, out).await
+    async fn ask_guest(&self, tenant: Arc<Tenant>, request: Request<Incoming>) -> wasmtime::Result<Response<Body>> {
+        let answering = Arc::clone(&tenant);
+        let record = |call: http::Call| {
+            // The tenant stays until it is over.
+            let call = async move {
+                let _tenant = answering;
+                call.await
+            };
+            tokio::spawn(self.recorder.instrument(call).labeled(&tenant.labels))
         };
-        // The guest may go on after it has answered.
-        let task = tokio::spawn(self.recorder.instrument(call).labeled(&labels));
-        match response.await {
-            Ok(answer) => Ok(answer?.map(|body| body.map_err(Into::into).boxed_unsync())),
-            Err(_) => match task.await {
-                Ok(Ok(())) => Err(wasmtime::format_err!("the guest did not answer")),
-                Ok(Err(error)) => Err(error),
-                Err(error) => Err(error.into()),
-            },
-        }
+        http::ask_guest(&tenant.guest, http::store(&self.engine), request, record).await
     }
-}
-
-fn text(status: StatusCode, text: &str) -> Response<Body> {
-    body(status, text.to_owned().into())
-}
-
-fn body(status: StatusCode, bytes: Bytes) -> Response<Body> {
-    let mut response = Response::new(Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
-    *response.status_mut() = status;
-    response
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let port = std::env::args().nth(1).map_or(Ok(8000), |port| port.parse())?;
     let engine = Engine::default();
-    let mut linker = Linker::new(&engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    let linker = http::linker(&engine)?;
     // It never ends, so the last minutes are kept; and it begins before there is any code.
     let recorder = Recorder::builder(Duration::from_millis(1)).keep_last(Duration::from_secs(600)).start()?;
     let server = Arc::new(Server { engine, linker, recorder, tenants: Mutex::default(), is_over: Notify::new() });
 
-    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await?;
-    println!("http://{}", listener.local_addr()?);
-    loop {
-        tokio::select! {
-            connection = listener.accept() => {
-                let (client, _) = connection?;
-                let server = Arc::clone(&server);
-                let answer = service_fn(move |request| Arc::clone(&server).answer(request));
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(client), answer));
-            }
-            () = server.is_over.notified() => break,
-            _ = tokio::signal::ctrl_c() => break,
-        }
-    }
+    let answering = Arc::clone(&server);
+    let answer = move |request| Arc::clone(&answering).answer(request);
+    http::serve(port, server.is_over.notified(), answer).await?;
 
     let profile = server.recorder.finish();
     let mut out = std::io::stdout();
