@@ -77,9 +77,9 @@ impl<F: Future> Future for Instrumented<F> {
             Some(sampler) => instrumentation.poll(sampler, &shared.log, context, |context| future.poll(context)),
             None => future.poll(context),
         };
-        let result = this.times.during(shared.call_cpu, (labels, Arc::as_ptr(this.shared).addr()), poll);
+        let result = this.times.during(shared.tracing.with_cpu, (labels, Arc::as_ptr(this.shared).addr()), poll);
         // Whoever counts calls wants to know how long the task waited meanwhile. Nobody else is to pay for a clock.
-        if shared.is_tracing_calls() {
+        if shared.tracing.traces_calls() {
             this.times.suspend();
         }
         result

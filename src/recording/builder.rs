@@ -185,11 +185,12 @@ impl RecorderBuilder {
         let tracing = |by_signal: bool| {
             let ways = CallerWays::new(&scenes);
             let memories = MemoryLog::new(Arc::clone(&kept_since));
-            Arc::new(Tracing::new(&state, &code, ways, memories, start, (self.call_cpu, !by_signal)))
+            let tracing = Tracing::new(&state, &code, ways, memories, start, (self.call_cpu, !by_signal));
+            let tracing = Arc::new(tracing);
+            let retirement = Arc::new(Retirement::new(&code, &log, &tracing, by_signal));
+            (tracing, retirement)
         };
-        let retirement =
-            |tracing: &Arc<Tracing>, has_handlers: bool| Arc::new(Retirement::new(&code, &log, tracing, has_handlers));
-        let shared = |signal: Option<SignalSampler>, tracing: Arc<Tracing>, retirement: Arc<Retirement>| {
+        let shared = |signal: Option<SignalSampler>, (tracing, retirement): (Arc<Tracing>, Arc<Retirement>)| {
             let shared = Shared {
                 epochs: EpochSampler::new(&state, &code, &log, start),
                 code: Arc::clone(&code),
@@ -201,7 +202,6 @@ impl RecorderBuilder {
                 log: Arc::clone(&log),
                 signal,
                 engines: Arc::default(),
-                call_cpu: self.call_cpu,
                 tracing,
                 retirement,
                 end: Arc::clone(&end),
@@ -219,12 +219,11 @@ impl RecorderBuilder {
         };
         let by_signal = || {
             check_native(&code)?;
-            let tracing = tracing(true);
-            let retirement = retirement(&tracing, true);
+            let (tracing, retirement) = tracing(true);
             let tidying = Arc::clone(&retirement);
             let signal =
                 SignalSampler::start(options, &scenes, &state, Arc::clone(&log), move |round| tidying.after(round))?;
-            Ok(shared(Some(signal), tracing, retirement))
+            Ok(shared(Some(signal), (tracing, retirement)))
         };
         let fallback = match self.choice {
             SamplerChoice::Epoch => None,
@@ -234,11 +233,7 @@ impl RecorderBuilder {
                 Err(problem) => Some(problem),
             },
         };
-        let without_signals = || {
-            let tracing = tracing(false);
-            let retirement = retirement(&tracing, false);
-            shared(None, tracing, retirement)
-        };
+        let without_signals = || shared(None, tracing(false));
         if let Some(name) = without_epochs(&code) {
             if self.allow_unsampled && fallback.is_some() {
                 return Ok(Recorder::unsampled(without_signals(), fallback));

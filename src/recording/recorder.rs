@@ -500,7 +500,7 @@ impl Recorder {
         let shared = self.shared();
         // Recording ends under the lock of the log, so that no sample comes after the first call.
         with_log(&shared.log, |_| _ = shared.end.get_or_init(|| shared.elapsed()));
-        shared.profile(&shared.freeze(EVERYTHING))
+        shared.profile(EVERYTHING)
     }
 
     /// Stops recording for a while: nothing is sampled, and time does not count, until [`resume`](Self::resume). Threads are
@@ -569,7 +569,7 @@ impl Recorder {
         if let Some(signal) = &shared.signal {
             signal.collect(&shared.log);
         }
-        shared.profile(&shared.freeze(period))
+        shared.profile(period)
     }
 
     /// How long the recording has lasted.

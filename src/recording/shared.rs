@@ -7,21 +7,15 @@ use std::time::{Duration, Instant, SystemTime};
 use wasmtime::Engine;
 
 use super::retirement::Retirement;
-use crate::code::{Registry, Targets};
+use crate::code::Registry;
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
 use crate::profile::{EVERYTHING, HostSymbols, Profile, Recording, SamplerKind, symbolize};
 use crate::sampler::RecordingState;
 use crate::sampler::epoch::EpochSampler;
 use crate::sampler::signal::{Scenes, SignalSampler};
-use crate::samples::{FrozenLog, LabelRegistry, SampleLog, with_log};
+use crate::samples::{LabelRegistry, SampleLog, with_log};
 use crate::tracing::{CallTracer, Tracing};
-
-/// What was recorded of a period, and of what code. Nobody changes it.
-pub(super) struct Frozen {
-    log: FrozenLog,
-    targets: Targets,
-}
 
 /// What a recorder has in common with its probes, tracers and instrumented futures.
 #[derive(Debug)]
@@ -38,8 +32,6 @@ pub(crate) struct Shared {
     pub(super) epochs: EpochSampler,
     /// Whose epochs are advanced, where those sample.
     pub(super) engines: Arc<Mutex<Vec<Engine>>>,
-    /// Whether the CPU time of calls is wanted, too.
-    pub(super) call_cpu: bool,
     pub(super) tracing: Arc<Tracing>,
     pub(super) retirement: Arc<Retirement>,
     /// How long the recording was, once it has ended. Set under the lock of the log, which asks for it.
@@ -60,44 +52,34 @@ impl Shared {
         CallTracer::new(&self.tracing).ok_or(Error::Calls { problem: SignalProblem::Platform })
     }
 
-    pub(super) fn is_tracing_calls(&self) -> bool {
-        self.tracing.traces_calls()
-    }
-
-    /// Freezes what was recorded of a period.
-    pub(super) fn freeze(&self, period: Range<Duration>) -> Frozen {
-        self.retirement.while_nothing_is_forgotten(|| {
+    /// The profile of what was recorded in a period. Takes no lock for long.
+    pub(super) fn profile(&self, period: Range<Duration>) -> Profile {
+        let (log, targets) = self.retirement.while_nothing_is_forgotten(|| {
             let log = with_log(&self.log, |log| log.freeze(period));
             let mut numbers = log.targets();
             numbers.extend(self.tracing.targets());
-            let targets = self.code.targets(numbers);
-            Frozen { log, targets }
-        })
-    }
-
-    /// The profile of what was frozen. Takes no lock for long.
-    pub(super) fn profile(&self, frozen: &Frozen) -> Profile {
-        let Frozen { log, targets } = frozen;
+            (log, self.code.targets(numbers))
+        });
         let memories = {
             let mut memories = lock(&self.tracing.memories);
             memories.forget_old();
             memories.clone()
         };
         let recording = Recording {
-            targets,
+            targets: &targets,
             name: self.code.first().map_or_else(String::new, |entry| entry.name()),
             sampler: self.kind(),
             interval: self.interval,
             started_at: self.started_at,
             elapsed: self.end.get().copied().unwrap_or_else(|| self.elapsed()),
             // Calls are counted from the beginning on: of a part of the recording nothing is known.
-            calls: (log.period == EVERYTHING && self.is_tracing_calls()).then(|| self.tracing.calls.counted()),
+            calls: (log.period == EVERYTHING && self.tracing.traces_calls()).then(|| self.tracing.calls.counted()),
             memories,
             spans: log.spans(),
             host_place: &|address| self.scenes.host_place(address),
             host_symbols: &self.host_symbols,
         };
-        symbolize(log, &recording).with_lines(targets)
+        symbolize(&log, &recording).with_lines(&targets)
     }
 
     pub(super) fn kind(&self) -> SamplerKind {

@@ -31,7 +31,7 @@ pub(crate) struct Tracing {
     /// Reading of the tracers' clock at that time.
     base: u64,
     /// Whether the CPU time of calls is wanted, too.
-    with_cpu: bool,
+    pub(crate) with_cpu: bool,
     /// Whether somebody else than signals has to be told what a hook takes.
     tells_own_work: bool,
     /// Whether calls of any store are traced.

@@ -39,13 +39,14 @@ pub(super) extern "C" fn on_signal(_: c_int, info: *mut libc::siginfo_t, context
             // It may have interrupted `take_put_off`.
             let at_work = state.at_work();
             if !state.core.is_stopped() {
-                signal(state, &at_work, context, begin);
+                signal(&at_work, context, begin);
             }
         }
     }
 }
 
-fn signal(state: &ThreadState, at_work: &AtWork<'_>, context: &libc::ucontext_t, begin: u64) {
+fn signal(at_work: &AtWork<'_>, context: &libc::ucontext_t, begin: u64) {
+    let state = at_work.state();
     if !state.is_active() || state.core.is_paused() {
         state.idle_signal();
         return;
@@ -54,7 +55,7 @@ fn signal(state: &ThreadState, at_work: &AtWork<'_>, context: &libc::ucontext_t,
     let at = Registers::interrupted(context);
     // SAFETY: on the thread of the state, in a handler that its own signal does not interrupt: it was installed without
     // `SA_NODEFER`.
-    let taken = unsafe { state.shared.use_in_handler(|shared| take(state, at_work, shared, at, begin)) };
+    let taken = unsafe { state.shared.use_in_handler(|shared| take(at_work, shared, at, begin)) };
     if taken.is_none() {
         // The thread will, as soon as it can.
         state.put_off.fetch_add(1, Ordering::Relaxed);
@@ -80,7 +81,7 @@ pub(super) fn take_put_off(state: &ThreadState, here: Registers) {
                 let take = |shared: &mut HandlerState| match round {
                     // The guest has to run.
                     ROUNDS => state.progress.add(Err(LossReason::Overload), state.ring.head()),
-                    _ => take(state, &at_work, shared, here, begin),
+                    _ => take(&at_work, shared, here, begin),
                 };
                 // SAFETY: on the thread of the state, outside of handlers.
                 unsafe { state.shared.use_in_thread(take) };
@@ -90,7 +91,8 @@ pub(super) fn take_put_off(state: &ThreadState, here: Registers) {
 }
 
 /// Takes a sample of the thread, which is at `at`, unless so much time is owed to the guest that it has to run first.
-fn take(state: &ThreadState, at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin: u64) {
+fn take(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin: u64) {
+    let state = at_work.state();
     let core = &state.core;
     let owed = state.owes_until.load(Ordering::Relaxed).saturating_sub(begin);
     // More than can be owed if the counter was set back, as when a machine is moved.
@@ -98,7 +100,7 @@ fn take(state: &ThreadState, at_work: &AtWork<'_>, shared: &mut HandlerState, at
     let outcome = if owed > core.allowance() && is_possible {
         Err(LossReason::Overload)
     } else {
-        let outcome = take_now(state, at_work, shared, at, begin);
+        let outcome = take_now(at_work, shared, at, begin);
         let cost = clocks::ticks().wrapping_sub(begin);
         state.cost.add(cost);
         // What took longer was interrupted: the machine is busy, and the sampler need not make up for that.
@@ -111,26 +113,15 @@ fn take(state: &ThreadState, at_work: &AtWork<'_>, shared: &mut HandlerState, at
 }
 
 /// Takes a sample, if there is room on the stack.
-fn take_now(
-    state: &ThreadState,
-    at_work: &AtWork<'_>,
-    shared: &mut HandlerState,
-    at: Registers,
-    begin: u64,
-) -> Result<(), LossReason> {
-    if !has_room(state) {
+fn take_now(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin: u64) -> Result<(), LossReason> {
+    if !has_room(at_work.state()) {
         return Err(LossReason::NoRoomOnStack);
     }
-    sample(state, at_work, shared, at, begin)
+    sample(at_work, shared, at, begin)
 }
 
-fn sample(
-    state: &ThreadState,
-    at_work: &AtWork<'_>,
-    shared: &mut HandlerState,
-    at: Registers,
-    begin: u64,
-) -> Result<(), LossReason> {
+fn sample(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin: u64) -> Result<(), LossReason> {
+    let state = at_work.state();
     let core = &state.core;
     let HandlerState { accounts, breaks, clock, walker } = shared;
     // What the profiler does itself needs no stack.

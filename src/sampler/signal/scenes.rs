@@ -14,8 +14,7 @@ use super::clocks::TickLength;
 use super::walk::{HostCode, Version};
 use crate::code::CodeTable;
 use crate::lock::lock;
-use crate::samples::CallSite;
-use crate::samples::HostPlace;
+use crate::samples::{CallSite, HostPlace};
 
 /// What may be seen, and where it is. Never changes.
 pub(crate) struct Seen {

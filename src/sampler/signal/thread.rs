@@ -354,9 +354,9 @@ impl AtWork<'_> {
         unsafe { self.state.core.scenes.in_handler() }
     }
 
-    /// The stack of the thread, from the lowest address that may be read to its top.
-    pub(super) fn stack(&self) -> &Range<u64> {
-        &self.state.stack
+    /// The thread's own state.
+    pub(super) fn state(&self) -> &ThreadState {
+        self.state
     }
 }
 
