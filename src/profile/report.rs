@@ -791,14 +791,19 @@ impl<'p> Rows<'p> {
                         continue;
                     }
                     let mut is_outside = false;
-                    for crossed in attribution.path(sample.stack) {
+                    let mut path = attribution.path(sample.stack).peekable();
+                    while let Some(crossed) = path.next() {
                         let ends = attribution.ends(attribution.ends_id(crossed));
                         let calls =
                             matches!(&ends.to, Some(CrossingEnd::Component(to)) if callers.contains(to.as_str()));
                         if is_outside || calls {
                             partial.insert(view.crossing_key(dimension, crossed));
                         }
-                        is_outside |= called.contains(&crossed.what);
+                        // A callee returns through the adapter of the very call that it is inside of.
+                        let is_return = path.peek().is_some_and(|outer| {
+                            outer.what == crossed.what && attribution.ends_id(*outer) == attribution.ends_id(crossed)
+                        });
+                        is_outside |= called.contains(&crossed.what) && !is_return;
                     }
                 }
             }
@@ -886,6 +891,12 @@ mod tests {
         rows.sort();
         assert_eq!((time, rows), (1, vec!["i#other (export)".to_owned(), "i#run (export)".to_owned()]));
         assert_eq!(marked(&profile, Dimension::Component), (1, vec!["app".to_owned()]));
+        // The way back, seen inside of the callee, is not a call that the callee makes.
+        let mut profile = arbitrary::of_stacks(&[&[main, entry, provider, adapter]]);
+        for function in profile.functions.iter_mut().filter(|function| function.name == "sum") {
+            function.ends = Ends::internal(Some("app".to_owned()), Some("provider".to_owned()));
+        }
+        assert_eq!(marked(&profile, Dimension::InterfaceFunction), (1, vec![]));
         // A call on the stack of its caller is in all totals.
         let profile = arbitrary::of_stacks(&[&[main, other, app, adapter, provider]]);
         assert_eq!(marked(&profile, Dimension::InterfaceFunction), (0, vec![]));
