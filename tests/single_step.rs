@@ -26,7 +26,7 @@ use wasmtime::{Config, Engine, OptLevel, Store, StoreContextMut, Strategy};
 use witprof::{Layer, SymbolMap, TextOffset};
 
 use table::CodeTable;
-use walk::{Extent, FrameWord, HostCode, Place, Registers, Scene, Version, Walker};
+use walk::{Extent, FrameWord, Gone, HostCode, Place, Registers, Scene, Walker};
 
 /// Where the walk finds what it uses of the library.
 mod code {
@@ -47,6 +47,7 @@ struct Pushed {
 struct Oracle {
     code: CodeTable,
     host: HostCode,
+    gone: Gone,
     walker: Walker,
     shadow: Vec<Pushed>,
     /// Program counter and stack pointer before the last instruction.
@@ -155,7 +156,7 @@ impl Oracle {
         self.deepest = self.deepest.max(self.shadow.len());
         let stack = now.sp..now.sp + (1 << 20);
         // SAFETY: `check` keeps the components for as long as it steps through one of them, and their code does not change.
-        let scene = unsafe { Scene::new((&self.code, &self.host, Version::default()), stack, true) };
+        let scene = unsafe { Scene::new((&self.code, &self.host), (1, &self.gone), stack, true) };
         // The stack of the process's first thread is more than a megabyte only where there are deep recursions, so a
         // part of it may be taken for all of it: what is above is tried page by page.
         let extent = self.walker.walk(&scene, now);
@@ -292,6 +293,7 @@ fn check(compiler: Strategy, engine: &Engine, name: &str, expected: u32) -> BTre
     let mut oracle = Oracle {
         code: CodeTable::default().with(text(&component, 0)).with(text(&other, 1)),
         host: HostCode::now(),
+        gone: Gone::default(),
         walker: Walker::new(),
         shadow: Vec::with_capacity(1 << 16),
         last: None,

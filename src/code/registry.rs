@@ -36,8 +36,8 @@ struct State {
 }
 
 impl Registry {
-    /// Registers code. While nobody else changes anything, `publish` gives the new table to those who need it, and is told whether
-    /// the same code was registered already.
+    /// Registers code. While nobody else changes anything, `publish` gives the new table to those who need it, and is told in whose
+    /// place the code is, if the same was registered already.
     ///
     /// # Errors
     /// Those of [`Entry::new`].
@@ -45,7 +45,7 @@ impl Registry {
         &self,
         names: Names,
         code: Code,
-        publish: impl FnOnce(&Arc<CodeTable>, bool),
+        publish: impl FnOnce(&Arc<CodeTable>, Option<u32>),
     ) -> Result<Arc<Entry>> {
         let number = {
             let mut state = lock(&self.state);
@@ -65,7 +65,7 @@ impl Registry {
             None => state.engines.push((engine, 1)),
         }
         let range = CodeRange { start: entry.text().start, end: entry.text().end, target: number };
-        let replaces = state.table.starting_at(range.start).is_some();
+        let replaces = state.table.starting_at(range.start);
         let table = state.table.with(range);
         state.change(table, |table| publish(table, replaces));
         Ok(entry)

@@ -68,7 +68,7 @@ impl Drop for Registration {
 
 impl Shared {
     fn unregister(&self, entry: &Arc<Entry>) {
-        if !self.code.unregister(entry, |table| self.scenes.publish(table, true)) {
+        if !self.code.unregister(entry, |table| self.scenes.publish(table, Some(entry.number()))) {
             return;
         }
         self.let_go();

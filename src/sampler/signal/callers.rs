@@ -263,13 +263,13 @@ impl CallerFinder {
     /// callers mean something else from now on.
     #[inline]
     pub(crate) fn look(&mut self) -> bool {
-        self.seen.version.number != self.common.scenes.version() && self.look_again()
+        self.seen.number != self.common.scenes.number() && self.look_again()
     }
 
     #[cold]
     fn look_again(&mut self) -> bool {
         let seen = self.common.scenes.now();
-        let has_lost = seen.version.removals != self.seen.version.removals;
+        let has_lost = seen.gone != self.seen.gone;
         self.seen = seen;
         if has_lost {
             self.descriptions.clear();

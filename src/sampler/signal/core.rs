@@ -107,7 +107,14 @@ impl Core {
         // debugging, which patch private copies, are refused). Code that is unregistered stays in place until
         // `handlers_are_idle` has found each thread not to be at work since (`recording/retirement.rs`), and so does a library of
         // the host until the scene goes.
-        unsafe { Scene::new((&seen.code, &seen.host, seen.version), thread.state().stack.clone(), self.show_host) }
+        unsafe {
+            Scene::new(
+                (&seen.code, &seen.host),
+                (seen.number, &seen.gone),
+                thread.state().stack.clone(),
+                self.show_host,
+            )
+        }
     }
 
     pub(super) fn tick(&self) -> &TickLength {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::clocks::TickLength;
-use super::walk::{HostCode, Version};
+use super::walk::{Gone, HostCode};
 use crate::code::CodeTable;
 use crate::lock::lock;
 use crate::samples::{CallSite, HostPlace};
@@ -20,7 +20,10 @@ use crate::samples::{CallSite, HostPlace};
 pub(crate) struct Seen {
     pub(super) code: Arc<CodeTable>,
     pub(super) host: Arc<HostCode>,
-    pub(super) version: Version,
+    /// Later ones have higher numbers.
+    pub(super) number: u64,
+    /// What was in scenes before.
+    pub(super) gone: Gone,
 }
 
 impl Seen {
@@ -35,7 +38,8 @@ impl Seen {
 pub(crate) struct Scenes {
     /// The same as `Changing::current`.
     current: AtomicPtr<Seen>,
-    version: AtomicU64,
+    /// That of the current one.
+    number: AtomicU64,
     changing: Mutex<Changing>,
     pub(super) tick: TickLength,
 }
@@ -49,22 +53,22 @@ struct Changing {
 impl Scenes {
     /// A scene with the libraries of the host as they are now, and with `code`.
     pub(crate) fn new(code: Arc<CodeTable>) -> Self {
-        let version = Version { number: 1, removals: 0 };
-        let seen = Seen { code, host: Arc::new(HostCode::now()), version };
+        let number = 1;
+        let seen = Seen { code, host: Arc::new(HostCode::now()), number, gone: Gone::default() };
         let current = Arc::new(seen);
         Self {
             current: AtomicPtr::new(Arc::as_ptr(&current).cast_mut()),
-            version: AtomicU64::new(1),
+            number: AtomicU64::new(number),
             changing: Mutex::new(Changing { current, replaced: Vec::new() }),
             tick: TickLength::new(),
         }
     }
 
-    /// From now on, `code` is what is seen.
-    pub(crate) fn publish(&self, code: &Arc<CodeTable>, is_removal: bool) {
+    /// From now on, `code` is what is seen; `gone` is not in it any more.
+    pub(crate) fn publish(&self, code: &Arc<CodeTable>, gone: Option<u32>) {
         let mut changing = lock(&self.changing);
         let host = Arc::clone(&changing.current.host);
-        self.replace(&mut changing, Arc::clone(code), host, is_removal);
+        self.replace(&mut changing, Arc::clone(code), host, gone);
     }
 
     /// Looks for libraries that the host has loaded since the scene was made, unless nothing has been loaded.
@@ -78,7 +82,7 @@ impl Scenes {
         let mut changing = lock(&self.changing);
         if Arc::ptr_eq(&changing.current.host, &before) {
             let code = Arc::clone(&changing.current.code);
-            self.replace(&mut changing, code, host, false);
+            self.replace(&mut changing, code, host, None);
         }
     }
 
@@ -87,14 +91,14 @@ impl Scenes {
         changing: &mut MutexGuard<'_, Changing>,
         code: Arc<CodeTable>,
         host: Arc<HostCode>,
-        is_removal: bool,
+        gone: Option<u32>,
     ) {
         let before = &changing.current;
-        let Version { number, removals } = before.version;
-        let version = Version { number: number + 1, removals: removals + u64::from(is_removal) };
-        let scene = Arc::new(Seen { code, host, version });
+        let number = before.number + 1;
+        let gone = gone.map_or_else(|| before.gone.clone(), |target| before.gone.with(target, number));
+        let scene = Arc::new(Seen { code, host, number, gone });
         self.current.store(Arc::as_ptr(&scene).cast_mut(), Ordering::SeqCst);
-        self.version.store(scene.version.number, Ordering::Release);
+        self.number.store(number, Ordering::Release);
         let replaced = std::mem::replace(&mut changing.current, scene);
         changing.replaced.push(replaced);
     }
@@ -117,8 +121,8 @@ impl Scenes {
 
     /// Changes with each scene.
     #[inline]
-    pub(super) fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
+    pub(super) fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
     }
 
     /// The current scene, for who is not in a handler.
@@ -148,6 +152,6 @@ impl Scenes {
 
 impl std::fmt::Debug for Scenes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scenes").field("version", &self.version()).finish_non_exhaustive()
+        f.debug_struct("Scenes").field("number", &self.number()).finish_non_exhaustive()
     }
 }

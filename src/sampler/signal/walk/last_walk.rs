@@ -6,6 +6,7 @@
 //! of the stack is as it was: exact, not a guess. To check a word is one comparison, and none waits for another, as
 //! they do where one frame pointer leads to the next; unwinding a frame of the process costs ten times as much.
 
+use super::gone::Targets;
 use super::memory::StackMemory;
 use super::registers::Registers;
 
@@ -31,6 +32,8 @@ struct Step {
     words: usize,
     /// Words read from here on outwards; while it is written, those read before.
     reads: usize,
+    /// Whose code is met from here on outwards; while it is written, up to the next step.
+    targets: Targets,
 }
 
 /// The last walk.
@@ -58,7 +61,8 @@ pub(super) struct LastWalk {
 impl LastWalk {
     pub(super) fn new() -> Self {
         let at = Registers { pc: 0, sp: 0, fp: 0, lr: 0 };
-        let nothing = Step { at, context: 0, is_first_on_stack: false, words: 0, reads: 0 };
+        let targets = Targets::default();
+        let nothing = Step { at, context: 0, is_first_on_stack: false, words: 0, reads: 0, targets };
         Self {
             steps: Box::new([nothing; MAX_STEPS]),
             step_count: 0,
@@ -135,7 +139,21 @@ impl LastWalk {
         self.is_recording = true;
         self.new_steps += 1;
         let is_first_on_stack = std::mem::take(&mut self.moved);
-        self.steps[MAX_STEPS - self.new_steps] = Step { at, context, is_first_on_stack, words, reads: self.new_reads };
+        let (reads, targets) = (self.new_reads, Targets::default());
+        self.steps[MAX_STEPS - self.new_steps] = Step { at, context, is_first_on_stack, words, reads, targets };
+    }
+
+    /// The walk meets code of `targets`, at the frame that it has come to.
+    #[inline]
+    pub(super) fn meets(&mut self, targets: Targets) {
+        if self.is_recording {
+            self.steps[MAX_STEPS - self.new_steps].targets.add(targets);
+        }
+    }
+
+    /// Whose code is met from the first of the steps on. Frames further inwards are not remembered.
+    pub(super) fn targets(&self) -> Targets {
+        self.step_count.checked_sub(1).map_or(Targets::default(), |innermost| self.steps[innermost].targets)
     }
 
     /// The walk reads `value` at `address`.
@@ -180,7 +198,10 @@ impl LastWalk {
         self.steps.copy_within(MAX_STEPS - self.new_steps.., self.step_count);
         self.reads.copy_within(MAX_READS - self.new_reads.., self.read_count);
         let all_reads = self.read_count + self.new_reads;
+        let mut targets = self.targets();
         for step in &mut self.steps[self.step_count..][..self.new_steps] {
+            targets.add(step.targets);
+            step.targets = targets;
             step.words = words - step.words;
             step.reads = all_reads - step.reads;
         }

@@ -9,6 +9,7 @@
 mod code_window;
 mod errno;
 mod frames;
+mod gone;
 mod host_code;
 mod last_walk;
 mod memory;
@@ -21,6 +22,8 @@ use framehop::{CacheNative, FrameAddress, MustNotAllocateDuringUnwind, Unwinder 
 pub(crate) use errno::keeping_errno;
 pub(crate) use frames::{FrameWord, MAX_WORDS, Place};
 use frames::{Frames, Stack};
+pub(crate) use gone::Gone;
+use gone::Targets;
 pub(crate) use host_code::HostCode;
 use last_walk::LastWalk;
 use memory::is_readable;
@@ -34,20 +37,13 @@ use crate::code::{CodeRange, CodeTable};
 /// default stack of 512 KiB cannot make as many.
 pub(crate) const MAX_STEPS: usize = 1 << 16;
 
-/// Tells a scene from others that the same walker is given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Version {
-    /// Changes with each.
-    pub(crate) number: u64,
-    /// How often code had been taken away.
-    pub(crate) removals: u64,
-}
-
 /// What may be seen, and where it is.
 pub(crate) struct Scene<'a> {
     code: &'a CodeTable,
     host: &'a HostCode,
-    version: Version,
+    /// Tells it from others that the same walker is given: later ones have higher numbers.
+    number: u64,
+    gone: &'a Gone,
     /// The stack of the thread, from the lowest address that may be read to its top.
     thread_stack: Range<u64>,
     /// Whether frames of the process are shown one by one.
@@ -60,11 +56,12 @@ impl<'a> Scene<'a> {
     /// # Safety
     /// While this exists, all code in `code` is readable, and nobody writes to it.
     pub(crate) unsafe fn new(
-        (code, host, version): (&'a CodeTable, &'a HostCode, Version),
+        (code, host): (&'a CodeTable, &'a HostCode),
+        (number, gone): (u64, &'a Gone),
         thread_stack: Range<u64>,
         show_host: bool,
     ) -> Self {
-        Self { code, host, version, thread_stack, show_host }
+        Self { code, host, number, gone, thread_stack, show_host }
     }
 }
 
@@ -84,8 +81,11 @@ pub(crate) struct Walker {
     frames: Frames,
     stack: Stack,
     last: LastWalk,
-    /// That of the scene of the last walk.
-    version: Version,
+    /// The number of the scene of the last walk.
+    scene: u64,
+    /// The text section that code was found in last: the next is mostly found there, without a search among ten thousand, in
+    /// memory that nothing else uses.
+    recent: Option<CodeRange>,
     /// Whether there was code on the stack of the last walk that was not registered.
     met_unregistered: bool,
     cache: CacheNative<MustNotAllocateDuringUnwind>,
@@ -111,7 +111,8 @@ impl Walker {
             frames: Frames::new(),
             stack: Stack::new(),
             last: LastWalk::new(),
-            version: Version::default(),
+            scene: 0,
+            recent: None,
             met_unregistered: false,
             cache: CacheNative::new_in(),
         }
@@ -141,12 +142,14 @@ impl Walker {
     /// that they have to be frames of the current thread, or of a stack that is suspended.
     pub(crate) fn walk(&mut self, scene: &Scene<'_>, innermost: Registers) -> Extent {
         self.frames.clear();
-        // Where code has gone, other code may be. Where more has come, what was not known may be known now.
-        let has_lost = self.version.removals != scene.version.removals;
-        if has_lost || (self.version != scene.version && self.met_unregistered) {
-            self.last.forget();
+        if self.scene != scene.number {
+            // Where code has gone, other code may be. Where more has come, what was not known may be known now.
+            if self.met_unregistered || scene.gone.has_any(self.last.targets(), self.scene) {
+                self.last.forget();
+            }
+            self.recent = self.recent.filter(|recent| !scene.gone.has_any(Targets::of(recent.target), self.scene));
+            self.scene = scene.number;
         }
-        self.version = scene.version;
         let met_before = std::mem::take(&mut self.met_unregistered);
         self.last.begin();
         let (end, found_registered) = self.walk_all(scene, innermost);
@@ -182,8 +185,9 @@ impl Walker {
                 return (End::Joined(words), found_registered);
             }
             let lookup = at.pc.wrapping_sub(u64::from(!is_leaf));
-            let end = if let Some(range) = scene.code.find(lookup) {
+            let end = if let Some(range) = &self.find(scene, lookup) {
                 found_registered = true;
+                self.last.meets(Targets::of(range.target));
                 let shown = at.pc.wrapping_add(self.read_back(is_leaf));
                 self.frames.push(FrameWord::text(range.target, range.offset(shown)));
                 let caller = if is_leaf {
@@ -224,6 +228,17 @@ impl Walker {
         }
     }
 
+    /// The text section that `address` is in.
+    #[inline]
+    fn find(&mut self, scene: &Scene<'_>, address: u64) -> Option<CodeRange> {
+        match self.recent {
+            Some(recent) if recent.contains(address) => self.recent,
+            // Libraries are few, so that it is soon known that it is none of them.
+            _ if scene.host.find(address).is_some() => None,
+            _ => scene.code.find(address).inspect(|found| self.recent = Some(**found)).copied(),
+        }
+    }
+
     /// The walk comes to a frame that is not the innermost. If the rest is as it was in the last walk, returns how many
     /// words of the stack that is.
     #[inline]
@@ -256,10 +271,12 @@ impl Walker {
         memory: &mut StackMemory,
         steps: &mut usize,
     ) -> End {
+        let targets = Targets::of(range.target);
         while range.contains(at.pc.wrapping_sub(1)) && *steps < MAX_STEPS {
             if let Some(words) = self.come_to(at, memory) {
                 return End::Joined(words);
             }
+            self.last.meets(targets);
             self.frames.push(FrameWord::text(range.target, range.offset(at.pc)));
             *steps += 1;
             let Some(caller) = self.caller_of(at, memory) else { return End::Lost };
