@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use support::guests::{Guest, Host};
 use wasmtime::{Config, Engine, Instance, Module, Store};
 use witprof::{
-    Error, FunctionKind, Profile, Recorder, RecorderBuilder, SamplerChoice, SamplerKind, SignalProblem, SymbolMap,
+    Error, FunctionKind, Profile, Recorder, RecorderBuilder, Registration, SamplerChoice, SamplerKind, SignalProblem,
+    SymbolMap,
 };
 
 const INTERVAL: Duration = Duration::from_micros(100);
@@ -456,4 +457,158 @@ fn calls_of_code_that_is_loaded_again_are_counted_together() {
     };
     assert_eq!(count("note"), [LOADS * u64::from(CALLS)], "{calls:?}");
     assert_eq!(count("host-calls"), [LOADS], "{calls:?}");
+}
+
+/// Registers code and removes it, until what was removed before it has been let go of, too.
+fn let_go(recorder: &Recorder, engine: &Engine) {
+    let other = module(engine, "other");
+    let text = address(&other);
+    let registration = recorder.register(SymbolMap::builder("other"), &other).expect("registered");
+    drop((registration, other));
+    wait_until("the code goes", || !is_mapped(text.start));
+}
+
+#[test]
+fn a_call_that_returns_when_its_code_has_gone_keeps_its_name() {
+    let engine = Engine::default();
+    let recorder = builder().start().expect("a recorder");
+    let waits = r#"(module $m (import "host" "wait" (func $wait)) (func (export "run") (call $wait)))"#;
+    let module = Module::new(&engine, waits).expect("a module");
+    let registration = recorder.register(SymbolMap::builder("waits"), &module).expect("registered");
+    let mut store = Store::new(&engine, Some(registration));
+    let mut tracer = recorder.call_tracer().expect("a tracer");
+    store.call_hook(move |_, kind| {
+        tracer.call_hook(kind);
+        Ok(())
+    });
+    let mut linker = wasmtime::Linker::new(&engine);
+    let other = recorder.clone();
+    let wait = move |mut caller: wasmtime::Caller<'_, Option<Registration>>| {
+        if caller.data_mut().take().is_some() {
+            let_go(&other, caller.engine());
+        }
+    };
+    linker.func_wrap("host", "wait", wait).expect("a new name");
+    let instance = linker.instantiate(&mut store, &module).expect("an instance");
+    let run = instance.get_typed_func::<(), ()>(&mut store, "run").expect("the function");
+    for _ in 0..3 {
+        // The second and third time nobody knows what is called.
+        run.call(&mut store, ()).expect("a call");
+    }
+    let profile = recorder.finish();
+    support::check_profile(&profile);
+    let calls = profile.calls().expect("calls were traced");
+    let counts: Vec<_> =
+        calls.functions().iter().map(|function| (function.crossing.function.as_str(), function.count)).collect();
+    assert_eq!(BTreeSet::from_iter(counts), BTreeSet::from([("run", 1), ("wait", 1)]), "{calls:?}");
+    assert_eq!(calls.unnamed_entries(), 2);
+}
+
+#[test]
+fn calls_that_a_store_still_counts_are_counted_together_later() {
+    let engine = Engine::default();
+    let recorder = builder().start().expect("a recorder");
+    let load = || support::component(&engine, &support::guests::bytes("boundary"));
+    let mut counted = Vec::new();
+    for _ in 0..3 {
+        let component = load();
+        let map = Arc::new(SymbolMap::builder("guest").build(&component).expect("a map"));
+        let registration = recorder.register(Arc::clone(&map), &component).expect("registered");
+        let mut tracer = recorder.call_tracer().expect("a tracer");
+        let mut guest = Guest::with(&component, Host::default(), |store| {
+            store.call_hook(move |_, kind| {
+                tracer.call_hook(kind);
+                Ok(())
+            });
+        });
+        guest.call("host-calls", &[10]);
+        drop(registration);
+        let_go(&recorder, &engine);
+        counted.push((map, guest));
+    }
+    assert!(counted.iter().all(|(map, _)| Arc::strong_count(map) > 1), "their stores live");
+    // The first stands for all.
+    let maps: Vec<_> = counted.into_iter().map(|(map, _)| map).skip(1).collect();
+    for map in &maps {
+        wait_until("the others are forgotten", || {
+            let_go(&recorder, &engine);
+            Arc::strong_count(map) == 1
+        });
+    }
+    let profile = recorder.finish();
+    let calls = profile.calls().expect("calls were traced");
+    let of_note = calls.functions().iter().filter(|function| function.crossing.function == "note");
+    assert_eq!(of_note.map(|function| function.count).collect::<Vec<_>>(), [30], "{calls:?}");
+}
+
+#[test]
+fn a_task_waits_in_code_that_went_while_it_ran() {
+    let engine = Engine::default();
+    let recorder = builder().start().expect("a recorder");
+    let waits = r#"(module $m (import "host" "wait" (func $wait)) (func $run (export "run") (call $wait)))"#;
+    let module = Module::new(&engine, waits).expect("a module");
+    let registration = recorder.register(SymbolMap::builder("waits"), &module).expect("registered");
+    let mut linker = wasmtime::Linker::new(&engine);
+    let other = recorder.clone();
+    let begin = move |mut caller: wasmtime::Caller<'_, Option<Registration>>, (): ()| {
+        let (mut registration, engine, other) = (caller.data_mut().take(), caller.engine().clone(), other.clone());
+        let mut wakers = Vec::new();
+        std::future::poll_fn(move |context| {
+            // Here the task is noted to be.
+            wakers.push(context.waker().clone());
+            if registration.take().is_none() {
+                return std::task::Poll::Ready(());
+            }
+            let_go(&other, &engine);
+            std::task::Poll::Pending
+        })
+    };
+    linker.func_wrap_async("host", "wait", move |caller, none| Box::new(begin(caller, none))).expect("a new name");
+    let task = recorder.instrument(async {
+        let mut store = Store::new(&engine, Some(registration));
+        let instance = linker.instantiate_async(&mut store, &module).await.expect("an instance");
+        let run = instance.get_typed_func::<(), ()>(&mut store, "run").expect("the function");
+        run.call_async(&mut store, ()).await.expect("a call");
+    });
+    let mut task = std::pin::pin!(task);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(task.as_mut().poll(&mut context).is_pending());
+    let since = recorder.elapsed();
+    wait_until("it waits a little", || recorder.elapsed() > since + Duration::from_millis(20));
+    assert!(task.as_mut().poll(&mut context).is_ready());
+    let profile = recorder.finish();
+    support::check_profile(&profile);
+    let waited: Vec<_> = support::guests::stacks(&profile)
+        .into_iter()
+        .filter(|(stack, _)| stack.iter().any(|f| f == "suspended"))
+        .collect();
+    assert!(!waited.is_empty(), "{:?}", support::guests::stacks(&profile));
+    assert!(!functions(&profile).contains("run"), "{waited:?}");
+}
+
+#[test]
+fn without_a_collector_profiles_see_to_what_is_left() {
+    let engine = Engine::new(Config::new().epoch_interruption(true)).expect("a configuration");
+    let recorder = Recorder::builder(Duration::from_millis(1)).sampler(SamplerChoice::Epoch);
+    let recorder = recorder.keep_last(Duration::from_millis(200)).start().expect("a recorder");
+    let spin = |module: &Module| {
+        let mut store = Store::new(&engine, ());
+        recorder.attach(&mut store);
+        let instance = Instance::new(&mut store, module, &[]).expect("an instance");
+        let spin = instance.get_typed_func::<i32, i32>(&mut store, "spin").expect("the function");
+        spin.call(&mut store, 20_000_000).expect("a call");
+    };
+    let [gone, stays] = ["gone", "stays"].map(|name| module(&engine, name));
+    let map = Arc::new(SymbolMap::builder("gone").build(&gone).expect("a map"));
+    let registration = recorder.register(Arc::clone(&map), &gone).expect("registered");
+    recorder.register(SymbolMap::builder("stays"), &stays).expect("registered").keep();
+    spin(&gone);
+    drop(registration);
+    assert!(functions(&recorder.snapshot()).contains("gone"));
+    wait_until("its samples are dropped, and its names", || {
+        spin(&stays);
+        let _ = recorder.snapshot();
+        Arc::strong_count(&map) == 1
+    });
+    assert_eq!(functions(&recorder.finish()), BTreeSet::from(["stays"]));
 }

@@ -1,9 +1,10 @@
 //! All code that is registered, and what is left of code that was.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use wasmtime::Engine;
 
 use super::entry::{Entry, Names, Targets};
@@ -16,6 +17,7 @@ use crate::lock::lock;
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     state: Mutex<State>,
+    changes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -32,7 +34,14 @@ struct State {
     /// The engines of what is registered, and of how many each is.
     engines: Vec<(Engine, usize)>,
     /// What was registered first.
-    first: Option<Arc<Entry>>,
+    first: Option<First>,
+}
+
+/// What was registered first, of which at least the name is remembered.
+#[derive(Debug)]
+enum First {
+    Known(Arc<Entry>),
+    Forgotten(String),
 }
 
 impl Registry {
@@ -49,15 +58,18 @@ impl Registry {
     ) -> Result<Arc<Entry>> {
         let number = {
             let mut state = lock(&self.state);
-            // Two billion are two thirds of a year at a hundred a second; the oldest are long forgotten then.
-            let number = state.next;
-            state.next = (number + 1) & (u32::MAX >> 1);
+            let mut number = state.next;
+            // Two billion are two thirds of a year at a hundred a second. What is left of the oldest keeps its number.
+            while state.live.contains_key(&number) || state.retired.contains_key(&number) {
+                number = State::after(number);
+            }
+            state.next = State::after(number);
             number
         };
         let engine = code.engine().clone();
         let entry = Arc::new(Entry::new(number, names, code)?);
         let mut state = lock(&self.state);
-        state.first.get_or_insert_with(|| Arc::clone(&entry));
+        state.first.get_or_insert_with(|| First::Known(Arc::clone(&entry)));
         state.live.insert(number, Arc::clone(&entry));
         state.registered.entry(entry.text().start).or_default().push(Arc::clone(&entry));
         match state.engines.iter_mut().find(|(known, _)| Engine::same(known, &engine)) {
@@ -67,7 +79,7 @@ impl Registry {
         let range = CodeRange { start: entry.text().start, end: entry.text().end, target: number };
         let replaces = state.table.starting_at(range.start);
         let table = state.table.with(range);
-        state.change(table, |table| publish(table, replaces));
+        state.change(&self.changes, table, |table| publish(table, replaces));
         Ok(entry)
     }
 
@@ -101,7 +113,7 @@ impl Registry {
             Some(range) => state.table.with(range),
             None => state.table.without(start),
         };
-        state.change(table, publish);
+        state.change(&self.changes, table, publish);
         true
     }
 
@@ -126,9 +138,15 @@ impl Registry {
         lock(&self.state).registered.values().flatten().cloned().collect()
     }
 
-    /// What was registered first, if anything ever was.
-    pub(crate) fn first(&self) -> Option<Arc<Entry>> {
-        lock(&self.state).first.clone()
+    /// The name of what was registered first; empty if nothing ever was.
+    pub(crate) fn name(&self) -> String {
+        let first = match &lock(&self.state).first {
+            Some(First::Known(entry)) => Arc::clone(entry),
+            Some(First::Forgotten(name)) => return name.clone(),
+            None => return String::new(),
+        };
+        // May decode it.
+        first.name()
     }
 
     /// The engines of all that is registered, each once.
@@ -150,6 +168,23 @@ impl Registry {
         entries.iter().for_each(|entry| drop(entry.release()));
     }
 
+    /// Whether code is registered that has this number.
+    pub(crate) fn is_registered(&self, number: u32) -> bool {
+        lock(&self.state).live.contains_key(&number)
+    }
+
+    /// How often something has been registered or unregistered.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    /// What is not registered any more, and has let go of its code, of those with some numbers.
+    pub(crate) fn gone(&self, numbers: &FxHashSet<u32>) -> Vec<Arc<Entry>> {
+        let state = lock(&self.state);
+        let retired = numbers.iter().filter_map(|number| state.retired.get(number));
+        retired.filter(|entry| !entry.has_code()).cloned().collect()
+    }
+
     /// Whether there is something that is not registered any more.
     pub(crate) fn has_retired(&self) -> bool {
         !lock(&self.state).retired.is_empty()
@@ -158,22 +193,35 @@ impl Registry {
     /// Forgets entries that are not registered, and whose code has been let go of, unless `is_needed`.
     pub(crate) fn forget(&self, is_needed: impl Fn(u32) -> bool) {
         let mut forgotten = Vec::new();
-        lock(&self.state).retired.retain(|number, entry| {
+        let mut state = lock(&self.state);
+        state.retired.retain(|number, entry| {
             let is_kept = entry.has_code() || is_needed(*number);
             if !is_kept {
                 forgotten.push(Arc::clone(entry));
             }
             is_kept
         });
+        if let Some(First::Known(first)) = &state.first
+            && forgotten.iter().any(|entry| Arc::ptr_eq(entry, first))
+        {
+            state.first = Some(First::Forgotten(first.name()));
+        }
+        drop(state);
         // With them may go maps, which nobody should wait for.
         drop(forgotten);
     }
 }
 
 impl State {
-    fn change(&mut self, table: CodeTable, publish: impl FnOnce(&Arc<CodeTable>)) {
+    fn change(&mut self, changes: &AtomicU64, table: CodeTable, publish: impl FnOnce(&Arc<CodeTable>)) {
         self.table = Arc::new(table);
+        changes.fetch_add(1, Ordering::SeqCst);
         publish(&self.table);
+    }
+
+    /// The number to be given after this one: a frame of a walk has no room for larger ones.
+    fn after(number: u32) -> u32 {
+        (number + 1) & (u32::MAX >> 1)
     }
 
     fn get(&self, number: u32) -> Option<Arc<Entry>> {

@@ -116,7 +116,7 @@ impl CallTrace {
     }
 
     /// How often a guest was entered without a way to tell by which function: these are not counted anywhere else. They may
-    /// be calls of exports, or the canonical ABI's own.
+    /// be calls of exports, or the canonical ABI's own; or calls of code that had been unregistered.
     #[must_use]
     pub fn unnamed_entries(&self) -> u64 {
         self.unnamed

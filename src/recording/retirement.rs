@@ -4,12 +4,14 @@
 //! until no handler can have seen it, and everything that was taken before has been collected. Then it is known whether
 //! samples refer to it; if so, its names are decoded, and it goes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustc_hash::FxHashSet;
 
 use crate::code::{Entry, Registry};
+use crate::component::Code;
 use crate::lock::lock;
 use crate::sampler::signal::Round;
 use crate::samples::SampleLog;
@@ -74,25 +76,26 @@ impl Retirement {
                 return true;
             }
         }
-        self.let_go(&[entry], FxHashSet::default);
+        self.let_go(&[entry], FxHashSet::default, |decode| decode());
         false
     }
 
     /// To be called after each round of collecting. Returns whether another one is needed.
     pub(super) fn after(&self, round: &Round<'_>) -> bool {
+        let seen = std::mem::take(&mut lock(&self.waiting).seen);
+        let (idle, may_be_seen) =
+            if !seen.is_empty() && round.handlers_are_idle() { (seen, vec![]) } else { (vec![], seen) };
         let (ready, is_again) = {
             let mut waiting = lock(&self.waiting);
             let ready = if round.is_complete() { std::mem::take(&mut waiting.taken) } else { Vec::new() };
-            if !waiting.seen.is_empty() && round.handlers_are_idle() {
-                let seen = std::mem::take(&mut waiting.seen);
-                waiting.taken.extend(seen);
-            }
+            waiting.taken.extend(idle);
+            waiting.seen.extend(may_be_seen);
             (ready, !waiting.taken.is_empty() || !waiting.seen.is_empty())
         };
         let is_time_to_forget = self.rounds.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_EVERY);
         if !ready.is_empty() {
-            self.let_go(&ready, || round.targets_of_tasks());
-        } else if is_time_to_forget && self.code.has_retired() {
+            self.let_go(&ready, || round.targets_of_tasks(), |decode| round.collect_during(decode));
+        } else if is_time_to_forget {
             self.forget(|| round.targets_of_tasks());
         }
         is_again
@@ -108,43 +111,69 @@ impl Retirement {
             entries.append(&mut waiting.taken);
         }
         if !entries.is_empty() {
-            self.let_go(&entries, FxHashSet::default);
+            self.let_go(&entries, FxHashSet::default, |decode| decode());
         }
     }
 
-    /// Lets go of code.
-    fn let_go(&self, entries: &[Arc<Entry>], of_tasks: impl Fn() -> FxHashSet<u32>) {
-        let in_use = self.in_use(&of_tasks);
-        for entry in entries {
-            let target = entry.number();
-            if in_use.contains(&target) {
-                entry.keep_names();
-                self.join_calls(entry);
+    /// Lets go of code. What names are needed of is decoded by `decode`, which may do something else at the same time.
+    fn let_go(
+        &self,
+        entries: &[Arc<Entry>],
+        of_tasks: impl FnOnce() -> FxHashSet<u32>,
+        decode: impl FnOnce(&(dyn Fn() + Sync)),
+    ) {
+        let mut codes: Vec<Code> = Vec::new();
+        let mut needed = Vec::new();
+        {
+            let _forgetting = lock(&self.forgetting);
+            let in_use = self.in_use(of_tasks);
+            for entry in entries {
+                if in_use.contains(&entry.number()) {
+                    needed.push(entry);
+                } else {
+                    codes.extend(entry.release());
+                }
             }
-            // May unmap it, here where nobody waits.
-            drop(entry.release());
+            self.code.forget(|target| in_use.contains(&target));
         }
-        self.forget(of_tasks);
+        // May unmap it, here where nobody waits.
+        drop(codes);
+        if needed.is_empty() {
+            return;
+        }
+        // Each by itself: what cannot be decoded has no names, and keeps no other from having them.
+        let keep_names = |entry: &Entry| _ = catch_unwind(AssertUnwindSafe(|| entry.keep_names()));
+        decode(&|| needed.iter().for_each(|entry| keep_names(entry)));
+        needed.iter().for_each(|entry| drop(entry.release()));
+        self.join_calls();
     }
 
     /// Forgets what nothing refers to any more.
-    fn forget(&self, of_tasks: impl Fn() -> FxHashSet<u32>) {
+    pub(super) fn forget(&self, of_tasks: impl FnOnce() -> FxHashSet<u32>) {
+        if !self.code.has_retired() {
+            return;
+        }
+        self.join_calls();
         let _forgetting = lock(&self.forgetting);
         let in_use = self.in_use(of_tasks);
         self.code.forget(|target| in_use.contains(&target));
     }
 
     /// Calls are counted from the beginning on, so code that was traced would never be forgotten. What is loaded again and
-    /// again is the same code, mostly, so its calls are counted together.
-    fn join_calls(&self, entry: &Entry) {
-        let target = entry.number();
-        if !self.tracing.calls.targets().contains(&target) {
+    /// again is the same code, mostly, so its calls are counted together: those of code that is gone. Calls that a store still
+    /// counts wait for the next time.
+    fn join_calls(&self) {
+        let counted: FxHashSet<u32> = self.tracing.calls.targets().into_iter().collect();
+        if counted.is_empty() {
             return;
         }
         let mut traced = lock(&self.traced);
-        match traced.iter().find(|(map, _)| map.is_same(entry.map())) {
-            Some((_, known)) => _ = self.tracing.calls.replace_target(target, *known),
-            None => traced.push((Arc::clone(entry.map()), target)),
+        for entry in self.code.gone(&counted) {
+            match traced.iter().find(|(map, _)| map.is_same(entry.map())) {
+                Some((_, known)) if *known == entry.number() => {}
+                Some((_, known)) => _ = self.tracing.calls.replace_target(entry.number(), *known),
+                None => traced.push((Arc::clone(entry.map()), entry.number())),
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustc_hash::FxHashSet;
 use wasmtime::Engine;
 
 use super::retirement::Retirement;
@@ -14,7 +15,7 @@ use crate::profile::{EVERYTHING, HostSymbols, Profile, Recording, SamplerKind, s
 use crate::sampler::RecordingState;
 use crate::sampler::epoch::EpochSampler;
 use crate::sampler::signal::{Scenes, SignalSampler};
-use crate::samples::{LabelRegistry, SampleLog, with_log};
+use crate::samples::{CountedCalls, LabelRegistry, SampleLog, with_log};
 use crate::tracing::{CallTracer, Tracing};
 
 /// What a recorder has in common with its probes, tracers and instrumented futures.
@@ -46,7 +47,7 @@ impl Shared {
     pub(super) fn call_tracer(&self) -> Result<CallTracer> {
         let engines = self.code.engines();
         if !engines.is_empty() && engines.iter().all(Engine::is_pulley) {
-            let name = self.code.first().map_or_else(String::new, |entry| entry.name());
+            let name = self.code.name();
             return Err(Error::Calls { problem: SignalProblem::Interpreter { name } });
         }
         CallTracer::new(&self.tracing).ok_or(Error::Calls { problem: SignalProblem::Platform })
@@ -54,26 +55,33 @@ impl Shared {
 
     /// The profile of what was recorded in a period. Takes no lock for long.
     pub(super) fn profile(&self, period: Range<Duration>) -> Profile {
-        let (log, targets) = self.retirement.while_nothing_is_forgotten(|| {
+        // Calls are counted from the beginning on: of a part of the recording nothing is known.
+        let has_calls = period == EVERYTHING && self.tracing.traces_calls();
+        let (log, targets, memories, calls) = self.retirement.while_nothing_is_forgotten(|| {
             let log = with_log(&self.log, |log| log.freeze(period));
+            let memories = {
+                let mut memories = lock(&self.tracing.memories);
+                memories.forget_old();
+                memories.clone()
+            };
+            let calls = has_calls.then(|| self.tracing.calls.counted());
             let mut numbers = log.targets();
-            numbers.extend(self.tracing.targets());
-            (log, self.code.targets(numbers))
+            numbers.extend(memories.targets());
+            numbers.extend(calls.iter().flat_map(CountedCalls::targets));
+            (log, self.code.targets(numbers), memories, calls)
         });
-        let memories = {
-            let mut memories = lock(&self.tracing.memories);
-            memories.forget_old();
-            memories.clone()
-        };
+        if self.signal.is_none() {
+            // There is no collector that would do it from time to time.
+            self.retirement.forget(FxHashSet::default);
+        }
         let recording = Recording {
             targets: &targets,
-            name: self.code.first().map_or_else(String::new, |entry| entry.name()),
+            name: self.code.name(),
             sampler: self.kind(),
             interval: self.interval,
             started_at: self.started_at,
             elapsed: self.end.get().copied().unwrap_or_else(|| self.elapsed()),
-            // Calls are counted from the beginning on: of a part of the recording nothing is known.
-            calls: (log.period == EVERYTHING && self.tracing.traces_calls()).then(|| self.tracing.calls.counted()),
+            calls,
             memories,
             spans: log.spans(),
             host_place: &|address| self.scenes.host_place(address),

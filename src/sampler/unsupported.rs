@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustc_hash::FxHashSet;
 
 use super::{RecordingState, SamplingClock};
-use crate::code::CodeTable;
+use crate::code::{CodeTable, Registry};
 use crate::error::SignalProblem;
 use crate::samples::{CallSite, HostPlace, LabelsId, LabelsInUse, SampleLog};
 
@@ -123,6 +123,10 @@ impl Round<'_> {
         match self.0 {}
     }
 
+    pub(crate) fn collect_during(&self, _: &(dyn Fn() + Sync)) {
+        match self.0 {}
+    }
+
     pub(crate) fn targets_of_tasks(&self) -> FxHashSet<u32> {
         match self.0 {}
     }
@@ -146,7 +150,7 @@ impl Instrumentation {
     pub(crate) fn poll<R>(
         &mut self,
         sampler: &SignalSampler,
-        _: &Mutex<SampleLog>,
+        _: (&Registry, &Mutex<SampleLog>),
         _: &mut Context<'_>,
         _: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {

@@ -1,6 +1,7 @@
 //! Calls across interfaces, counted: how often each function was called, and how long it took.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -137,6 +138,8 @@ pub(crate) struct CallLog {
     shards: Box<[Mutex<Shard>]>,
     /// Of stores that live.
     crossings: Mutex<Vec<Arc<CrossingCount>>>,
+    /// The components and modules that calls of stores that live may still be counted of, and by how many stores.
+    expected: Mutex<FxHashMap<u32, usize>>,
     /// Entries of guests of which nobody could tell which function was entered.
     unnamed: AtomicU64,
 }
@@ -165,6 +168,14 @@ pub(crate) struct CountedCalls {
     pub(crate) unnamed: u64,
 }
 
+impl CountedCalls {
+    /// The components and modules that calls were counted of; some more than once.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = u32> {
+        let kept = self.kept.iter().map(|call| call.called);
+        self.sums.keys().copied().chain(kept).map(Called::target)
+    }
+}
+
 thread_local! {
     static SHARD: usize = {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
@@ -178,6 +189,7 @@ impl CallLog {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
             crossings: Mutex::default(),
+            expected: Mutex::default(),
             unnamed: AtomicU64::new(0),
         }
     }
@@ -212,9 +224,28 @@ impl CallLog {
         self.unnamed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The components and modules that calls were counted of, some more than once.
+    /// A store may count calls of a component or module from now on.
+    pub(crate) fn expect(&self, target: u32) {
+        *lock(&self.expected).entry(target).or_default() += 1;
+    }
+
+    /// A store is gone that might have counted calls of these.
+    pub(crate) fn expect_no_more(&self, targets: &[u32]) {
+        let mut expected = lock(&self.expected);
+        for target in targets {
+            if let Entry::Occupied(mut stores) = expected.entry(*target) {
+                *stores.get_mut() -= 1;
+                if *stores.get() == 0 {
+                    stores.remove();
+                }
+            }
+        }
+    }
+
+    /// The components and modules that calls were counted of, or may be; some more than once.
     pub(crate) fn targets(&self) -> Vec<u32> {
         let mut targets: Vec<u32> = lock(&self.crossings).iter().map(|counter| counter.site.target).collect();
+        targets.extend(lock(&self.expected).keys());
         for shard in &self.shards {
             targets.extend(lock(shard).sums.keys().map(|called| called.target()));
         }

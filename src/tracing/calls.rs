@@ -44,6 +44,8 @@ pub struct CallTracer {
     roles: Vec<Option<Role>>,
     /// What is called through a trampoline that tells the signature only: by its number, and where it was called.
     host_calls: FxHashMap<(u32, CallSite), Called>,
+    /// The components and modules that calls were found of.
+    met: Vec<u32>,
     /// Counters of what adapters say.
     crossings: FxHashMap<CallSite, Arc<CrossingCount>>,
     /// The one that has counted last, by the address that the trampoline returned to.
@@ -137,6 +139,7 @@ impl CallTracer {
             finder,
             roles: Vec::new(),
             host_calls: FxHashMap::default(),
+            met: Vec::new(),
             crossings: FxHashMap::default(),
             last_crossing: None,
             nothing: 0,
@@ -188,10 +191,34 @@ impl CallTracer {
             CallHook::CallingWasm => {
                 let begin = self.finder.now();
                 let guess = if self.guesses { self.finder.about_to_enter(here) } else { None };
+                guess.into_iter().for_each(|guess| self.meet(guess.target));
                 self.push(here.sp, Callee::Guest(Entry { site: guess, is_certain: false }), begin);
             }
             CallHook::ReturningFromHost if here.sp == self.nothing => {}
             CallHook::ReturningFromHost | CallHook::ReturningFromWasm => self.returned(kind, here.sp),
+        }
+    }
+
+    /// Calls of a component or module are found. It may go before they return, and has to keep its names then.
+    #[inline]
+    fn meet(&mut self, target: u32) {
+        if self.met.last() != Some(&target) {
+            self.meet_other(target);
+        }
+    }
+
+    #[cold]
+    fn meet_other(&mut self, target: u32) {
+        match self.met.iter().position(|known| *known == target) {
+            // Mostly it is the next one, too.
+            Some(known) => {
+                let last = self.met.len() - 1;
+                self.met.swap(known, last);
+            }
+            None => {
+                self.tracing.calls.expect(target);
+                self.met.push(target);
+            }
         }
     }
 
@@ -276,6 +303,7 @@ impl CallTracer {
     fn host_call(&mut self, caller: Caller, trampoline: CallSite, here: Registers) -> Called {
         let by_signature = Called::Compiled(trampoline);
         let Some(site) = self.finder.caller_of(caller, here) else { return by_signature };
+        self.meet(site.target);
         let code = &self.tracing.code;
         let called = self.host_calls.entry((caller.number, site)).or_insert_with(|| {
             let import = host_import(code, site, trampoline);
@@ -352,10 +380,10 @@ impl CallTracer {
         let position = |tolerance: u64| {
             self.open.iter().rposition(|open| is_meant(open.callee) && open.hook.abs_diff(hook) <= tolerance)
         };
-        let at = position(0).or_else(|| position(MAX_DIFFERENCE))?;
-        let open = self.open.remove(at);
+        let at = position(0).or_else(|| position(MAX_DIFFERENCE));
+        let open = at.map(|at| self.open.remove(at));
         self.tell_open_call(CurrentTask::get());
-        Some(open)
+        open
     }
 
     /// What a trampoline is for.
@@ -364,6 +392,7 @@ impl CallTracer {
         if let Some(Some(role)) = self.roles.get(number) {
             return *role;
         }
+        self.meet(caller.site.target);
         let entry = self.tracing.code.entry(caller.site.target);
         let function = entry.as_ref().and_then(|entry| entry.function(caller.site.offset));
         let role = function.map_or(Role::Internal, |function| match function.kind() {
@@ -393,6 +422,7 @@ impl CallTracer {
             });
             self.guesses &= is_same;
             *entry = Entry { site: Some(found), is_certain: true };
+            self.meet(found.target);
         }
     }
 
@@ -424,6 +454,7 @@ impl CallTracer {
 impl Drop for CallTracer {
     fn drop(&mut self) {
         self.tracing.calls.close(self.crossings.values());
+        self.tracing.calls.expect_no_more(&self.met);
     }
 }
 

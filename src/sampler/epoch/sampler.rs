@@ -65,10 +65,7 @@ impl EpochSampler {
         let traced = Duration::from_nanos(own_work::take_spent()).min(wall);
         let (wall, cpu) = (wall.saturating_sub(traced), cpu.saturating_sub(traced));
         let preempted = clocks.preempted.map(|preempted| preempted.min(wall - cpu));
-        let code = self.code.table();
-        let stack = capture(store, |module, _| code.starting_at(module.text().as_ptr().addr() as u64));
-        let sample = RawSample { time, wall, cpu, preempted, truncated: stack.truncated, labels };
-        with_log(&self.log, |log| log.record(sample, stack.outermost_first.into_iter()));
+        self.record(&store, |truncated| RawSample { time, wall, cpu, preempted, truncated, labels });
         // Nor is what this took.
         let clocks = self.read_clocks();
         let spent = clocks.now.saturating_sub(time);
@@ -77,5 +74,25 @@ impl EpochSampler {
             with_log(&self.log, |log| log.keep_own_work(clocks.now, wall, cpu, Taken::ByClock));
         }
         clocks.now
+    }
+
+    /// Records a sample, given whether its stack was truncated.
+    fn record(&self, store: impl AsContext, sample: impl Fn(bool) -> RawSample) {
+        loop {
+            let changes = self.code.changes();
+            let code = self.code.table();
+            let stack = capture(&store, |module, _| code.starting_at(module.text().as_ptr().addr() as u64));
+            // What is unregistered later than this finds the sample in the log, and keeps its names.
+            let is_recorded = with_log(&self.log, |log| {
+                let is_current = self.code.changes() == changes;
+                if is_current {
+                    log.record(sample(stack.truncated), stack.outermost_first.iter().copied());
+                }
+                is_current
+            });
+            if is_recorded {
+                return;
+            }
+        }
     }
 }

@@ -13,6 +13,8 @@ use crate::lock::lock;
 pub(crate) struct Ticker {
     stop: Arc<(Mutex<bool>, Condvar)>,
     thread: Option<JoinHandle<()>>,
+    /// The number of the process that has the thread.
+    process: u32,
 }
 
 impl Ticker {
@@ -22,18 +24,22 @@ impl Ticker {
         let stopped = Arc::clone(&stop);
         let builder = std::thread::Builder::new().name("witprof-ticker".to_owned());
         let thread = builder.spawn(move || tick(&engines, interval, &stopped))?;
-        Ok(Self { stop, thread: Some(thread) })
+        Ok(Self { stop, thread: Some(thread), process: std::process::id() })
     }
 
     /// Stops ticking and waits for the thread to end.
     pub(crate) fn stop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        if self.process != std::process::id() {
+            // A child made by `fork` has no such thread, but may have the lock as it was held by it.
+            std::mem::forget(thread);
+            return;
+        }
         let (flag, signal) = &*self.stop;
         *lock(flag) = true;
         signal.notify_all();
-        if let Some(thread) = self.thread.take() {
-            // The thread cannot panic: it only waits and adds to a counter.
-            let _ = thread.join();
-        }
+        // The thread cannot panic: it only waits and adds to a counter.
+        let _ = thread.join();
     }
 }
 

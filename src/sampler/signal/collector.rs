@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,6 +25,10 @@ use crate::samples::{LabelsId, LossReason, RawFrame, RawSample, SampleLog, Taken
 
 /// Time between two rounds. A ring holds the samples of several at any useful rate.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long handlers that are at work are waited for: with many threads, there is mostly one. One that was preempted may take
+/// longer.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// Collects while some thread is being sampled, and sleeps otherwise.
 pub(super) struct Collector {
@@ -48,8 +53,8 @@ impl Collector {
                 let is_complete = collect(&core, &log);
                 publish_unsampled(&core, &mut lock(&log));
                 core.scenes.look_for_libraries();
-                core.let_go();
-                if tidy(&Round { core: &core, is_complete }) {
+                core.let_go(PATIENCE);
+                if tidy(&Round { core: &core, log: &log, is_complete }) {
                     core.wake();
                 }
             }
@@ -69,6 +74,7 @@ impl Collector {
 /// A round of collecting that is over.
 pub(crate) struct Round<'c> {
     core: &'c Core,
+    log: &'c Mutex<SampleLog>,
     is_complete: bool,
 }
 
@@ -78,9 +84,29 @@ impl Round<'_> {
         self.is_complete
     }
 
-    /// Whether each handler has been seen not to be at work, one after the other.
+    /// Whether each handler has been seen not to be at work, one after the other. Waits a little for those that are.
     pub(crate) fn handlers_are_idle(&self) -> bool {
-        self.core.handlers_are_idle()
+        self.core.handlers_are_idle(PATIENCE)
+    }
+
+    /// Does what may take long, and goes on collecting meanwhile: rings have room for a few rounds.
+    pub(crate) fn collect_during(&self, work: &(dyn Fn() + Sync)) {
+        let (is_done, done) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let builder = std::thread::Builder::new().name("witprof-names".to_owned());
+            let started = builder.spawn_scoped(scope, move || {
+                let _until_the_end = is_done;
+                work();
+            });
+            if started.is_err() {
+                // Late is better than not at all.
+                work();
+            }
+            // The other end is closed, should the work panic.
+            while done.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
+                collect(self.core, self.log);
+            }
+        });
     }
 
     /// The components and modules that tasks wait in.

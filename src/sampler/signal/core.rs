@@ -4,7 +4,7 @@ use std::ffi::c_int;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::accounts::Share;
 use super::clocks::{self, TickLength};
@@ -122,13 +122,25 @@ impl Core {
     }
 
     /// Lets go of what no handler can be looking at any more.
-    pub(super) fn let_go(&self) {
-        self.scenes.let_go(|| self.handlers_are_idle());
+    pub(super) fn let_go(&self, patience: Duration) {
+        self.scenes.let_go(|| self.handlers_are_idle(patience));
     }
 
-    /// Whether each handler has been seen not to be at work, one after the other.
-    pub(super) fn handlers_are_idle(&self) -> bool {
-        self.threads().iter().all(|thread| !thread.in_handler.load(Ordering::SeqCst))
+    /// Whether each handler has been seen not to be at work, one after the other. Those that are have so much time to end.
+    pub(super) fn handlers_are_idle(&self, patience: Duration) -> bool {
+        let start = Instant::now();
+        // Not under the lock of the list: entering a thread must not wait.
+        let threads = self.threads().clone();
+        let is_idle = |thread: &Arc<ThreadState>| !thread.in_handler.load(Ordering::SeqCst);
+        threads.iter().all(|thread| {
+            while !is_idle(thread) {
+                if start.elapsed() >= patience {
+                    return false;
+                }
+                std::thread::yield_now();
+            }
+            true
+        })
     }
 
     /// The most ticks that a walk of so many frames takes on a slow machine. What takes longer was interrupted meanwhile.

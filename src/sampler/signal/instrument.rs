@@ -15,6 +15,7 @@ use super::tasks::{SharedTask, Task};
 use super::thread::ThreadState;
 use super::walk::{FrameWord, Place, Registers};
 use super::{SignalSampler, clocks};
+use crate::code::Registry;
 use crate::lock::lock;
 use crate::sampler::current_task::CurrentTask;
 use crate::sampler::own_work::OwnWork;
@@ -26,6 +27,8 @@ pub(crate) struct Instrumentation {
     /// Made when the task has to wait for the first time.
     task: Option<(u64, SharedTask)>,
     pub(crate) labels: Option<Arc<LabelsInUse>>,
+    /// Memory for the stack that is noted during a poll.
+    noted: Vec<FrameWord>,
 }
 
 impl Instrumentation {
@@ -38,7 +41,7 @@ impl Instrumentation {
     pub(crate) fn poll<R>(
         &mut self,
         sampler: &SignalSampler,
-        log: &Mutex<SampleLog>,
+        (code, log): (&Registry, &Mutex<SampleLog>),
         context: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
@@ -57,36 +60,58 @@ impl Instrumentation {
         if core.counts_cpu() || state.is_nested() {
             return poll(context);
         }
-        let stack = match &self.task {
-            Some((_, task)) => {
-                end_wait(now, task, state, log);
-                std::mem::take(&mut lock(task).stack)
-            }
-            None => Vec::new(),
-        };
-        let hook = Hook { waker: context.waker(), state, stack: RefCell::new(stack), walked: Cell::new(false) };
+        if let Some((_, task)) = &self.task {
+            end_wait(now, task, state, log);
+        }
+        let scene = core.scenes.number();
+        let stack = RefCell::new(std::mem::take(&mut self.noted));
+        let hook = Hook { waker: context.waker(), state, stack, noted: Cell::new(Noted::Nothing) };
         // SAFETY: the functions of `VTABLE` take a pointer to a `Hook`, which lives until the end of this function, and
         // the waker is only lent out, for `poll`.
         let waker = ManuallyDrop::new(unsafe { Waker::new(std::ptr::from_ref(&hook).cast(), &VTABLE) });
         let mut hooked = Context::from_waker(&waker);
         let result = poll(&mut hooked);
-        let mut stack = hook.stack.into_inner();
+        let (noted, stack) = (hook.noted.get(), hook.stack.into_inner());
+        self.noted = stack;
         if result.is_pending() {
-            // Host futures of WASI 0.3 are polled without the guest that waits for them; who traces calls knows it.
-            if let (true, Some(open)) = (stack.is_empty(), CurrentTask::get().open_call) {
-                // A site is in the middle of the call, and the frame of a caller is told by what comes after.
-                let frame = |site: CallSite| FrameWord::text(site.target, site.offset.saturating_add(1));
-                stack.extend(open.entry.into_iter().chain([open.import]).map(frame));
-            }
             // No activation is around it, so that it has its own labels or none.
             let (thread, labels) = (state.identity.clone(), self.labels.clone());
             drop(entered);
             // A task that never waits is never known.
             let (_, task) = self.task.get_or_insert_with(|| core.tasks.add());
+            let mut task = lock(task);
+            let stack = match noted {
+                Noted::Nothing => std::mem::take(&mut task.stack),
+                Noted::Host | Noted::Guest => std::mem::replace(&mut self.noted, std::mem::take(&mut task.stack)),
+            };
             let suspended = Some((clocks::monotonic(), thread));
-            *lock(task) = Task { suspended, stack, labels, pauses: core.pauses() };
+            *task = Task { suspended, stack, labels, pauses: core.pauses() };
+            // Host futures of WASI 0.3 are polled without the guest that waits for them; who traces calls knows it.
+            if let (true, Some(open)) = (task.stack.is_empty(), CurrentTask::get().open_call) {
+                // A site is in the middle of the call, and the frame of a caller is told by what comes after.
+                let frame = |site: CallSite| FrameWord::text(site.target, site.offset.saturating_add(1));
+                task.stack.extend(open.entry.into_iter().chain([open.import]).map(frame));
+            }
+            // Code may have gone while a stack was noted that nobody else knew. What goes from now on finds it with the task.
+            let is_later = core.scenes.number() != scene;
+            drop(task);
+            if is_later && noted != Noted::Nothing {
+                self.miss_what_has_gone(code);
+            }
         }
         result
+    }
+
+    /// Code that has gone is not shown any more in the stack that the task waits with.
+    fn miss_what_has_gone(&self, code: &Registry) {
+        let Some((_, task)) = &self.task else { return };
+        let mut task = lock(task);
+        for frame in &mut task.stack {
+            if matches!(frame.place(), Place::Text { target, .. } if !code.is_registered(target)) {
+                *frame = FrameWord::UNREGISTERED;
+            }
+        }
+        task.stack.dedup_by(|next, before| *next == FrameWord::UNREGISTERED && next == before);
     }
 
     /// The task will not be polled again.
@@ -118,8 +143,17 @@ struct Hook<'p> {
     waker: &'p Waker,
     state: &'p ThreadState,
     stack: RefCell<Vec<FrameWord>>,
-    /// Whether a stack with a guest was found during this poll.
-    walked: Cell<bool>,
+    /// What that is the stack of.
+    noted: Cell<Noted>,
+}
+
+/// What a stack was noted of during a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Noted {
+    Nothing,
+    /// No guest was on it.
+    Host,
+    Guest,
 }
 
 impl Hook<'_> {
@@ -132,10 +166,10 @@ impl Hook<'_> {
             let innermost = frames.iter().rposition(is_guest);
             let frames = innermost.map_or(&[][..], |innermost| &frames[..=innermost]);
             // A future may keep its waker in several places; some are outside of all guests.
-            if frames.is_empty() && self.walked.get() {
+            if frames.is_empty() && self.noted.get() == Noted::Guest {
                 return;
             }
-            self.walked.set(!frames.is_empty());
+            self.noted.set(if frames.is_empty() { Noted::Host } else { Noted::Guest });
             let mut stack = self.stack.borrow_mut();
             stack.clear();
             stack.extend_from_slice(frames);

@@ -204,7 +204,7 @@ impl SignalSampler {
 
     /// Lets go of scenes that were replaced, unless a handler is at work that may be looking at one; then the collector will.
     pub(crate) fn let_go(&self) {
-        self.core.let_go();
+        self.core.let_go(Duration::ZERO);
     }
 
     /// Has the collector make a round soon, though nothing may be sampled.

@@ -110,13 +110,11 @@ impl Scenes {
 
     /// Lets go of what was replaced before, if `are_idle` finds that each handler was at some time not at work.
     pub(super) fn let_go(&self, are_idle: impl FnOnce() -> bool) {
-        let mut changing = lock(&self.changing);
-        if changing.replaced.is_empty() || !are_idle() {
-            return;
+        let replaced = std::mem::take(&mut lock(&self.changing).replaced);
+        // Not under the lock: it may wait.
+        if !replaced.is_empty() && !are_idle() {
+            lock(&self.changing).replaced.extend(replaced);
         }
-        let replaced = std::mem::take(&mut changing.replaced);
-        drop(changing);
-        drop(replaced);
     }
 
     /// Changes with each scene.

@@ -36,14 +36,19 @@ pub(crate) struct HostCode {
     libraries: Vec<HostLibrary>,
     /// Sorted by address.
     segments: Vec<Segment>,
-    /// Keeps the libraries loaded, each with its base.
-    handles: Vec<(u64, Arc<Handle>)>,
+    /// Keep the libraries loaded.
+    handles: Vec<Arc<Handle>>,
     /// How many libraries had been loaded by then, and how many unloaded.
     changes: (u64, u64),
 }
 
-/// What `dlopen` returned.
-struct Handle(*mut c_void);
+/// Keeps a library loaded.
+struct Handle {
+    /// What `dlopen` returned.
+    handle: *mut c_void,
+    path: CString,
+    base: u64,
+}
 
 // SAFETY: a handle is a number to the dynamic linker, which may be used by any thread.
 unsafe impl Send for Handle {}
@@ -53,7 +58,21 @@ unsafe impl Sync for Handle {}
 impl Drop for Handle {
     fn drop(&mut self) {
         // SAFETY: made by `dlopen`, and closed once.
-        unsafe { libc::dlclose(self.0) };
+        unsafe { libc::dlclose(self.handle) };
+    }
+}
+
+impl Handle {
+    /// Keeps a library loaded, if it still is.
+    fn open(found: &Found) -> Option<Self> {
+        let (path, base) = (found.path.clone(), found.base);
+        // SAFETY: the path is a C string; with these flags, nothing is loaded and no initialiser runs.
+        let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+        (!handle.is_null()).then_some(Self { handle, path, base })
+    }
+
+    fn is_of(&self, found: &Found) -> bool {
+        (self.base, &self.path) == (found.base, &found.path)
     }
 }
 
@@ -65,6 +84,15 @@ struct Found {
     code: Vec<(Range<u64>, bool)>,
     /// `.eh_frame_hdr`, and the segment it is in.
     unwind: Option<(Range<u64>, Range<u64>)>,
+}
+
+impl Found {
+    /// Whether it is never unloaded: the executable and the kernel's library, neither of which has a path here, and what this
+    /// code is in, which has one where it is linked statically.
+    fn stays(&self) -> bool {
+        let is_ours = || self.code.iter().any(|(range, _)| range.contains(&(HostCode::now as *const () as u64)));
+        !self.path.as_bytes().contains(&b'/') || is_ours()
+    }
 }
 
 impl HostCode {
@@ -83,17 +111,22 @@ impl HostCode {
         self.changes == changes()
     }
 
-    fn with_handles(handles: Vec<(u64, Arc<Handle>)>) -> Self {
+    fn with_handles(mut handles: Vec<Arc<Handle>>) -> Self {
         // What is loaded later than this is found the next time.
         let changes = changes();
-        let mut found: Vec<Found> = Vec::new();
-        // SAFETY: `visit` matches the signature, does not unwind, and gets the pointer to `found`, which outlives the
-        // call and is not used otherwise during it.
-        unsafe { libc::dl_iterate_phdr(Some(visit), std::ptr::from_mut(&mut found).cast()) };
+        for found in list() {
+            if !found.stays() && !handles.iter().any(|known| known.is_of(&found)) {
+                handles.extend(Handle::open(&found).map(Arc::new));
+            }
+        }
+        // Once more: one may have been unloaded before it was held, or loaded again elsewhere. The unwind information of what is
+        // not held must not be read.
+        let mut found = list();
+        found.retain(|found| found.stays() || handles.iter().any(|held| held.is_of(found)));
         Self { changes, ..Self::of(found, handles) }
     }
 
-    fn of(found: Vec<Found>, handles: Vec<(u64, Arc<Handle>)>) -> Self {
+    fn of(found: Vec<Found>, handles: Vec<Arc<Handle>>) -> Self {
         let (libraries, segments) = (Vec::new(), Vec::new());
         let mut code = Self { unwinder: HostUnwinder::new(), libraries, segments, handles, changes: (0, 0) };
         for library in found {
@@ -110,19 +143,6 @@ impl HostCode {
         } else {
             PathBuf::from(std::ffi::OsStr::from_bytes(path.as_bytes()))
         };
-        // The executable and the kernel's library are never unloaded, and neither has a path here; nor is what this code
-        // is in, which has one where it is linked statically.
-        let is_ours = code.iter().any(|(range, _)| range.contains(&(Self::now as *const () as u64)));
-        let is_kept = self.handles.iter().any(|(known, _)| *known == base);
-        if path.as_bytes().contains(&b'/') && !is_ours && !is_kept {
-            // SAFETY: the path is a C string; with these flags, nothing is loaded and no initialiser runs.
-            let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
-            if handle.is_null() {
-                // Unloaded in the meantime: its unwind information must not be read.
-                return;
-            }
-            self.handles.push((base, Arc::new(Handle(handle))));
-        }
         let sections = unwind.and_then(|(header, segment)| unwind_sections(base, header, segment)).unwrap_or_default();
         // What lies in between is in no unwind information.
         let start = code.iter().map(|(range, _)| range.start).min().unwrap_or_default();
@@ -153,6 +173,15 @@ impl HostCode {
             unsafe { (address as *const [u8; 8]).read_unaligned() }
         })
     }
+}
+
+/// What is loaded now.
+fn list() -> Vec<Found> {
+    let mut found: Vec<Found> = Vec::new();
+    // SAFETY: `visit` matches the signature, does not unwind, and gets the pointer to `found`, which outlives the call and is
+    // not used otherwise during it.
+    unsafe { libc::dl_iterate_phdr(Some(visit), std::ptr::from_mut(&mut found).cast()) };
+    found
 }
 
 /// How many libraries have been loaded into this process, and how many unloaded.
