@@ -168,11 +168,6 @@ impl Registry {
         entries.iter().for_each(|entry| drop(entry.release()));
     }
 
-    /// Whether code is registered that has this number.
-    pub(crate) fn is_registered(&self, number: u32) -> bool {
-        lock(&self.state).live.contains_key(&number)
-    }
-
     /// How often something has been registered or unregistered.
     pub(crate) fn changes(&self) -> u64 {
         self.changes.load(Ordering::SeqCst)

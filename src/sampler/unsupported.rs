@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustc_hash::FxHashSet;
 
 use super::{RecordingState, SamplingClock};
-use crate::code::{CodeTable, Registry};
+use crate::code::CodeTable;
 use crate::error::SignalProblem;
 use crate::samples::{CallSite, HostPlace, LabelsId, LabelsInUse, SampleLog};
 
@@ -150,7 +150,7 @@ impl Instrumentation {
     pub(crate) fn poll<R>(
         &mut self,
         sampler: &SignalSampler,
-        _: (&Registry, &Mutex<SampleLog>),
+        _: &Mutex<SampleLog>,
         _: &mut Context<'_>,
         _: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {

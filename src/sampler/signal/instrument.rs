@@ -15,7 +15,6 @@ use super::tasks::{SharedTask, Task};
 use super::thread::ThreadState;
 use super::walk::{FrameWord, Place, Registers};
 use super::{SignalSampler, clocks};
-use crate::code::Registry;
 use crate::lock::lock;
 use crate::sampler::current_task::CurrentTask;
 use crate::sampler::own_work::OwnWork;
@@ -41,7 +40,7 @@ impl Instrumentation {
     pub(crate) fn poll<R>(
         &mut self,
         sampler: &SignalSampler,
-        (code, log): (&Registry, &Mutex<SampleLog>),
+        log: &Mutex<SampleLog>,
         context: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
@@ -63,7 +62,6 @@ impl Instrumentation {
         if let Some((_, task)) = &self.task {
             end_wait(now, task, state, log);
         }
-        let scene = core.scenes.number();
         let stack = RefCell::new(std::mem::take(&mut self.noted));
         let hook = Hook { waker: context.waker(), state, stack, noted: Cell::new(Noted::Nothing) };
         // SAFETY: the functions of `VTABLE` take a pointer to a `Hook`, which lives until the end of this function, and
@@ -77,7 +75,7 @@ impl Instrumentation {
             // No activation is around it, so that it has its own labels or none.
             let (thread, labels) = (state.identity.clone(), self.labels.clone());
             drop(entered);
-            // A task that never waits is never known.
+            // A task that never waits is never known. (Code that has gone during the poll is not known either, and is shown as such.)
             let (_, task) = self.task.get_or_insert_with(|| core.tasks.add());
             let mut task = lock(task);
             let stack = match noted {
@@ -92,26 +90,8 @@ impl Instrumentation {
                 let frame = |site: CallSite| FrameWord::text(site.target, site.offset.saturating_add(1));
                 task.stack.extend(open.entry.into_iter().chain([open.import]).map(frame));
             }
-            // Code may have gone while a stack was noted that nobody else knew. What goes from now on finds it with the task.
-            let is_later = core.scenes.number() != scene;
-            drop(task);
-            if is_later && noted != Noted::Nothing {
-                self.miss_what_has_gone(code);
-            }
         }
         result
-    }
-
-    /// Code that has gone is not shown any more in the stack that the task waits with.
-    fn miss_what_has_gone(&self, code: &Registry) {
-        let Some((_, task)) = &self.task else { return };
-        let mut task = lock(task);
-        for frame in &mut task.stack {
-            if matches!(frame.place(), Place::Text { target, .. } if !code.is_registered(target)) {
-                *frame = FrameWord::UNREGISTERED;
-            }
-        }
-        task.stack.dedup_by(|next, before| *next == FrameWord::UNREGISTERED && next == before);
     }
 
     /// The task will not be polled again.
