@@ -227,6 +227,16 @@ mod tests {
         for host in ["host", "(host)"] {
             assert!(filter().to_component(host).is_met_by(&Ends::import(None)), "{host}");
         }
+        // Those that are told apart are meant by the name that they share, too.
+        for (name, is_meant) in [("mw", true), ("mw[left]", true), ("mw[right]", false), ("m", false), ("", false)] {
+            let ends = Ends::internal(Some("mw[left]".to_owned()), Some("app".to_owned()));
+            assert_eq!(filter().from_component(name).is_met_by(&ends), is_meant, "{name}");
+        }
+        let inner = Ends::internal(None, Some("shop/math".to_owned()));
+        assert!(
+            filter().to_component("math").is_met_by(&inner) && filter().to_component("shop/math").is_met_by(&inner)
+        );
+        assert!(!filter().to_component("shop").is_met_by(&inner));
         assert_eq!(ends.to_string(), "app -> ?");
         assert_eq!(Ends::import(Some("app".to_owned())).to_string(), "app -> (host)");
     }

@@ -47,7 +47,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let Some(sampler) = &this.shared.signal {
-                this.instrumentation.dropped(sampler, &this.shared.log);
+                this.instrumentation.dropped(sampler);
             }
         }
     }
@@ -74,7 +74,7 @@ impl<F: Future> Future for Instrumented<F> {
         let (shared, future, instrumentation) = (&*this.shared, this.future, this.instrumentation);
         let labels = instrumentation.labels_id();
         let poll = || match &shared.signal {
-            Some(sampler) => instrumentation.poll(sampler, &shared.log, context, |context| future.poll(context)),
+            Some(sampler) => instrumentation.poll(sampler, context, |context| future.poll(context)),
             None => future.poll(context),
         };
         let result = this.times.during(shared.tracing.with_cpu, (labels, Arc::as_ptr(this.shared).addr()), poll);

@@ -150,14 +150,13 @@ impl Instrumentation {
     pub(crate) fn poll<R>(
         &mut self,
         sampler: &SignalSampler,
-        _: &Mutex<SampleLog>,
         _: &mut Context<'_>,
         _: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
         match *sampler {}
     }
 
-    pub(crate) fn dropped(&mut self, sampler: &SignalSampler, _: &Mutex<SampleLog>) {
+    pub(crate) fn dropped(&mut self, sampler: &SignalSampler) {
         match *sampler {}
     }
 }

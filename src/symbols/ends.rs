@@ -16,12 +16,17 @@ impl CrossingEnd {
     /// What stands for the host where components are named.
     pub(crate) const HOST: &str = "(host)";
 
-    /// Whether `name` means this end: that of the component, or `host`.
+    /// Whether `name` means this end: that of the component, or `host`. `math` means `math[left]` and `shop/math` as well: all that
+    /// are told apart because they would have that name.
     #[must_use]
     pub fn is_meant_by(&self, name: &str) -> bool {
         match self {
             Self::Host => name == "host" || name == Self::HOST,
-            Self::Component(component) => name == component,
+            Self::Component(component) => {
+                let is_one_of = |rest: &str| rest.starts_with('[') && rest.ends_with(']');
+                let plain = component.strip_prefix(name).is_some_and(|rest| rest.is_empty() || is_one_of(rest));
+                plain || component.strip_suffix(name).is_some_and(|path| path.ends_with('/'))
+            }
         }
     }
 

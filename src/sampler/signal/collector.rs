@@ -16,6 +16,7 @@ use super::preemption::Round as PreemptionRound;
 use super::progress::HANDLER_LOSSES;
 use super::ring::SampleHeader;
 use super::takeover::Watch;
+use super::tasks::Wait;
 use super::thread::{StackReader, ThreadState};
 use super::walk::{FrameWord, Place};
 use crate::address::TextOffset;
@@ -109,9 +110,14 @@ impl Round<'_> {
         });
     }
 
-    /// The components and modules that tasks wait in.
+    /// The components and modules that tasks wait in, or have waited in, if the log does not know of it yet.
     pub(crate) fn targets_of_tasks(&self) -> FxHashSet<u32> {
-        self.core.tasks.targets()
+        // In the order in which a wait goes on: so it is seen before, or the log has it.
+        let mut targets = self.core.tasks.targets();
+        for thread in &self.core.threads().clone() {
+            targets.extend(lock(&thread.waits).iter().flat_map(Wait::targets));
+        }
+        targets
     }
 }
 
@@ -189,7 +195,11 @@ pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) -> bool 
     let waiting = thread.ring.waiting(done.head);
     let round = PreemptionRound { now, interval: nanos(core.interval), is_active: thread.is_active() };
     let mut division = preemption.divide(waiting.headers(), round);
+    let mut waits = std::mem::take(&mut *lock(&thread.waits)).into_iter().peekable();
     waiting.take(|header, new| {
+        while let Some(wait) = waits.next_if(|wait| core.since_start(wait.end) <= header.time) {
+            wait.record(core, log);
+        }
         let preempted = division.next(&header).map(Duration::from_nanos);
         let SampleHeader { time, wall, cpu, labels, shared, new: _, cut, in_guest: _, is_own_work } = header;
         let time = Duration::from_nanos(time);
@@ -229,6 +239,7 @@ pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) -> bool 
             None => log.count_lost(LossReason::NoVisibleFrame, 1, time),
         }
     });
+    waits.for_each(|wait| wait.record(core, log));
     true
 }
 

@@ -7,10 +7,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
-use super::collector::collect_thread;
 use super::tasks::{SharedTask, Task};
 use super::thread::ThreadState;
 use super::walk::{FrameWord, Place, Registers};
@@ -18,7 +17,7 @@ use super::{SignalSampler, clocks};
 use crate::lock::lock;
 use crate::sampler::current_task::CurrentTask;
 use crate::sampler::own_work::OwnWork;
-use crate::samples::{CallSite, LabelsId, LabelsInUse, SampleLog, with_log};
+use crate::samples::{CallSite, LabelsId, LabelsInUse};
 
 /// One task, as the recorder sees it.
 #[derive(Debug, Default)]
@@ -40,7 +39,6 @@ impl Instrumentation {
     pub(crate) fn poll<R>(
         &mut self,
         sampler: &SignalSampler,
-        log: &Mutex<SampleLog>,
         context: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
     ) -> Poll<R> {
@@ -60,7 +58,7 @@ impl Instrumentation {
             return poll(context);
         }
         if let Some((_, task)) = &self.task {
-            end_wait(now, task, state, log);
+            end_wait(now, task, state);
         }
         let stack = RefCell::new(std::mem::take(&mut self.noted));
         let hook = Hook { waker: context.waker(), state, stack, noted: Cell::new(Noted::Nothing) };
@@ -95,27 +93,24 @@ impl Instrumentation {
     }
 
     /// The task will not be polled again.
-    pub(crate) fn dropped(&mut self, sampler: &SignalSampler, log: &Mutex<SampleLog>) {
+    pub(crate) fn dropped(&mut self, sampler: &SignalSampler) {
         let Some((number, task)) = self.task.take() else { return };
         sampler.core.tasks.remove(number);
         let now = clocks::monotonic();
         let is_suspended = lock(&task).suspended.is_some();
         if is_suspended && let Some(entered) = sampler.enter(self.labels_id()) {
-            end_wait(now, &task, &entered.state, log);
+            end_wait(now, &task, &entered.state);
         }
     }
 }
 
 /// The task runs again since `now`, on the thread of `state`.
-fn end_wait(now: u64, task: &SharedTask, state: &ThreadState, log: &Mutex<SampleLog>) {
+fn end_wait(now: u64, task: &SharedTask, state: &ThreadState) {
     let Some(mut wait) = lock(task).end_wait(now, &state.core) else { return };
     // Its track is that of the thread that it goes on on.
     wait.thread = state.identity.clone();
-    with_log(log, |log| {
-        // What this thread did before comes first.
-        collect_thread(state, log);
-        lock(task).record(&wait, &state.core, log);
-    });
+    // Who collects the thread's samples puts it where it belongs among them. The log may be somebody else's for a while.
+    lock(&state.waits).push(wait);
 }
 
 /// What the waker of a poll points to.

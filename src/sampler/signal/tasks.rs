@@ -55,10 +55,7 @@ impl Tasks {
         let tasks: Vec<SharedTask> = lock(&self.tasks).values().cloned().collect();
         let mut targets = FxHashSet::default();
         for task in tasks {
-            targets.extend(lock(&task).stack.iter().filter_map(|frame| match frame.place() {
-                Place::Text { target, .. } => Some(target),
-                _ => None,
-            }));
+            targets.extend(self::targets(&lock(&task).stack));
         }
         targets
     }
@@ -68,24 +65,27 @@ impl Tasks {
     pub(super) fn end_waits(&self, core: &Core, log: &mut SampleLog) {
         let now = clocks::monotonic();
         for (_, task) in lock(&self.tasks).drain() {
-            let mut task = lock(&task);
-            if let Some(wait) = task.end_wait(now, core) {
-                task.record(&wait, core, log);
+            if let Some(wait) = lock(&task).end_wait(now, core) {
+                wait.record(core, log);
             }
         }
     }
 }
 
 /// A wait that is to be recorded.
+#[derive(Debug)]
 pub(super) struct Wait {
     /// Reading of the monotonic clock when it began.
     begin: u64,
     /// The same when it ended.
-    end: u64,
+    pub(super) end: u64,
     /// Nanoseconds that its sample stands for.
     due: u64,
-    /// Where the task ran before.
+    /// The thread whose track it is on.
     pub(super) thread: ThreadIdentity,
+    /// The stack that the task was suspended with, outermost frame first.
+    stack: Vec<FrameWord>,
+    labels: Option<Arc<LabelsInUse>>,
 }
 
 impl Task {
@@ -96,25 +96,39 @@ impl Task {
             return None;
         }
         let due = core.wait_due(now.saturating_sub(begin))?;
-        Some(Wait { begin, end: now, due, thread })
+        Some(Wait { begin, end: now, due, thread, stack: self.stack.clone(), labels: self.labels.clone() })
     }
+}
 
-    /// Records a wait under the stack that the task was suspended with.
-    pub(super) fn record(&self, wait: &Wait, core: &Core, log: &mut SampleLog) {
+impl Wait {
+    /// Records it.
+    pub(super) fn record(&self, core: &Core, log: &mut SampleLog) {
         let sample = RawSample {
-            time: Duration::from_nanos(core.since_start(wait.end)),
-            wall: Duration::from_nanos(wait.due),
+            time: Duration::from_nanos(core.since_start(self.end)),
+            wall: Duration::from_nanos(self.due),
             cpu: Duration::ZERO,
             // Nothing of it was ready to run.
             preempted: Some(Duration::ZERO),
             truncated: self.stack.first() == Some(&FrameWord::UNKNOWN_CALLERS),
             labels: self.labels.as_ref().map_or(LabelsId::NONE, |labels| labels.id()),
         };
-        let begin = Duration::from_nanos(core.since_start(wait.begin));
+        let begin = Duration::from_nanos(core.since_start(self.begin));
         let frames = self.stack.iter().copied().chain([FrameWord::SUSPENDED]);
         log.make_room(sample.time);
         if let Some(stack) = log.stacks().intern(frames.map(raw_frame)) {
-            log.keep_wait(&wait.thread, begin, sample, stack);
+            log.keep_wait(&self.thread, begin, sample, stack);
         }
     }
+
+    /// The components and modules that it was in.
+    pub(super) fn targets(&self) -> impl Iterator<Item = u32> {
+        targets(&self.stack)
+    }
+}
+
+fn targets(stack: &[FrameWord]) -> impl Iterator<Item = u32> {
+    stack.iter().filter_map(|frame| match frame.place() {
+        Place::Text { target, .. } => Some(target),
+        _ => None,
+    })
 }

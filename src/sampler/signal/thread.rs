@@ -19,6 +19,7 @@ use super::retries::{self, Retries};
 use super::ring::Ring;
 use super::scenes::Seen;
 use super::signal_cell::SignalCell;
+use super::tasks::Wait;
 use super::timer::Timer;
 use super::walk::{FrameWord, Registers, Walker};
 use crate::error::SignalProblem;
@@ -71,6 +72,9 @@ pub(super) struct ThreadState {
     pub(super) ring: Ring,
     /// The reader's end of the ring.
     pub(super) reader: Mutex<StackReader>,
+    /// What tasks have waited for that were resumed here, in order of time, and that is not collected yet. The lock is never held
+    /// for more than a push, or a look.
+    pub(super) waits: Mutex<Vec<Wait>>,
     pub(super) progress: Progress,
     pub(super) cost: CostHistogram,
     /// Reading of the processor's counter at which the guest has been left alone for long enough after all samples.
@@ -141,6 +145,7 @@ impl ThreadState {
                 shared: SignalCell::new(shared),
                 ring: Ring::new(),
                 reader: Mutex::new(reader),
+                waits: Mutex::default(),
                 progress: Progress::default(),
                 cost: CostHistogram::default(),
                 owes_until: AtomicU64::new(0),
