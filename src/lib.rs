@@ -82,6 +82,7 @@ mod external_profilers;
 mod firefox_format;
 mod guest_profiler;
 mod import;
+mod interpreters;
 mod lock;
 mod nanos;
 mod profile;

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use rustc_hash::FxHashMap;
 
 use crate::address::{InstructionRanges, TextOffset};
-use crate::component::{Code, Image};
+use crate::component::{Code, Image, find_evaluators};
 use crate::error::{Error, Result};
+use crate::interpreters::Evaluator;
 use crate::lock::lock;
 use crate::samples::CallSite;
 use crate::symbols::{Function, SymbolMap, SymbolMapBuilder};
@@ -85,6 +86,8 @@ pub(crate) struct Entry {
     instructions: OnceLock<Option<InstructionRanges>>,
     /// Why it has no names.
     problem: OnceLock<String>,
+    /// The evaluation loops in it, with offsets into its text.
+    evaluators: Vec<Evaluator>,
 }
 
 impl Entry {
@@ -99,6 +102,7 @@ impl Entry {
         }
         let range = code.text().as_ptr_range();
         let (mut map, mut builder) = (OnceLock::new(), None);
+        let evaluators = find_evaluators(&code);
         match names.0 {
             Source::Map(built) => {
                 let unreadable = |problem| Error::Image { name: built.component().to_owned(), problem };
@@ -117,12 +121,18 @@ impl Entry {
             code: Mutex::new(Some(code)),
             instructions: OnceLock::new(),
             problem: OnceLock::new(),
+            evaluators,
         })
     }
 
     /// Its number among all that were ever registered.
     pub(crate) fn number(&self) -> u32 {
         self.number
+    }
+
+    /// The evaluation loops in it, with offsets into its text.
+    pub(crate) fn evaluators(&self) -> &[Evaluator] {
+        &self.evaluators
     }
 
     /// Where its text is in memory, or was.

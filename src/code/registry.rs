@@ -78,7 +78,7 @@ impl Registry {
         }
         let range = CodeRange { start: entry.text().start, end: entry.text().end, target: number };
         let replaces = state.table.starting_at(range.start);
-        let table = state.table.with(range);
+        let table = state.table.with(range).with_evaluators(range, entry.evaluators());
         state.change(&self.changes, table, |table| publish(table, replaces));
         Ok(entry)
     }
@@ -94,11 +94,8 @@ impl Registry {
         if same.len() == before {
             return false;
         }
-        let range = same.last().map(|last| {
-            let text = last.text();
-            CodeRange { start, end: text.end, target: last.number() }
-        });
-        if range.is_none() {
+        let last = same.last().cloned();
+        if last.is_none() {
             state.registered.remove(&start);
         }
         let engine = entry.code().map(|code| code.engine().clone());
@@ -109,9 +106,15 @@ impl Registry {
         if let Some(entry) = state.live.remove(&entry.number()) {
             state.retired.insert(entry.number(), entry);
         }
-        let table = match range {
-            Some(range) => state.table.with(range),
-            None => state.table.without(start),
+        let table = match last {
+            Some(last) => {
+                let range = CodeRange { start, end: last.text().end, target: last.number() };
+                state.table.with(range).with_evaluators(range, last.evaluators())
+            }
+            None => {
+                let gone = CodeRange { start, end: entry.text().end, target: entry.number() };
+                state.table.without(start).with_evaluators(gone, &[])
+            }
         };
         state.change(&self.changes, table, publish);
         true

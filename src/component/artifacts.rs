@@ -257,6 +257,11 @@ impl<'a> ModuleArtifact<'a> {
         module.strings.get(module.name?)
     }
 
+    /// What Wasmtime knows of it.
+    pub(super) fn module(&self) -> &wasmtime_environ::Module {
+        &self.info.module
+    }
+
     /// Imports in order: module name, field name, and the index that the import has inside the module.
     pub(crate) fn imports(&self) -> impl Iterator<Item = (&str, &str, EntityIndex)> {
         let strings = &self.info.module.strings;

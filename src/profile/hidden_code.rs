@@ -110,6 +110,7 @@ impl Profile {
                 | FunctionKind::PostReturn
                 | FunctionKind::Shim
                 | FunctionKind::Inlined
+                | FunctionKind::Script
                 | FunctionKind::AdapterHelper
                 | FunctionKind::ImportLowering
                 | FunctionKind::HostCall
@@ -146,7 +147,7 @@ impl Profile {
             let is_between = match layer {
                 Layer::Adapter => true,
                 Layer::Trampoline => *direction == Some(Direction::Internal),
-                Layer::Guest | Layer::Host => false,
+                Layer::Script | Layer::Guest | Layer::Host => false,
             };
             let name = &mut names[library.index()];
             match interface {

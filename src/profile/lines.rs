@@ -26,6 +26,8 @@ impl NamedProfile {
     pub(crate) fn with_lines(self, targets: &Targets) -> Profile {
         let Self { mut profile, targets: of_functions } = self;
         let mut adding = Adding::new(targets);
+        // Those of scripts are known.
+        adding.files.extend(profile.files.iter().map(|file| Arc::from(file.as_str())));
         let frames: Vec<Vec<FrameIndex>> = profile
             .frames
             .iter()

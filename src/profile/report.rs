@@ -576,7 +576,7 @@ impl<'p> View<'p> {
                 let mut callers = self.profile.outwards(stack);
                 let asks = |stack: &StackIndex| {
                     let function = &self.profile.functions[self.profile.leaf(*stack).index()];
-                    matches!(self.profile.libraries[function.library.index()].layer, Layer::Guest | Layer::Host)
+                    matches!(self.profile.libraries[function.library.index()].layer, Layer::Script | Layer::Guest | Layer::Host)
                         && function.kind != FunctionKind::Shim
                 };
                 callers.find(asks).map_or(Key::Nothing, |stack| self.frame_key(dimension, stack))

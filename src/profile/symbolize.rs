@@ -14,14 +14,15 @@ use super::host_symbols::HostSymbols;
 use super::memories::{MemoryGrowth, name_memories};
 use super::origin::Origin;
 use super::tables::{
-    Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
-    SamplerKind, Stack, StackIndex, Thread,
+    FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
+    SamplerKind, SourceLine, Stack, StackIndex, Thread,
 };
 use crate::address::{CodePoint, TextOffset, WasmOffset};
 use crate::code::{Target, Targets};
+use crate::interpreters::python::line_of;
 use crate::samples::{
-    CountedCalls, Entry, FrameId, FrozenLog, Growth, HostPlace, LabelSet, LabelSetId, LossReason, MemoryLog,
-    ProfilerTime, RawFrame, Span, StackId, Track, Window,
+    AppendVec, CountedCalls, Entry, FrameId, FrozenLog, Growth, HostPlace, LabelSet, LabelSetId, LossReason, MemoryLog,
+    OfScript, ProfilerTime, RawFrame, Span, StackId, Track, Window,
 };
 use crate::symbols::{Direction, Ends, FunctionId, FunctionKind, Layer, LibraryId};
 
@@ -61,7 +62,7 @@ pub(crate) struct NamedProfile {
 /// that it is in.
 pub(crate) fn symbolize(log: &FrozenLog, recording: &Recording<'_>) -> NamedProfile {
     let period = &log.period;
-    let mut tables = Tables::new(recording);
+    let mut tables = Tables::new(recording, log.scripts.clone());
     let mut counts = log.counts();
     let mut profiler = ProfilerTime::default();
     let mut threads: IndexMap<Track, Thread> = IndexMap::new();
@@ -105,7 +106,7 @@ pub(crate) fn symbolize(log: &FrozenLog, recording: &Recording<'_>) -> NamedProf
     let threads: Vec<Thread> = threads.into_values().collect();
     let target = |key: &FunctionKey| match key {
         FunctionKey::Compiled { target, .. } | FunctionKey::HostImport { target, .. } => Some(*target),
-        FunctionKey::Host { .. } | FunctionKey::Other(_) => None,
+        FunctionKey::Host { .. } | FunctionKey::Script(_) | FunctionKey::Other(_) => None,
     };
     let targets = tables.functions.keys().map(target).collect();
     let profile = Profile {
@@ -129,7 +130,7 @@ pub(crate) fn symbolize(log: &FrozenLog, recording: &Recording<'_>) -> NamedProf
         libraries: tables.libraries.into_values().collect(),
         functions: tables.functions.into_values().collect(),
         frames: tables.frames.into_iter().collect(),
-        files: Vec::new(),
+        files: tables.files.into_iter().collect(),
         sources: std::collections::BTreeMap::new(),
         missing_lines: Vec::new(),
         stacks: tables.stacks.into_iter().collect(),
@@ -144,6 +145,9 @@ const OWN_CODE: [&str; 3] = [
     concat!(env!("CARGO_CRATE_NAME"), "::recording::recorder::Recorder::trace_calls"),
 ];
 
+/// What scripts are interpreted in.
+const SCRIPTS: &str = "Python";
+
 /// What tells one function from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum FunctionKey {
@@ -155,6 +159,8 @@ enum FunctionKey {
         library: String,
         start: u32,
     },
+    /// A function of a script, by its number.
+    Script(u32),
     /// What a core module imports from the host, by its index.
     HostImport {
         target: u32,
@@ -169,6 +175,8 @@ enum FunctionKey {
 enum LibraryKey {
     Compiled { target: u32, library: LibraryId },
     Host(String),
+    /// Scripts that a component or module interprets, by where its evaluation loop is.
+    Scripts((u32, u32)),
     HostImports { target: u32, module: String },
     Other(FunctionKind),
 }
@@ -180,6 +188,10 @@ struct Tables<'r> {
     functions: IndexMap<FunctionKey, ProfileFunction, FxBuildHasher>,
     frames: IndexSet<Frame, FxBuildHasher>,
     stacks: IndexSet<Stack, FxBuildHasher>,
+    /// Of scripts.
+    files: IndexSet<String, FxBuildHasher>,
+    /// The functions of scripts, by number.
+    scripts: AppendVec<OfScript>,
     /// Sets of labels that samples bear; the empty one comes first.
     labels: IndexSet<Arc<LabelSet>, FxBuildHasher>,
 }
@@ -239,9 +251,11 @@ impl Resolved {
 }
 
 impl<'r> Tables<'r> {
-    fn new(recording: &'r Recording<'r>) -> Self {
+    fn new(recording: &'r Recording<'r>, scripts: AppendVec<OfScript>) -> Self {
         Self {
             recording,
+            files: IndexSet::default(),
+            scripts,
             libraries: IndexMap::default(),
             functions: IndexMap::default(),
             frames: IndexSet::default(),
@@ -395,6 +409,7 @@ impl<'r> Tables<'r> {
             RawFrame::Elided => Some(self.other(FunctionKind::Elided, position)),
             RawFrame::Suspended => Some(self.other(FunctionKind::Suspended, position)),
             RawFrame::UnknownCallers => None,
+            RawFrame::Script { function, instruction } => self.script(function, instruction, position),
         }
     }
 
@@ -464,6 +479,37 @@ impl<'r> Tables<'r> {
             ..ProfileFunction::without_interface(symbol.name, library, FunctionKind::Host)
         });
         self.frame(Frame { function: index, point, instruction: None, source: None })
+    }
+
+    /// A function of a script, at the line of an instruction.
+    fn script(&mut self, number: u32, instruction: u32, position: Position) -> Option<FrameIndex> {
+        let (script, code) = self.scripts.get(number as usize).or_else(|| self.scripts.get(0))?.clone();
+        let of = self.recording.targets.get(code.0);
+        let component = of.and_then(|of| {
+            let map = of.map();
+            let function = map.function(map.lookup_id(TextOffset::new(code.1))?);
+            Some(function.library().component.clone().unwrap_or_else(|| map.component().to_owned()))
+        });
+        let row = || ProfileLibrary {
+            name: component.as_ref().map_or_else(|| SCRIPTS.to_owned(), |name| format!("{name} ({SCRIPTS})")),
+            layer: Layer::Script,
+            component: component.clone(),
+        };
+        let library = self.library(LibraryKey::Scripts(code), row);
+        let file = (!script.file.is_empty()).then(|| FileIndex(handle(self.files.insert_full(script.file.clone()).0)));
+        let function = self.functions.entry(FunctionKey::Script(number));
+        let index = FunctionIndex(handle(function.index()));
+        // They have no text, so they are told apart by their numbers.
+        function.or_insert_with(|| ProfileFunction {
+            offset: number,
+            size: 1,
+            file,
+            ..ProfileFunction::without_interface(script.name.clone(), library, FunctionKind::Script)
+        });
+        let line = line_of(&script.lines, script.first_line, instruction).unwrap_or(script.first_line);
+        let source = file.filter(|_| line > 0).map(|file| SourceLine { file, line, column: None });
+        let point = position.point_of(TextOffset::new(number), TextOffset::new(number.saturating_add(1)));
+        Some(self.frame(Frame { function: index, point, instruction: None, source }))
     }
 
     /// A frame that stands for others, or for none.

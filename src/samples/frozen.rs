@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
+use super::append_vec::AppendVec;
 use super::log::{HandlerCost, SampleCounts};
+use super::scripts::OfScript;
 use super::selection::Selection;
 use super::spans::Span;
 use super::window::Window;
@@ -24,6 +26,8 @@ pub(crate) struct FrozenLog {
     pub(crate) handler_cost: Option<HandlerCost>,
     /// Whether it is known of all samples how long they waited for a CPU.
     pub(crate) knows_preempted: bool,
+    /// The functions of scripts that stacks may refer to.
+    pub(crate) scripts: AppendVec<OfScript>,
     pub(crate) period: Range<Duration>,
 }
 

@@ -41,6 +41,13 @@ pub(crate) enum RawFrame {
     UnknownCallers,
     /// Nothing runs: the task waits.
     Suspended,
+    /// A function of a script, which the frame further out interprets.
+    Script {
+        /// Which, among those of the log.
+        function: u32,
+        /// Which of its instructions.
+        instruction: u32,
+    },
 }
 
 impl RawFrame {
@@ -53,7 +60,8 @@ impl RawFrame {
             | Self::Unregistered
             | Self::Elided
             | Self::UnknownCallers
-            | Self::Suspended => None,
+            | Self::Suspended
+            | Self::Script { .. } => None,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::clocks;
 use super::mask;
 use super::ring::SampleHeader;
 use super::thread::{AtWork, HandlerState, ThreadState, find_state};
-use super::walk::{Extent, FrameWord, MAX_STEPS, Place, Registers, has_room_below};
+use super::walk::{Extent, FrameWord, MAX_STEPS, Place, Registers, StackMemory, has_room_below};
 use crate::samples::LossReason;
 
 /// Stack that a sample may need, several times over: 4 KiB were seen with unwinding. Where the interrupted stack has
@@ -123,7 +123,7 @@ fn take_now(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begi
 fn sample(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin: u64) -> Result<(), LossReason> {
     let state = at_work.state();
     let core = &state.core;
-    let HandlerState { accounts, breaks, clock, walker } = shared;
+    let HandlerState { accounts, breaks, clock, walker, scripts } = shared;
     // What the profiler does itself needs no stack.
     let is_own_work = own_work::is_under_way();
     let extent = if is_own_work { Extent::Complete } else { walker.walk(&core.scene(at_work), at) };
@@ -144,8 +144,22 @@ fn sample(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin:
     let may_have_waited = !is_guest || accounts.since(time) > core.late || core.counts_cpu();
     let share = accounts.sample(time, may_have_waited, clocks::thread_cpu);
     let wall = if core.counts_cpu() { share.cpu } else { share.wall };
+    let mut scripts = scripts.as_deref_mut().zip(state.script_names.get());
+    let has_scripts = !is_own_work && scripts.is_some() && !walker.runs().is_empty();
     // Most of a stack is as it was a sample ago.
-    let (shared, new) = if is_own_work { Default::default() } else { walker.stack().split_at(walker.unchanged()) };
+    let (shared, new) = match (&mut scripts, is_own_work) {
+        (_, true) => Default::default(),
+        (Some((scripts, names)), false) if has_scripts => {
+            let mut memory = StackMemory::new(state.stack.clone(), at.sp);
+            // SAFETY: the walk was of this thread, which does nothing else until the handler is done.
+            let (words, unchanged) = unsafe {
+                scripts.join(walker.stack(), walker.runs(), &mut memory, (extent == Extent::Complete, names))
+            };
+            words.split_at(unchanged)
+        }
+        (Some((scripts, _)), false) if scripts.has_marked() => (&[][..], walker.stack()),
+        _ => walker.stack().split_at(walker.unchanged()),
+    };
     let header = SampleHeader {
         time: core.since_start(time),
         wall,
@@ -161,8 +175,17 @@ fn sample(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin:
         accounts.give_back(share);
         return Err(LossReason::BufferFull);
     }
-    if !is_own_work {
+    if has_scripts {
+        if let Some((scripts, _)) = &mut scripts {
+            scripts.mark();
+        }
+        // The stack of the walk is not the one that is in the ring.
+        walker.unmark();
+    } else if !is_own_work {
         walker.mark();
+        if let Some((scripts, _)) = &mut scripts {
+            scripts.unmark();
+        }
     }
     Ok(())
 }

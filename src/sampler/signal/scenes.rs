@@ -7,7 +7,7 @@
 //! scene, or a newer one.
 //! Code that was in the scene before has to stay in place as long; whoever unregisters it sees to that (`recording/`).
 
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::clocks::TickLength;
@@ -40,6 +40,8 @@ pub(crate) struct Scenes {
     current: AtomicPtr<Seen>,
     /// That of the current one.
     number: AtomicU64,
+    /// Whether there has been an interpreter in any.
+    has_evaluators: AtomicBool,
     changing: Mutex<Changing>,
     pub(super) tick: TickLength,
 }
@@ -53,12 +55,13 @@ struct Changing {
 impl Scenes {
     /// A scene with the libraries of the host as they are now, and with `code`.
     pub(crate) fn new(code: Arc<CodeTable>) -> Self {
-        let number = 1;
+        let (number, has_evaluators) = (1, code.has_evaluators());
         let seen = Seen { code, host: Arc::new(HostCode::now()), number, gone: Gone::default() };
         let current = Arc::new(seen);
         Self {
             current: AtomicPtr::new(Arc::as_ptr(&current).cast_mut()),
             number: AtomicU64::new(number),
+            has_evaluators: AtomicBool::new(has_evaluators),
             changing: Mutex::new(Changing { current, replaced: Vec::new() }),
             tick: TickLength::new(),
         }
@@ -96,6 +99,9 @@ impl Scenes {
         let before = &changing.current;
         let number = before.number + 1;
         let gone = gone.map_or_else(|| before.gone.clone(), |target| before.gone.with(target, number));
+        if code.has_evaluators() {
+            self.has_evaluators.store(true, Ordering::Relaxed);
+        }
         let scene = Arc::new(Seen { code, host, number, gone });
         self.current.store(Arc::as_ptr(&scene).cast_mut(), Ordering::SeqCst);
         self.number.store(number, Ordering::Release);
@@ -121,6 +127,12 @@ impl Scenes {
     #[inline]
     pub(super) fn number(&self) -> u64 {
         self.number.load(Ordering::Acquire)
+    }
+
+    /// Whether there is, or was, code of an interpreter.
+    #[inline]
+    pub(super) fn has_evaluators(&self) -> bool {
+        self.has_evaluators.load(Ordering::Relaxed)
     }
 
     /// The current scene, for who is not in a handler.

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use super::accounts::Accounts;
@@ -18,6 +18,8 @@ use super::progress::{Done, Progress};
 use super::retries::{self, Retries};
 use super::ring::Ring;
 use super::scenes::Seen;
+use super::script_names::NameRing;
+use super::scripts::Scripts;
 use super::signal_cell::SignalCell;
 use super::tasks::Wait;
 use super::timer::Timer;
@@ -72,6 +74,8 @@ pub(super) struct ThreadState {
     pub(super) ring: Ring,
     /// The reader's end of the ring.
     pub(super) reader: Mutex<StackReader>,
+    /// What functions of scripts are called, where there are interpreters.
+    pub(super) script_names: OnceLock<NameRing>,
     /// What tasks have waited for that were resumed here, in order of time, and that is not collected yet. The lock is never held
     /// for more than a push, or a look.
     pub(super) waits: Mutex<Vec<Wait>>,
@@ -93,6 +97,8 @@ pub(super) struct HandlerState {
     pub(super) clock: SampleClock,
     /// Marked at the last stack that went into the ring.
     pub(super) walker: Walker,
+    /// Where there are interpreters.
+    pub(super) scripts: Option<Box<Scripts>>,
 }
 
 /// Where the reader of a ring is.
@@ -102,6 +108,8 @@ pub(super) struct StackReader {
     pub(super) path: Vec<(RawFrame, StackId)>,
     /// The number of the log's window that the handles are valid for.
     pub(super) window: u64,
+    /// The log's numbers of the functions of scripts that the handler has numbered.
+    pub(super) scripts: Vec<u32>,
     /// What of the thread's [`Progress`] the log knows.
     pub(super) published: Done,
     pub(super) preemption: Preemption,
@@ -114,7 +122,7 @@ impl ThreadState {
         // stacks are: each page is tried first.
         let stack = stack_of_current_thread().unwrap_or(0..0);
         let accounts = Accounts::default();
-        let shared = HandlerState { accounts, breaks: 0, clock: SampleClock::default(), walker: Walker::new() };
+        let shared = HandlerState { accounts, breaks: 0, clock: SampleClock::default(), walker: Walker::new(), scripts: None };
         // SAFETY: no arguments, no preconditions.
         let number = unsafe { libc::gettid() };
         let preemption = Preemption::of_current_thread(number, core.since_start(clocks::monotonic()));
@@ -145,6 +153,7 @@ impl ThreadState {
                 shared: SignalCell::new(shared),
                 ring: Ring::new(),
                 reader: Mutex::new(reader),
+                script_names: OnceLock::new(),
                 waits: Mutex::default(),
                 progress: Progress::default(),
                 cost: CostHistogram::default(),
@@ -190,7 +199,12 @@ impl ThreadState {
             if self.has_to_arm() {
                 self.arm();
             }
+            let has_scripts = self.core.scenes.has_evaluators();
             let enter = |shared: &mut HandlerState| {
+                if has_scripts && shared.scripts.is_none() {
+                    self.script_names.get_or_init(NameRing::new);
+                    shared.scripts = Some(Box::new(Scripts::new()));
+                }
                 shared.breaks = self.core.breaks();
                 shared.accounts.enter(clocks::monotonic(), clocks::thread_cpu);
             };

@@ -1,0 +1,98 @@
+//! Code objects: what a function is called, and where its source is.
+
+use super::super::GuestMemory;
+use super::table::Offsets;
+
+/// Characters of a name, and of the name of a file, at most: longer ones are cut.
+const MAX_CHARACTERS: usize = 256;
+
+/// The longest table of lines that is believed.
+const MAX_LINES: usize = 1 << 20;
+
+/// What is known of a code object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Code<'m> {
+    /// `Class.method`, `outer.<locals>.inner`.
+    pub(crate) qualname: Text<'m>,
+    pub(crate) filename: Text<'m>,
+    pub(crate) first_line: u32,
+    /// Which instruction is of which line, as [`line_of`](super::line_of) reads it.
+    pub(crate) lines: &'m [u8],
+    /// Address of the first instruction.
+    pub(crate) instructions: u32,
+}
+
+impl<'m> Code<'m> {
+    pub(super) fn read(offsets: &Offsets, memory: GuestMemory<'m>, at: u32) -> Option<Self> {
+        let word = |offset: u32| memory.u32(at.checked_add(offset)?);
+        let table = word(offsets.code_linetable)?;
+        let length = memory.u32(table.checked_add(offsets.bytes_size)?)? as usize;
+        let lines = memory.bytes(table.checked_add(offsets.bytes_data)?, length).filter(|_| length <= MAX_LINES)?;
+        Some(Self {
+            qualname: Text::read(offsets, memory, word(offsets.code_qualname)?)?,
+            filename: Text::read(offsets, memory, word(offsets.code_filename)?)?,
+            first_line: word(offsets.code_first_line)?,
+            lines,
+            instructions: at.checked_add(offsets.code_instructions)?,
+        })
+    }
+}
+
+impl Code<'_> {
+    /// Whether it is a function of the interpreter's own, which no program has: what runs between a class that is called and its
+    /// `__init__`.
+    pub(crate) fn is_internal(&self) -> bool {
+        self.qualname.bytes == b"__init__" && self.filename.bytes == b"__init__"
+    }
+
+    /// What tells it from other functions: where it is, and what it is called. Objects die, and others take their places.
+    pub(crate) fn key(&self, memory: u64, at: u32) -> u64 {
+        let place = [memory, u64::from(at) << 32 | u64::from(self.first_line), self.lines.len() as u64];
+        let bytes = |text: &Text<'_>| text.bytes.as_ptr().addr() as u64;
+        let texts = [bytes(&self.qualname), bytes(&self.filename), self.lines.as_ptr().addr() as u64];
+        let name = self.qualname.bytes.chunks(8).map(|chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            u64::from_le_bytes(word)
+        });
+        let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let hash = place.into_iter().chain(texts).chain(name).fold(0x51_7cc1_b727_220a, mix);
+        hash ^ hash >> 29
+    }
+}
+
+/// Text as Python has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Text<'m> {
+    /// Bytes of a character: 1, 2 or 4.
+    pub(crate) width: u8,
+    pub(crate) bytes: &'m [u8],
+}
+
+impl<'m> Text<'m> {
+    fn read(offsets: &Offsets, memory: GuestMemory<'m>, at: u32) -> Option<Self> {
+        let word = |offset: u32| memory.u32(at.checked_add(offset)?);
+        // From the lowest bit on: two of how it is interned, three of the width, whether the characters follow, whether they are ASCII.
+        let state = word(offsets.text_state)?;
+        let (width, is_compact, is_ascii) = (state >> 2 & 7, state >> 5 & 1 != 0, state >> 6 & 1 != 0);
+        if !is_compact || !matches!(width, 1 | 2 | 4) {
+            return None;
+        }
+        // Text that is not ASCII has its length and its place in UTF-8 before the characters: two words.
+        let header = offsets.text_header.checked_add(if is_ascii { 0 } else { 8 })?;
+        let characters = (word(offsets.text_length)? as usize).min(MAX_CHARACTERS);
+        let bytes = memory.bytes(at.checked_add(header)?, characters * width as usize)?;
+        Some(Self { width: u8::try_from(width).ok()?, bytes })
+    }
+}
+
+impl std::fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use std::fmt::Write as _;
+        for character in self.bytes.chunks_exact(usize::from(self.width.max(1))) {
+            let code = character.iter().rev().fold(0, |code, byte| code << 8 | u32::from(*byte));
+            f.write_char(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER))?;
+        }
+        Ok(())
+    }
+}

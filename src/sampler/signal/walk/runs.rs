@@ -1,0 +1,85 @@
+//! The frames of evaluation loops on a stack: where an interpreter runs scripts.
+
+use super::memory::StackMemory;
+use super::registers::Registers;
+use crate::interpreters::{Evaluator, InstanceLayout};
+
+/// Runs that are noticed on one stack. A script that calls a function of the interpreter that calls a script is two.
+const MAX_RUNS: usize = 64;
+
+/// One run of an evaluation loop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    /// How many words of the stack are further out.
+    pub(crate) position: usize,
+    /// Where the address of the instance is kept, if it is there already.
+    slot: Option<u64>,
+    /// Whether it is the innermost frame of all, which may be just beginning or ending.
+    pub(crate) is_leaf: bool,
+    pub(crate) instance: InstanceLayout,
+    /// The component or module of the evaluation loop, and where in its text that is.
+    pub(crate) code: (u32, u32),
+}
+
+impl Run {
+    /// The address of the instance, as the stack has it.
+    pub(crate) fn instance_address(&self, memory: &mut StackMemory) -> Option<u64> {
+        memory.read(self.slot?)
+    }
+}
+
+/// All of them, as a walk finds them.
+pub(super) struct Runs {
+    /// Outermost first; those that the last walk has found at first, and then this one's.
+    known: Vec<Run>,
+    /// What this walk has found, innermost first. Positions are those among its frames.
+    new: Vec<Run>,
+    /// There were more.
+    are_too_many: bool,
+}
+
+impl Runs {
+    pub(super) fn new() -> Self {
+        Self { known: Vec::with_capacity(MAX_RUNS), new: Vec::with_capacity(MAX_RUNS), are_too_many: false }
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.new.clear();
+    }
+
+    /// The walk meets a frame of an evaluation loop, which is the last of so many frames.
+    pub(super) fn meet(&mut self, evaluator: &Evaluator, at: Registers, is_leaf: bool, count: usize) {
+        if self.new.len() == MAX_RUNS {
+            self.are_too_many = true;
+            return;
+        }
+        let is_there = !is_leaf || at.pc >= evaluator.holds_from;
+        let slot = at.fp.checked_add_signed(evaluator.slot).filter(|_| is_there);
+        let code = (evaluator.target, evaluator.offset);
+        let position = count.saturating_sub(1);
+        self.new.push(Run { position, slot, is_leaf, instance: evaluator.instance, code });
+    }
+
+    /// The walk has ended with a stack of `words` words, of which the outermost `kept` are those of the last one.
+    pub(super) fn end(&mut self, kept: usize, words: usize) {
+        let stay = self.known.partition_point(|run| run.position < kept);
+        self.known.truncate(stay);
+        if self.known.len() + self.new.len() > MAX_RUNS || self.are_too_many {
+            // Which of them belongs to what is not known any more.
+            self.forget();
+            return;
+        }
+        let outwards = |run: &Run| Run { position: words.saturating_sub(run.position + 1), ..*run };
+        self.known.extend(self.new.iter().rev().map(outwards));
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.known.clear();
+        self.are_too_many = false;
+    }
+
+    /// Outermost first.
+    pub(super) fn all(&self) -> &[Run] {
+        &self.known
+    }
+}
