@@ -106,7 +106,7 @@ pub use profile::{
     Annotation, CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, CrossingFilter,
     Dimension, FileIndex, Filter, Frame, FrameIndex, FunctionIndex, HostFrames, LabelsIndex, LibraryIndex, LineTime,
     MemoryGrowth, MemoryTrack, NO_INTERFACE, Origin, Part, Profile, ProfileFunction, ProfileLibrary, Report, ReportRow,
-    Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread, TracedCall, UNKNOWN_INTERFACE,
+    Sample, SamplerKind, ScriptFrames, SourceLine, Stack, StackIndex, Thread, TracedCall, UNKNOWN_INTERFACE,
 };
 pub use recording::{
     Activation, EpochProbe, Instrumented, Labels, Recorder, RecorderBuilder, Registration, ReservedSignal,

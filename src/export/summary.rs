@@ -69,7 +69,8 @@ fn summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) -> io::Res
         call_table(trace, TableStyle { rows: functions, ..style }, out)?;
         writeln!(out)?;
     }
-    let mut report = profile.report(Dimension::Function);
+    let by = if profile.is_of_scripts() { Dimension::Script } else { Dimension::Function };
+    let mut report = profile.report(by);
     // What the host does around a guest is under all samples and in none.
     report.rows.retain(|row| !row.attributed().is_zero());
     report_table(&report, TableStyle { rows: functions, ..style }, out)

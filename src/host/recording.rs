@@ -302,7 +302,7 @@ fn missing_samples(recorder: &Recorder, active: Active, profile: &Profile) -> Op
 
 /// Writes the profile everywhere it is wanted, and says where.
 pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs, verbosity: Verbosity) {
-    let Outputs { files, host_frames, sources } = outputs;
+    let Outputs { files, host_frames, scripts, sources } = outputs;
     let mut profile = match active {
         Active::UntilItEnded if has_backtraces() => recorder.finish().without_aftermath(),
         Active::Throughout | Active::UntilItEnded | Active::NowAndThen => recorder.finish(),
@@ -310,7 +310,7 @@ pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs, verbo
     profile.set_command(command_line());
     let missing = sources.and_then(|sources| sources.embed(&mut profile));
     let profile = profile;
-    let shown_profile = ShownProfile::new(&profile, host_frames);
+    let shown_profile = ShownProfile::new(&profile, host_frames, scripts);
     if let Some(problem) = missing_samples(recorder, active, &profile) {
         terminal::report(&anyhow!("no sample was taken in {:.1?}: {problem}", profile.elapsed()));
     } else if verbosity == Verbosity::Normal {

@@ -30,6 +30,8 @@ pub enum Dimension {
     Library,
     /// A function of compiled code or of the host.
     Function,
+    /// A function of a script, such as one in Python: time until the next function of a script begins, whatever runs for it.
+    Script,
     /// A line of source code. What has none goes by its function.
     Line,
     /// Guest, adapter, trampoline or host.
@@ -49,13 +51,14 @@ impl Dimension {
         Self::Component,
         Self::Library,
         Self::Function,
+        Self::Script,
         Self::Line,
         Self::Layer,
         Self::Thread,
     ];
 
     /// The name used in every output: `interface`, `interface-function`, `component-interface`, `component`, `library`,
-    /// `function`, `line`, `layer`, `thread`, `label`.
+    /// `function`, `script`, `line`, `layer`, `thread`, `label`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -65,6 +68,7 @@ impl Dimension {
             Self::Component => "component",
             Self::Library => "library",
             Self::Function => "function",
+            Self::Script => "script",
             Self::Line => "line",
             Self::Layer => "layer",
             Self::Thread => "thread",
@@ -87,6 +91,9 @@ pub const UNKNOWN_INTERFACE: &str = "(unknown interface)";
 
 /// Where time outside of all components goes, and that of which the component cannot be told.
 const NO_COMPONENT: &str = "(no component)";
+
+/// Where time goes in which no script runs.
+const NO_SCRIPT: &str = "(no script)";
 
 /// How much of a recording one thing accounts for.
 ///
@@ -327,15 +334,29 @@ impl Profile {
         self.report_of(Dimension::Label, Some(key))
     }
 
-    /// What a picture is to show first: interfaces, or functions where one interface has over 90 % of the time, or
+    /// What a picture is to show first: functions where most of the time is that of scripts, else interfaces, or functions where one interface has over 90 % of the time, or
     /// everything is outside of interfaces, so that a picture by interface says nothing.
     #[must_use]
     pub fn first_dimension(&self) -> Dimension {
+        if self.is_of_scripts() {
+            return Dimension::Function;
+        }
         let report = self.report(Dimension::Interface);
         match report.rows.iter().any(|row| row.attributed() * 10 > report.wall * 9) {
             true => Dimension::Function,
             false => Dimension::Interface,
         }
+    }
+
+    /// Whether most of the time is that of functions of scripts: who looks at it has written those.
+    #[must_use]
+    pub fn is_of_scripts(&self) -> bool {
+        if !self.has_scripts() {
+            return false;
+        }
+        let report = self.report(Dimension::Script);
+        let others = report.rows.iter().filter(|row| row.name == NO_SCRIPT);
+        others.map(ReportRow::attributed).sum::<Duration>() * 2 < report.wall
     }
 
     fn report_of(&self, dimension: Dimension, label: Option<&str>) -> Report {
@@ -520,6 +541,10 @@ impl<'p> View<'p> {
             Dimension::Library | Dimension::Function | Dimension::Line | Dimension::Layer => {
                 self.frame_key(dimension, stack)
             }
+            Dimension::Script => {
+                let mut keys = self.profile.outwards(stack).map(|stack| self.frame_key(dimension, stack));
+                keys.find(|key| *key != Key::Nothing).unwrap_or(Key::Nothing)
+            }
             Dimension::Thread => Key::Thread(place.thread),
             Dimension::Label => self.label_key(place.labels),
         }
@@ -554,6 +579,7 @@ impl<'p> View<'p> {
             Dimension::Library => Key::Named(&library().name),
             Dimension::Layer => Key::Named(library().layer.name()),
             Dimension::Component => self.component(stack).map_or(Key::Nothing, Key::Named),
+            Dimension::Script if library().layer != Layer::Script => Key::Nothing,
             Dimension::Line => {
                 let source = self.profile.innermost(stack).source;
                 let function = self.functions[function.index()];
@@ -576,8 +602,10 @@ impl<'p> View<'p> {
                 let mut callers = self.profile.outwards(stack);
                 let asks = |stack: &StackIndex| {
                     let function = &self.profile.functions[self.profile.leaf(*stack).index()];
-                    matches!(self.profile.libraries[function.library.index()].layer, Layer::Script | Layer::Guest | Layer::Host)
-                        && function.kind != FunctionKind::Shim
+                    matches!(
+                        self.profile.libraries[function.library.index()].layer,
+                        Layer::Script | Layer::Guest | Layer::Host
+                    ) && function.kind != FunctionKind::Shim
                 };
                 callers.find(asks).map_or(Key::Nothing, |stack| self.frame_key(dimension, stack))
             }
@@ -603,7 +631,12 @@ impl<'p> View<'p> {
             Dimension::Interface | Dimension::InterfaceFunction | Dimension::ComponentInterface => {}
             Dimension::Thread => each(Key::Thread(place.thread)),
             Dimension::Label => each(self.label_key(place.labels)),
-            Dimension::Component | Dimension::Library | Dimension::Function | Dimension::Line | Dimension::Layer => {
+            Dimension::Component
+            | Dimension::Library
+            | Dimension::Function
+            | Dimension::Script
+            | Dimension::Line
+            | Dimension::Layer => {
                 each(self.key(dimension, place, stack));
                 let mut at = Some(stack);
                 while let Some(stack) = at {
@@ -626,6 +659,10 @@ impl<'p> View<'p> {
             }
             Key::Unknown => (UNKNOWN_INTERFACE.to_owned(), None),
             Key::Named(name) => (name.to_owned(), self.label.map(str::to_owned)),
+            Key::Function(function) if dimension == Dimension::Script => {
+                let function = &self.profile.functions[function as usize];
+                (function.name.clone(), function.file.map(|file| self.profile.file(file).to_owned()))
+            }
             Key::Function(function) => {
                 let function = &self.profile.functions[function as usize];
                 (function.name.clone(), Some(self.profile.libraries[function.library.index()].name.clone()))
@@ -641,6 +678,7 @@ impl<'p> View<'p> {
                 (labels.collect::<Vec<_>>().join(" "), None)
             }
             Key::Nothing if dimension == Dimension::Component => (NO_COMPONENT.to_owned(), None),
+            Key::Nothing if dimension == Dimension::Script => (NO_SCRIPT.to_owned(), None),
             Key::Nothing => (NO_INTERFACE.to_owned(), None),
         }
     }

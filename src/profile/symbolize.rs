@@ -14,8 +14,8 @@ use super::host_symbols::HostSymbols;
 use super::memories::{MemoryGrowth, name_memories};
 use super::origin::Origin;
 use super::tables::{
-    FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
-    SamplerKind, SourceLine, Stack, StackIndex, Thread,
+    FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
+    Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,
 };
 use crate::address::{CodePoint, TextOffset, WasmOffset};
 use crate::code::{Target, Targets};
@@ -173,11 +173,17 @@ enum FunctionKey {
 /// What tells one library from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum LibraryKey {
-    Compiled { target: u32, library: LibraryId },
+    Compiled {
+        target: u32,
+        library: LibraryId,
+    },
     Host(String),
     /// Scripts that a component or module interprets, by where its evaluation loop is.
     Scripts((u32, u32)),
-    HostImports { target: u32, module: String },
+    HostImports {
+        target: u32,
+        module: String,
+    },
     Other(FunctionKind),
 }
 

@@ -24,6 +24,7 @@ mod stack_table;
 mod timeline;
 mod window;
 
+pub(crate) use append_vec::AppendVec;
 pub(crate) use calls::{CallLog, CallSite, CallSums, CallTimes, Called, CountedCalls, CrossingCount};
 pub(crate) use frozen::FrozenLog;
 pub(crate) use host_calls::HostCalls;
@@ -32,7 +33,6 @@ pub(crate) use labels::{LabelRegistry, LabelSet, LabelSetId, LabelsId, LabelsInU
 pub use log::{HandlerCost, LossReason, ProfilerTime, SampleCounts};
 pub(crate) use log::{RawSample, Retention, SampleLog, Taken, ThreadIdentity, with_log};
 pub(crate) use memories::{Growth, MemoryKey, MemoryLog};
-pub(crate) use append_vec::AppendVec;
 pub(crate) use scripts::{OfScript, ScriptFunction, ScriptFunctions};
 pub use spans::Span;
 pub(crate) use stack_table::{FrameId, RawFrame, StackId};

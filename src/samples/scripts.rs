@@ -31,8 +31,12 @@ pub(crate) struct ScriptFunctions {
 
 impl Default for ScriptFunctions {
     fn default() -> Self {
-        let unknown =
-            ScriptFunction { name: "(unknown script function)".to_owned(), file: String::new(), first_line: 0, lines: [].into() };
+        let unknown = ScriptFunction {
+            name: "(unknown script function)".to_owned(),
+            file: String::new(),
+            first_line: 0,
+            lines: [].into(),
+        };
         let mut functions = AppendVec::default();
         functions.push((Arc::new(unknown), (u32::MAX, 0)));
         Self { functions, numbers: FxHashMap::default() }

@@ -64,11 +64,19 @@ mod tests {
     fn every_form_of_an_entry_is_read() {
         // Two units of the first line by columns, one of the next line, three of no line, one 30 lines further, one 5 lines back.
         let table = [
-            0x80 | 2 << 3 | 1, 0x21, //
-            0x80 | 11 << 3, 4, 9, //
+            0x80 | 2 << 3 | 1,
+            0x21, //
+            0x80 | 11 << 3,
+            4,
+            9,                  //
             0x80 | 15 << 3 | 2, //
-            0x80 | 13 << 3, 60, //
-            0x80 | 14 << 3, 11, 0, 1, 2,
+            0x80 | 13 << 3,
+            60, //
+            0x80 | 14 << 3,
+            11,
+            0,
+            1,
+            2,
         ];
         let lines: Vec<_> = (0..9).map(|instruction| line_of(&table, 100, instruction)).collect();
         let expected = [Some(100), Some(100), Some(101), None, None, None, Some(131), Some(126), None];

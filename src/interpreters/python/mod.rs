@@ -13,8 +13,8 @@ mod table;
 
 pub(crate) use code::{Code, Text};
 pub(crate) use lines::line_of;
-pub(crate) use table::{COOKIE, TableProblem};
 use table::Offsets;
+pub(crate) use table::{COOKIE, TableProblem};
 
 use super::GuestMemory;
 
@@ -57,7 +57,10 @@ impl Python {
 
     /// The frames of what runs, innermost first; `None` comes where the list cannot be followed any further. A component has one
     /// thread; of several, it is the one of the first interpreter that was made last.
-    pub(crate) fn frames<'m>(&self, memory: GuestMemory<'m>) -> impl Iterator<Item = Option<PythonFrame>> + use<'m, '_> {
+    pub(crate) fn frames<'m>(
+        &self,
+        memory: GuestMemory<'m>,
+    ) -> impl Iterator<Item = Option<PythonFrame>> + use<'m, '_> {
         let offsets = &self.offsets;
         let innermost = || {
             let interpreter = memory.u32(self.runtime.checked_add(offsets.interpreters_head)?)?;

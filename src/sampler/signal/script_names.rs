@@ -26,7 +26,11 @@ pub(super) struct NameRing {
 
 impl NameRing {
     pub(super) fn new() -> Self {
-        Self { words: (0..WORDS).map(|_| AtomicU64::new(0)).collect(), head: AtomicUsize::new(0), tail: AtomicUsize::new(0) }
+        Self {
+            words: (0..WORDS).map(|_| AtomicU64::new(0)).collect(),
+            head: AtomicUsize::new(0),
+            tail: AtomicUsize::new(0),
+        }
     }
 
     /// Writes what is known of a function. `false` if there is no room. Called by the handler; lock-free.

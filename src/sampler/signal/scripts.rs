@@ -100,7 +100,8 @@ impl Scripts {
             let is_trusted = (0..count).any(|run| addresses[run] == instance && !runs[run].is_leaf);
             // SAFETY: by contract; and what a frame that is not the innermost has there is its instance, which exists as long as it
             // does.
-            let Some((guest, known)) = (unsafe { self.interpreter(instance, &runs[inner].instance, is_trusted) }) else {
+            let Some((guest, known)) = (unsafe { self.interpreter(instance, &runs[inner].instance, is_trusted) })
+            else {
                 continue;
             };
             let first = self.frames.len();

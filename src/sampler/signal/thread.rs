@@ -122,7 +122,8 @@ impl ThreadState {
         // stacks are: each page is tried first.
         let stack = stack_of_current_thread().unwrap_or(0..0);
         let accounts = Accounts::default();
-        let shared = HandlerState { accounts, breaks: 0, clock: SampleClock::default(), walker: Walker::new(), scripts: None };
+        let shared =
+            HandlerState { accounts, breaks: 0, clock: SampleClock::default(), walker: Walker::new(), scripts: None };
         // SAFETY: no arguments, no preconditions.
         let number = unsafe { libc::gettid() };
         let preemption = Preemption::of_current_thread(number, core.since_start(clocks::monotonic()));
