@@ -21,8 +21,8 @@ use crate::address::{CodePoint, TextOffset, WasmOffset};
 use crate::code::{Target, Targets};
 use crate::interpreters::python::line_of;
 use crate::samples::{
-    AppendVec, CountedCalls, Entry, FrameId, FrozenLog, Growth, HostPlace, LabelSet, LabelSetId, LossReason, MemoryLog,
-    OfScript, ProfilerTime, RawFrame, Span, StackId, Track, Window,
+    CountedCalls, Entry, FrameId, FrozenLog, Growth, HostPlace, LabelSet, LabelSetId, LossReason, MemoryLog, OfScript,
+    ProfilerTime, RawFrame, ScriptFunction, ScriptFunctions, Span, StackId, Track, Window,
 };
 use crate::symbols::{Direction, Ends, FunctionId, FunctionKind, Layer, LibraryId};
 
@@ -60,9 +60,9 @@ pub(crate) struct NamedProfile {
 
 /// Makes a profile of what a log held of a period. Costs what there is of the period, and a look at each stack of the windows
 /// that it is in.
-pub(crate) fn symbolize(log: &FrozenLog, recording: &Recording<'_>) -> NamedProfile {
+pub(crate) fn symbolize<'r>(log: &'r FrozenLog, recording: &'r Recording<'r>) -> NamedProfile {
     let period = &log.period;
-    let mut tables = Tables::new(recording, log.scripts.clone());
+    let mut tables = Tables::new(recording, &log.scripts);
     let mut counts = log.counts();
     let mut profiler = ProfilerTime::default();
     let mut threads: IndexMap<Track, Thread> = IndexMap::new();
@@ -196,8 +196,11 @@ struct Tables<'r> {
     stacks: IndexSet<Stack, FxBuildHasher>,
     /// Of scripts.
     files: IndexSet<String, FxBuildHasher>,
-    /// The functions of scripts, by number.
-    scripts: AppendVec<OfScript>,
+    /// The functions of scripts that were seen, each once.
+    script_functions: IndexSet<Arc<OfScript>, FxBuildHasher>,
+    /// All of them by number, once that was asked for.
+    scripts: Option<FxHashMap<u32, Arc<OfScript>>>,
+    recording_scripts: &'r ScriptFunctions,
     /// Sets of labels that samples bear; the empty one comes first.
     labels: IndexSet<Arc<LabelSet>, FxBuildHasher>,
 }
@@ -257,11 +260,13 @@ impl Resolved {
 }
 
 impl<'r> Tables<'r> {
-    fn new(recording: &'r Recording<'r>, scripts: AppendVec<OfScript>) -> Self {
+    fn new(recording: &'r Recording<'r>, scripts: &'r ScriptFunctions) -> Self {
         Self {
             recording,
             files: IndexSet::default(),
-            scripts,
+            script_functions: IndexSet::default(),
+            scripts: None,
+            recording_scripts: scripts,
             libraries: IndexMap::default(),
             functions: IndexMap::default(),
             frames: IndexSet::default(),
@@ -489,7 +494,16 @@ impl<'r> Tables<'r> {
 
     /// A function of a script, at the line of an instruction.
     fn script(&mut self, number: u32, instruction: u32, position: Position) -> Option<FrameIndex> {
-        let (script, code) = self.scripts.get(number as usize).or_else(|| self.scripts.get(0))?.clone();
+        let known = self.scripts.get_or_insert_with(|| self.recording_scripts.by_number()).get(&number).cloned();
+        // Threads have numbers of their own.
+        let number =
+            known.as_ref().map_or(0, |script| handle(self.script_functions.insert_full(Arc::clone(script)).0) + 1);
+        let unknown = || {
+            let name = "(unknown script function)".to_owned();
+            Arc::new((ScriptFunction { name, file: String::new(), first_line: 0, lines: [].into() }, (u32::MAX, 0)))
+        };
+        let of_script = known.unwrap_or_else(unknown);
+        let (script, code) = (&of_script.0, of_script.1);
         let of = self.recording.targets.get(code.0);
         let component = of.and_then(|of| {
             let map = of.map();

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
-use super::append_vec::AppendVec;
 use super::log::{HandlerCost, SampleCounts};
-use super::scripts::OfScript;
+use super::scripts::ScriptFunctions;
 use super::selection::Selection;
 use super::spans::Span;
 use super::window::Window;
@@ -27,7 +26,7 @@ pub(crate) struct FrozenLog {
     /// Whether it is known of all samples how long they waited for a CPU.
     pub(crate) knows_preempted: bool,
     /// The functions of scripts that stacks may refer to.
-    pub(crate) scripts: AppendVec<OfScript>,
+    pub(crate) scripts: ScriptFunctions,
     pub(crate) period: Range<Duration>,
 }
 

@@ -331,7 +331,7 @@ impl SampleLog {
             counts: self.counts.clone(),
             handler_cost: self.handler_cost,
             knows_preempted: self.knows_preempted,
-            scripts: self.scripts.freeze(),
+            scripts: self.scripts.clone(),
             period,
         }
     }

@@ -24,7 +24,6 @@ mod stack_table;
 mod timeline;
 mod window;
 
-pub(crate) use append_vec::AppendVec;
 pub(crate) use calls::{CallLog, CallSite, CallSums, CallTimes, Called, CountedCalls, CrossingCount};
 pub(crate) use frozen::FrozenLog;
 pub(crate) use host_calls::HostCalls;

@@ -17,51 +17,28 @@ pub(crate) struct ScriptFunction {
 }
 
 /// The function of a script, and the component or module whose code runs it: that, and an offset into its text.
-pub(crate) type OfScript = (Arc<ScriptFunction>, (u32, u32));
+pub(crate) type OfScript = (ScriptFunction, (u32, u32));
 
 /// More functions than these have no names.
 const MAX_FUNCTIONS: usize = 1 << 16;
 
-/// Those that samples may refer to, by number; the first stands for all whose names are not known.
-#[derive(Debug)]
+/// Those that samples may refer to, in the order in which they became known, each with a number. Threads number for themselves, so
+/// that one function may have several.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ScriptFunctions {
-    functions: AppendVec<OfScript>,
-    numbers: FxHashMap<OfScript, u32>,
-}
-
-impl Default for ScriptFunctions {
-    fn default() -> Self {
-        let unknown = ScriptFunction {
-            name: "(unknown script function)".to_owned(),
-            file: String::new(),
-            first_line: 0,
-            lines: [].into(),
-        };
-        let mut functions = AppendVec::default();
-        functions.push((Arc::new(unknown), (u32::MAX, 0)));
-        Self { functions, numbers: FxHashMap::default() }
-    }
+    functions: AppendVec<(u32, Arc<OfScript>)>,
 }
 
 impl ScriptFunctions {
-    /// The number of a function.
-    pub(crate) fn intern(&mut self, function: ScriptFunction, code: (u32, u32)) -> u32 {
-        let function = (Arc::new(function), code);
-        if let Some(number) = self.numbers.get(&function) {
-            return *number;
+    /// A function has become known.
+    pub(crate) fn add(&mut self, number: u32, function: OfScript) {
+        if self.functions.len() < MAX_FUNCTIONS {
+            self.functions.push((number, Arc::new(function)));
         }
-        let number = self.functions.len();
-        if number >= MAX_FUNCTIONS {
-            return 0;
-        }
-        self.functions.push(function.clone());
-        let number = u32::try_from(number).unwrap_or(0);
-        self.numbers.insert(function, number);
-        number
     }
 
-    /// All of them until now.
-    pub(crate) fn freeze(&self) -> AppendVec<OfScript> {
-        self.functions.clone()
+    /// All of them, by number.
+    pub(crate) fn by_number(&self) -> FxHashMap<u32, Arc<OfScript>> {
+        self.functions.iter().map(|(number, function)| (*number, Arc::clone(function))).collect()
     }
 }

@@ -43,7 +43,7 @@ pub(crate) enum RawFrame {
     Suspended,
     /// A function of a script, which the frame further out interprets.
     Script {
-        /// Which, among those of the log.
+        /// Which: a number that the log knows.
         function: u32,
         /// Which of its instructions.
         instruction: u32,

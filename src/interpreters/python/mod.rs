@@ -14,7 +14,7 @@ mod table;
 pub(crate) use code::{Code, Text};
 pub(crate) use lines::line_of;
 use table::Offsets;
-pub(crate) use table::{COOKIE, TableProblem};
+pub(crate) use table::TableProblem;
 
 use super::GuestMemory;
 

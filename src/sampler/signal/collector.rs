@@ -184,7 +184,7 @@ fn close(thread: &ThreadState) {
 pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) -> bool {
     let mut reader = lock(&thread.reader);
     let Some(done) = thread.progress.read() else { return false };
-    let StackReader { path, window: known_window, scripts, published, preemption } = &mut *reader;
+    let StackReader { path, window: known_window, published, preemption } = &mut *reader;
     let core = &thread.core;
     let now = core.since_start(clocks::monotonic());
     let before = std::mem::replace(published, done);
@@ -197,13 +197,7 @@ pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) -> bool 
     let mut division = preemption.divide(waiting.headers(), round);
     // Those of all samples that are waiting: a name comes before the first sample that it is for.
     if let Some(names) = thread.script_names.get() {
-        names.take(|number, function, code| {
-            let at = number as usize;
-            if scripts.len() <= at {
-                scripts.resize(at + 1, 0);
-            }
-            scripts[at] = log.scripts.intern(function, code);
-        });
+        names.take(|number, function, code| log.scripts.add(number, (function, code)));
     }
     let mut waits = std::mem::take(&mut *lock(&thread.waits)).into_iter().peekable();
     waiting.take(|header, new| {
@@ -231,14 +225,7 @@ pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) -> bool 
             }
         }
         for frame in new {
-            let frame = match frame.place() {
-                Place::Script { code, instruction } => {
-                    let function = scripts.get(code as usize).copied().unwrap_or(0);
-                    RawFrame::Script { function, instruction }
-                }
-                _ => raw_frame(frame),
-            };
-            let caller = path.last().map(|(_, stack)| *stack);
+            let (caller, frame) = (path.last().map(|(_, stack)| *stack), raw_frame(frame));
             let stack = log.stacks().push(caller, frame);
             path.push((frame, stack));
         }
@@ -270,7 +257,6 @@ pub(super) fn raw_frame(frame: FrameWord) -> RawFrame {
         Place::Elided => RawFrame::Elided,
         Place::UnknownCallers => RawFrame::UnknownCallers,
         Place::Suspended => RawFrame::Suspended,
-        // Which function it is, only the thread knows whose it is.
-        Place::Script { code: _, instruction } => RawFrame::Script { function: 0, instruction },
+        Place::Script { function, instruction } => RawFrame::Script { function, instruction },
     }
 }

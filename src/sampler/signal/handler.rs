@@ -7,6 +7,7 @@ use super::super::own_work;
 use super::clocks;
 use super::mask;
 use super::ring::SampleHeader;
+use super::scripts::Naming;
 use super::thread::{AtWork, HandlerState, ThreadState, find_state};
 use super::walk::{Extent, FrameWord, MAX_STEPS, Place, Registers, StackMemory, has_room_below};
 use crate::samples::LossReason;
@@ -151,10 +152,9 @@ fn sample(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin:
         (_, true) => Default::default(),
         (Some((scripts, names)), false) if has_scripts => {
             let mut memory = StackMemory::new(state.stack.clone(), at.sp);
+            let names = Naming { ring: names, numbers: &core.script_numbers };
             // SAFETY: the walk was of this thread, which does nothing else until the handler is done.
-            let (words, unchanged) = unsafe {
-                scripts.join(walker.stack(), walker.runs(), &mut memory, (extent == Extent::Complete, names))
-            };
+            let (words, unchanged) = unsafe { scripts.join(walker, &mut memory, extent == Extent::Complete, names) };
             words.split_at(unchanged)
         }
         (Some((scripts, _)), false) if scripts.has_marked() => (&[][..], walker.stack()),

@@ -5,8 +5,10 @@
 //! next begins. All of it is read while the guest is stopped on this very thread, so that nothing changes meanwhile; but it was
 //! stopped anywhere, perhaps in the middle of a change. What cannot be told for certain is left out.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::script_names::NameRing;
-use super::walk::{FrameWord, Run, StackMemory, is_readable};
+use super::walk::{FrameWord, StackMemory, Walker, is_readable};
 use crate::interpreters::python::{Code, Python, PythonFrame};
 use crate::interpreters::{GuestMemory, InstanceLayout};
 
@@ -28,6 +30,18 @@ const MAGIC: u32 = u32::from_le_bytes(*b"core");
 /// The number of what stands for functions that there are too many of, or whose names cannot be read.
 pub(super) const UNKNOWN: u32 = 0;
 
+/// A frame has room for numbers up to this.
+const MAX_NUMBER: u32 = (1 << 29) - 1;
+
+/// How functions get numbers and names.
+#[derive(Clone, Copy)]
+pub(super) struct Naming<'n> {
+    /// Where names go.
+    pub(super) ring: &'n NameRing,
+    /// The number that was given last.
+    pub(super) numbers: &'n AtomicU32,
+}
+
 /// What a thread knows of scripts. Holds all memory that is needed.
 pub(super) struct Scripts {
     /// The stack with scripts, outermost first, and the one before it.
@@ -41,7 +55,6 @@ pub(super) struct Scripts {
     frames: Vec<PythonFrame>,
     /// By hash of what tells functions apart: that, and the number.
     functions: Box<[(u64, u32)]>,
-    count: u32,
 }
 
 /// An interpreter, and the memory that it was found in.
@@ -63,7 +76,6 @@ impl Scripts {
             known: Vec::with_capacity(MAX_INTERPRETERS),
             frames: Vec::with_capacity(MAX_FRAMES),
             functions: vec![(0, 0); MAX_FUNCTIONS].into_boxed_slice(),
-            count: UNKNOWN,
         }
     }
 
@@ -71,15 +83,16 @@ impl Scripts {
     /// [marked](Self::mark) last. `is_complete` says whether the walk got to the first frame of the thread.
     ///
     /// # Safety
-    /// The runs are those of a walk of the current thread, which is stopped, so that their instances exist and nobody else uses
+    /// The walk was of the current thread, which is stopped, so that their instances exist and nobody else uses
     /// them.
     pub(super) unsafe fn join(
         &mut self,
-        stack: &[FrameWord],
-        runs: &[Run],
+        walker: &Walker,
         memory: &mut StackMemory,
-        (is_complete, names): (bool, &NameRing),
+        is_complete: bool,
+        names: Naming<'_>,
     ) -> (&[FrameWord], usize) {
+        let (stack, runs) = (walker.stack(), walker.runs());
         self.words.clear();
         let mut addresses = [0_u64; 64];
         for (run, address) in runs.iter().zip(&mut addresses) {
@@ -174,7 +187,7 @@ impl Scripts {
         layout: &InstanceLayout,
         is_trusted: bool,
     ) -> Option<(GuestMemory<'static>, usize)> {
-        if !is_trusted && !(instance.is_multiple_of(16) && is_readable(instance)) {
+        if !(is_trusted || instance.is_multiple_of(16) && is_readable(instance)) {
             return None;
         }
         // SAFETY: readable, as was found out just now or is promised.
@@ -215,7 +228,7 @@ impl Scripts {
         &mut self,
         (guest, known): (GuestMemory<'_>, usize),
         segment: Segment,
-        (of, names): ((u32, u32), &NameRing),
+        (of, names): ((u32, u32), Naming<'_>),
     ) {
         for at in segment.rev() {
             let Some(PythonFrame::Function { code, instruction }) = self.frames.get(at).copied() else { continue };
@@ -239,7 +252,7 @@ impl Scripts {
     }
 
     /// The number of a function.
-    fn number(&mut self, key: u64, code: &Code<'_>, (of, names): ((u32, u32), &NameRing)) -> u32 {
+    fn number(&mut self, key: u64, code: &Code<'_>, (of, names): ((u32, u32), Naming<'_>)) -> u32 {
         let mask = MAX_FUNCTIONS - 1;
         let start = usize::try_from(key >> 32).unwrap_or(0);
         for probe in 0..32 {
@@ -249,12 +262,11 @@ impl Scripts {
                 return number;
             }
             if number == UNKNOWN {
-                let next = self.count + 1;
-                if !names.push(next, code, of) {
+                let next = names.numbers.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+                if next > MAX_NUMBER || !names.ring.push(next, code, of) {
                     // It will be named the next time, perhaps.
                     return UNKNOWN;
                 }
-                self.count = next;
                 self.functions[slot] = (key, next);
                 return next;
             }

@@ -19,11 +19,11 @@ use super::retries::{self, Retries};
 use super::ring::Ring;
 use super::scenes::Seen;
 use super::script_names::NameRing;
-use super::scripts::Scripts;
+use super::scripts::{Naming, Scripts};
 use super::signal_cell::SignalCell;
 use super::tasks::Wait;
 use super::timer::Timer;
-use super::walk::{FrameWord, Registers, Walker};
+use super::walk::{Extent, FrameWord, Registers, StackMemory, Walker};
 use crate::error::SignalProblem;
 use crate::lock::lock;
 use crate::nanos::nanos;
@@ -108,8 +108,6 @@ pub(super) struct StackReader {
     pub(super) path: Vec<(RawFrame, StackId)>,
     /// The number of the log's window that the handles are valid for.
     pub(super) window: u64,
-    /// The log's numbers of the functions of scripts that the handler has numbered.
-    pub(super) scripts: Vec<u32>,
     /// What of the thread's [`Progress`] the log knows.
     pub(super) published: Done,
     pub(super) preemption: Preemption,
@@ -346,9 +344,19 @@ impl ThreadState {
             if self.core.is_stopped() {
                 return None;
             }
-            shared.walker.walk(&self.core.scene(&at_work), from);
+            let extent = shared.walker.walk(&self.core.scene(&at_work), from);
+            let HandlerState { walker, scripts, .. } = shared;
+            let stack = match scripts.as_deref_mut().zip(self.script_names.get()) {
+                Some((scripts, names)) if !walker.runs().is_empty() => {
+                    let mut memory = StackMemory::new(self.stack.clone(), from.sp);
+                    let names = Naming { ring: names, numbers: &self.core.script_numbers };
+                    // SAFETY: the walk was of this thread, which does this and nothing else.
+                    unsafe { scripts.join(walker, &mut memory, extent == Extent::Complete, names) }.0
+                }
+                _ => walker.stack(),
+            };
             drop(at_work);
-            Some(with(shared.walker.stack()))
+            Some(with(stack))
         };
         // SAFETY: on the thread of the state, outside of handlers.
         let result = unsafe { self.shared.use_in_thread(walk) }.flatten();

@@ -28,8 +28,8 @@ pub(crate) enum Place {
     Suspended,
     /// A function of a script.
     Script {
-        /// Which function, as the thread counts them.
-        code: u32,
+        /// Its number.
+        function: u32,
         /// Which instruction of it.
         instruction: u32,
     },
@@ -59,8 +59,8 @@ impl FrameWord {
     }
 
     /// Functions have numbers below 2^29.
-    pub(crate) fn script(code: u32, instruction: u32) -> Self {
-        Self(SCRIPT | u64::from(code) << 32 | u64::from(instruction))
+    pub(crate) fn script(function: u32, instruction: u32) -> Self {
+        Self(SCRIPT | u64::from(function) << 32 | u64::from(instruction))
     }
 
     pub(crate) fn host(address: u64) -> Self {
@@ -82,7 +82,7 @@ impl FrameWord {
             return Place::Text { target: low_half(target), offset: low_half(self.0) };
         }
         if self.0 & SCRIPT == SCRIPT {
-            return Place::Script { code: low_half((self.0 & !SCRIPT) >> 32), instruction: low_half(self.0) };
+            return Place::Script { function: low_half((self.0 & !SCRIPT) >> 32), instruction: low_half(self.0) };
         }
         match self {
             Self::HIDDEN_HOST => Place::HiddenHost,
@@ -295,8 +295,8 @@ mod tests {
             (FrameWord::ELIDED, Place::Elided),
             (FrameWord::UNKNOWN_CALLERS, Place::UnknownCallers),
             (FrameWord::SUSPENDED, Place::Suspended),
-            (FrameWord::script(0x1fff_ffff, u32::MAX), Place::Script { code: 0x1fff_ffff, instruction: u32::MAX }),
-            (FrameWord::script(0, 0), Place::Script { code: 0, instruction: 0 }),
+            (FrameWord::script(0x1fff_ffff, u32::MAX), Place::Script { function: 0x1fff_ffff, instruction: u32::MAX }),
+            (FrameWord::script(0, 0), Place::Script { function: 0, instruction: 0 }),
         ] {
             assert_eq!(FrameWord::from_bits(word.bits()).place(), place);
         }
