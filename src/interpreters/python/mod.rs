@@ -10,6 +10,8 @@
 mod code;
 mod lines;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use code::{Code, Text};
 pub(crate) use lines::line_of;

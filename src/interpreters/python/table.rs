@@ -35,6 +35,8 @@ pub(crate) enum TableProblem {
     Missing,
     /// It is of a version whose table is not known: major and minor.
     Version(u8, u8),
+    /// It is of an alpha, a beta or a candidate of a version, which may have another table than the release.
+    BeforeRelease,
     /// Python was built without its global lock, and keeps other things elsewhere.
     FreeThreaded,
     /// It says that something lies outside of what it is in.
@@ -65,6 +67,9 @@ const PYTHON_3_14: Layout =
 const PYTHON_3_15: Layout =
     Layout { thread: 22, current_frame: 26, frame: 39, code: 47, instructions: 56, bytes: 86, text: 89 };
 
+/// The level of a release, in the version.
+const RELEASE: u8 = 0xf;
+
 /// No structure of Python's is larger, but for the state of the runtime and of an interpreter.
 const MAX_STRUCTURE: u64 = 1 << 16;
 const MAX_STATE: u64 = 1 << 24;
@@ -85,6 +90,10 @@ impl Offsets {
             (3, 15) => PYTHON_3_15,
             (major, minor) => return Err(TableProblem::Version(major, minor)),
         };
+        // The lowest byte has the level and a number.
+        if version[0] >> 4 != RELEASE {
+            return Err(TableProblem::BeforeRelease);
+        }
         if word(FREE_THREADED)? != 0 {
             return Err(TableProblem::FreeThreaded);
         }
