@@ -41,7 +41,7 @@ const FEW: usize = CHUNK / 4;
 pub(crate) struct CodeTable {
     /// In order of address; none is empty.
     chunks: Box<[Chunk]>,
-    /// The evaluation loops in it, which are few.
+    /// The evaluation loops in it, by address.
     evaluators: Arc<[Evaluator]>,
 }
 
@@ -93,14 +93,17 @@ impl CodeTable {
             return self;
         }
         let own = evaluators.iter().map(|evaluator| evaluator.at(range.start, range.target));
-        let evaluators = others.copied().chain(own).collect();
-        Self { evaluators, ..self }
+        let mut evaluators: Vec<Evaluator> = others.copied().chain(own).collect();
+        evaluators.sort_by_key(|evaluator| evaluator.start);
+        Self { evaluators: evaluators.into(), ..self }
     }
 
     /// The evaluation loop that `address` is in.
     #[inline]
     pub(crate) fn evaluator(&self, address: u64) -> Option<&Evaluator> {
-        self.evaluators.iter().find(|evaluator| address >= evaluator.start && address < evaluator.end)
+        let after = self.evaluators.partition_point(|evaluator| evaluator.start <= address);
+        let evaluator = self.evaluators.get(after.checked_sub(1)?)?;
+        (address < evaluator.end).then_some(evaluator)
     }
 
     /// Whether there is any.

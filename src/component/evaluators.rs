@@ -4,7 +4,7 @@
 //! and one that is as large as an evaluation loop puts it onto the stack at once, in a place that is the same in all of its frames.
 //! Where that is, its first instructions say.
 
-use wasmtime_environ::{EntityIndex, FuncKey, GlobalIndex, HostPtr, MemoryIndex, Module, VMOffsets};
+use wasmtime_environ::{EntityIndex, FuncKey, GlobalIndex, HostPtr, IndexType, MemoryIndex, Module, VMOffsets};
 
 use super::artifacts::{Artifacts, ModuleArtifact};
 use super::code::Code;
@@ -47,13 +47,14 @@ fn python(artifacts: &Artifacts<'_>, (index, artifact): (u32, &ModuleArtifact<'_
         |key: FuncKey| matches!(key, FuncKey::DefinedWasmFunction(of, at) if of.as_u32() == index && at == defined);
     let function = artifacts.functions.iter().find(|function| key(function.key))?;
     let code = text.get(function.start as usize..)?.get(..function.length as usize)?;
-    let (slot, holds_from) = instance_slot(code)?;
+    let (slot, frame, holds_from) = instance_slot(code)?;
     let start = u64::from(function.start);
     Some(Evaluator {
         start,
         end: start + u64::from(function.length),
         holds_from: start + holds_from,
         slot,
+        frame,
         target: 0,
         offset: function.start,
         instance: instance(artifact, state)?,
@@ -64,7 +65,8 @@ fn instance(artifact: &ModuleArtifact<'_>, state: GlobalIndex) -> Option<Instanc
     let module = artifact.module();
     let offsets = VMOffsets::new(HostPtr, module);
     let memory = MemoryIndex::from_u32(0);
-    module.memories.get(memory)?;
+    // What others may write to meanwhile is not read, and addresses are taken for numbers of 32 bits.
+    module.memories.get(memory).filter(|memory| !memory.shared && memory.idx_type == IndexType::I32)?;
     let memory = match module.defined_memory_index(memory) {
         Some(defined) => offsets.vmctx_vmmemory_pointer(defined),
         None => offsets.vmctx_vmmemory_import_from(memory),
@@ -82,9 +84,9 @@ fn is_plain(module: &Module) -> bool {
     module.num_imported_globals <= module.globals.len() && module.num_imported_memories <= module.memories.len()
 }
 
-/// Where a function of x86-64 keeps its instance, from the frame pointer, and from which offset on. `None` where its first instructions
+/// Where a function of x86-64 keeps its instance, from the frame pointer, how large its frame is, and from which offset on. `None` where its first instructions
 /// are others than those that Cranelift writes: the frame, the check for room, registers that are saved, and then the instance.
-fn instance_slot(code: &[u8]) -> Option<(i64, u64)> {
+fn instance_slot(code: &[u8]) -> Option<(i64, u64, u64)> {
     if !cfg!(target_arch = "x86_64") {
         return None;
     }
@@ -97,7 +99,7 @@ fn instance_slot(code: &[u8]) -> Option<(i64, u64)> {
         let (stored, length) = match rest {
             // mov r10, [rdi + n]; mov r10, [r10 + n]; cmp r10, rsp
             [0x4c, 0x8b, 0x57, ..] | [0x4d, 0x8b, 0x52, ..] => (None, 4),
-            [0x4c, 0x3b, 0xd4, ..] | [0x4c, 0x39, 0xe2, ..] => (None, 3),
+            [0x4c, 0x3b, 0xd4, ..] | [0x49, 0x39, 0xe2, ..] => (None, 3),
             // add r10, n
             [0x49, 0x81, 0xc2, ..] => (None, 7),
             [0x49, 0x83, 0xc2, ..] => (None, 4),
@@ -130,7 +132,7 @@ fn instance_slot(code: &[u8]) -> Option<(i64, u64)> {
             && register >> 3 & 7 == 7
             && at < size
         {
-            return Some((at - size, u64::try_from(code.len() - rest.len()).ok()?));
+            return Some((at - size, u64::try_from(size).ok()?, u64::try_from(code.len() - rest.len()).ok()?));
         }
     }
     None
@@ -154,7 +156,7 @@ mod tests {
         let mut code = EVALUATOR.to_vec();
         assert_eq!(instance_slot(&code), None, "it is cut");
         code.extend([0x24, 0x20, 0x48, 0x89]);
-        assert_eq!(instance_slot(&code), Some((0x20 - 0x290, 0x50)));
+        assert_eq!(instance_slot(&code), Some((0x20 - 0x290, 0x290, 0x50)));
         // Something else has been written to the register before.
         code.splice(35..35, [0x48, 0x89, 0xf7]);
         assert_eq!(instance_slot(&code), None);

@@ -10,6 +10,8 @@ pub(crate) struct Evaluator {
     pub(crate) holds_from: u64,
     /// Where the address of the instance is kept, from the frame pointer.
     pub(crate) slot: i64,
+    /// How far the stack pointer is below the frame pointer, where the frame is whole.
+    pub(crate) frame: u64,
     /// The number of the component or module it belongs to.
     pub(crate) target: u32,
     /// Where it begins in the text section of that.

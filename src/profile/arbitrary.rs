@@ -50,7 +50,8 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
         .map(|((kind, interface, function, direction), index)| {
             let library = Layer::ALL.iter().zip(0..).find(|(layer, _)| **layer == kind.layer());
             let library = LibraryIndex(library.map_or(0, |(_, index)| index));
-            let file = (matches!(kind.layer(), Layer::Guest | Layer::Script) && index % 4 > 0).then_some(FileIndex(index % 2));
+            let file =
+                (matches!(kind.layer(), Layer::Guest | Layer::Script) && index % 4 > 0).then_some(FileIndex(index % 2));
             if *kind == FunctionKind::Inlined {
                 // Two of each name.
                 let name = format!("inlined; \u{1b}[{}m 7", index / 2);

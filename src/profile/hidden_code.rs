@@ -215,7 +215,8 @@ mod tests {
         for index in 0..profile.functions.len() {
             let function = &profile.functions[index];
             let (kind, layer, name) = (function.kind, function.kind.layer(), function.name.clone());
-            let component = name.split('.').next().filter(|_| matches!(layer, Layer::Guest | Layer::Script)).map(str::to_owned);
+            let component =
+                name.split('.').next().filter(|_| matches!(layer, Layer::Guest | Layer::Script)).map(str::to_owned);
             profile.functions[index].direction = match kind {
                 Kind::Entry => Some(Direction::Export),
                 Kind::ImportLowering => Some(Direction::Import),

@@ -22,17 +22,26 @@ pub(crate) type OfScript = (ScriptFunction, (u32, u32));
 /// More functions than these have no names.
 const MAX_FUNCTIONS: usize = 1 << 16;
 
+/// Beyond these, functions are known by their first lines.
+const MAX_BYTES: usize = 16 << 20;
+
 /// Those that samples may refer to, in the order in which they became known, each with a number. Threads number for themselves, so
 /// that one function may have several.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScriptFunctions {
     functions: AppendVec<(u32, Arc<OfScript>)>,
+    /// What their tables of lines take.
+    bytes: usize,
 }
 
 impl ScriptFunctions {
     /// A function has become known.
-    pub(crate) fn add(&mut self, number: u32, function: OfScript) {
+    pub(crate) fn add(&mut self, number: u32, mut function: OfScript) {
         if self.functions.len() < MAX_FUNCTIONS {
+            self.bytes += function.0.lines.len();
+            if self.bytes > MAX_BYTES {
+                function.0.lines = [].into();
+            }
             self.functions.push((number, Arc::new(function)));
         }
     }

@@ -46,14 +46,19 @@ impl Code<'_> {
     }
 
     /// What tells it from other functions: where it is, and what it is called. Objects die, and others take their places.
-    pub(crate) fn key(&self, memory: u64, at: u32) -> u64 {
-        let place = [memory, u64::from(at) << 32 | u64::from(self.first_line), self.lines.len() as u64];
+    pub(crate) fn key(&self, (memory, of): (u64, (u32, u32)), at: u32) -> u64 {
+        let of = u64::from(of.0) << 32 | u64::from(of.1);
+        let place = [memory, of, u64::from(at) << 32 | u64::from(self.first_line), self.lines.len() as u64];
         let bytes = |text: &Text<'_>| text.bytes.as_ptr().addr() as u64;
         let texts = [bytes(&self.qualname), bytes(&self.filename), self.lines.as_ptr().addr() as u64];
-        let name = self.qualname.bytes.chunks(8).map(|chunk| {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            u64::from_le_bytes(word)
+        // Of the lines, where most differ.
+        let lines = self.lines.get(..32).unwrap_or(self.lines);
+        let name = [self.qualname.bytes, self.filename.bytes, lines].into_iter().flat_map(|bytes| {
+            bytes.chunks(8).map(|chunk| {
+                let mut word = [0; 8];
+                word[..chunk.len()].copy_from_slice(chunk);
+                u64::from_le_bytes(word)
+            })
         });
         let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let hash = place.into_iter().chain(texts).chain(name).fold(0x51_7cc1_b727_220a, mix);

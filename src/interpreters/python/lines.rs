@@ -11,16 +11,16 @@ pub(crate) fn line_of(table: &[u8], first_line: u32, instruction: u32) -> Option
             0..=9 => bytes.next().is_some(),
             // One of the next lines, and columns.
             forward @ 10..=12 => {
-                line += i64::from(forward) - 10;
+                line = line.checked_add(i64::from(forward) - 10)?;
                 bytes.nth(1).is_some()
             }
             13 => {
-                line += signed(&mut bytes)?;
+                line = line.checked_add(signed(&mut bytes)?)?;
                 true
             }
             // Line, last line, and columns.
             14 => {
-                line += signed(&mut bytes)?;
+                line = line.checked_add(signed(&mut bytes)?)?;
                 (0..3).try_for_each(|_| unsigned(&mut bytes).map(drop))?;
                 true
             }

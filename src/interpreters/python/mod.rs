@@ -15,8 +15,8 @@ mod tests;
 
 pub(crate) use code::{Code, Text};
 pub(crate) use lines::line_of;
-use table::Offsets;
 pub(crate) use table::TableProblem;
+use table::{COOKIE, Offsets};
 
 use super::GuestMemory;
 
@@ -64,15 +64,17 @@ impl Python {
         memory: GuestMemory<'m>,
     ) -> impl Iterator<Item = Option<PythonFrame>> + use<'m, '_> {
         let offsets = &self.offsets;
-        let innermost = || {
+        let thread = || {
             let interpreter = memory.u32(self.runtime.checked_add(offsets.interpreters_head)?)?;
-            let thread = memory.u32(interpreter.checked_add(offsets.threads_head)?)?;
-            memory.u32(thread.checked_add(offsets.current_frame)?)
+            memory.u32(interpreter.checked_add(offsets.threads_head)?)
         };
-        let mut next = innermost();
+        let thread = thread();
+        let of_thread = |offset: u32| memory.u32(thread?.checked_add(offset)?);
+        let mut next = of_thread(offsets.current_frame);
+        let base = offsets.base_frame.and_then(of_thread).unwrap_or(0);
         let mut is_over = false;
         std::iter::from_fn(move || {
-            if is_over || next == Some(0) {
+            if is_over || next == Some(0) || next == Some(base) {
                 return None;
             }
             let frame = next.and_then(|at| offsets.frame(memory, at));
@@ -81,6 +83,11 @@ impl Python {
             Some(frame.map(|(frame, _)| frame))
         })
         .take(MAX_FRAMES)
+    }
+
+    /// Whether it is still there.
+    pub(crate) fn is_in(&self, memory: GuestMemory<'_>) -> bool {
+        memory.bytes(self.runtime, COOKIE.len()) == Some(&COOKIE)
     }
 
     /// What is known of a code object.
@@ -98,7 +105,12 @@ impl Offsets {
         if memory.u8(at.checked_add(self.frame_owner)?)? >= OWNED_BY_INTERPRETER {
             return Some((PythonFrame::Run, previous));
         }
-        let code = word(self.frame_executable)? & !REFERENCE_TAGS;
+        let executable = word(self.frame_executable)?;
+        if executable & REFERENCE_TAGS == REFERENCE_TAGS {
+            // A number.
+            return None;
+        }
+        let code = executable & !REFERENCE_TAGS;
         Some((PythonFrame::Function { code, instruction: word(self.frame_instruction)? }, previous))
     }
 }

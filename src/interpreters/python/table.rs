@@ -11,6 +11,8 @@ pub(super) struct Offsets {
     pub(super) interpreters_head: u32,
     pub(super) threads_head: u32,
     pub(super) current_frame: u32,
+    /// Where the frame is pointed to with which the list ends, should it be one that is not a run's.
+    pub(super) base_frame: Option<u32>,
     pub(super) frame_previous: u32,
     pub(super) frame_executable: u32,
     pub(super) frame_instruction: u32,
@@ -47,6 +49,7 @@ pub(crate) enum TableProblem {
 struct Layout {
     thread: usize,
     current_frame: usize,
+    base_frame: Option<usize>,
     frame: usize,
     code: usize,
     instructions: usize,
@@ -60,12 +63,36 @@ const FREE_THREADED: usize = 2;
 const RUNTIME: usize = 3;
 const INTERPRETER: usize = 6;
 
-const PYTHON_3_13: Layout =
-    Layout { thread: 19, current_frame: 23, frame: 28, code: 34, instructions: 43, bytes: 64, text: 67 };
-const PYTHON_3_14: Layout =
-    Layout { thread: 22, current_frame: 26, frame: 31, code: 39, instructions: 48, bytes: 74, text: 77 };
-const PYTHON_3_15: Layout =
-    Layout { thread: 22, current_frame: 26, frame: 39, code: 47, instructions: 56, bytes: 86, text: 89 };
+const PYTHON_3_13: Layout = Layout {
+    thread: 19,
+    current_frame: 23,
+    base_frame: None,
+    frame: 28,
+    code: 34,
+    instructions: 43,
+    bytes: 64,
+    text: 67,
+};
+const PYTHON_3_14: Layout = Layout {
+    thread: 22,
+    current_frame: 26,
+    base_frame: None,
+    frame: 31,
+    code: 39,
+    instructions: 48,
+    bytes: 74,
+    text: 77,
+};
+const PYTHON_3_15: Layout = Layout {
+    thread: 22,
+    current_frame: 26,
+    base_frame: Some(27),
+    frame: 39,
+    code: 47,
+    instructions: 56,
+    bytes: 86,
+    text: 89,
+};
 
 /// The level of a release, in the version.
 const RELEASE: u8 = 0xf;
@@ -105,11 +132,12 @@ impl Offsets {
         };
         let state = |group: usize, index: usize| field(group, index, 4, MAX_STATE);
         let of = |group: usize, index: usize| field(group, group + index, 4, MAX_STRUCTURE);
-        let Layout { thread, current_frame, frame, code, instructions, bytes, text } = layout;
+        let Layout { thread, current_frame, base_frame, frame, code, instructions, bytes, text } = layout;
         Ok(Self {
             interpreters_head: state(RUNTIME, RUNTIME + 2)?,
             threads_head: state(INTERPRETER, INTERPRETER + 3)?,
             current_frame: state(thread, current_frame)?,
+            base_frame: base_frame.map(|index| state(thread, index)).transpose()?,
             frame_previous: of(frame, 1)?,
             frame_executable: of(frame, 2)?,
             frame_instruction: of(frame, 3)?,

@@ -528,7 +528,7 @@ fn read_all(bytes: &[u8], runtime: u32, codes: &[u32]) -> usize {
     let describe = |code: u32, instruction: u32| {
         let Some(found) = python.code(memory, code) else { return };
         let _ = (found.qualname.to_string(), found.filename.to_string(), found.is_internal());
-        let _ = found.key(memory.address(), code);
+        let _ = found.key((memory.address(), (0, 0)), code);
         let _ = line_of(found.lines, found.first_line, instruction.wrapping_sub(found.instructions) / 2);
     };
     let mut frames = 0;

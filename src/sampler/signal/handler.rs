@@ -91,6 +91,9 @@ pub(super) fn take_put_off(state: &ThreadState, here: Registers) {
     }
 }
 
+/// Reading a frame of a script takes as long as finding so many others.
+const SCRIPT_FRAME: usize = 4;
+
 /// Takes a sample of the thread, which is at `at`, unless so much time is owed to the guest that it has to run first.
 fn take(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin: u64) {
     let state = at_work.state();
@@ -105,7 +108,8 @@ fn take(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin: u
         let cost = clocks::ticks().wrapping_sub(begin);
         state.cost.add(cost);
         // What took longer was interrupted: the machine is busy, and the sampler need not make up for that.
-        let cost = cost.min(core.longest_walk(shared.walker.new_frames()));
+        let scripts = shared.scripts.as_deref().map_or(0, |scripts| scripts.frames());
+        let cost = cost.min(core.longest_walk(shared.walker.new_frames() + SCRIPT_FRAME * scripts));
         let owed = cost.saturating_mul(PAUSE + 1).saturating_add(if is_possible { owed } else { 0 });
         state.owes_until.store(begin.saturating_add(owed), Ordering::Relaxed);
         outcome

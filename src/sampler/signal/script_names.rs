@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::interpreters::python::{Code, Text};
 use crate::samples::ScriptFunction;
 
-/// Words of a ring: 256 KiB.
-const WORDS: usize = 1 << 15;
+/// Words of a ring: 128 KiB.
+const WORDS: usize = 1 << 14;
 
 /// The longest table of lines that is copied. Of a longer one nothing is, and the function is known by its first line.
 const MAX_LINES: usize = 32 << 10;

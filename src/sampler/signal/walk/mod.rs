@@ -30,8 +30,8 @@ use last_walk::LastWalk;
 pub(crate) use memory::{StackMemory, check_is_readable, has_room_below, is_readable};
 use registers::{Native, StackSwitch as _};
 pub(crate) use registers::{Registers, caller_of as caller_by_frame_pointer};
-pub(crate) use runs::Run;
 use runs::Runs;
+pub(crate) use runs::{MAX_RUNS, Run};
 
 use crate::code::{CodeRange, CodeTable};
 
@@ -179,12 +179,11 @@ impl Walker {
             }
         };
         let words = kept + self.frames.count();
-        if Frames::are_all_kept(words) {
-            self.runs.end(kept, words);
-        } else {
+        let are_runs_known = Frames::are_all_kept(words) && self.runs.end(kept, words);
+        if !are_runs_known {
             self.runs.forget();
         }
-        if extent == Extent::Complete && Frames::are_all_kept(words) {
+        if extent == Extent::Complete && Frames::are_all_kept(words) && are_runs_known {
             self.last.end(has_joined, words);
         } else {
             self.last.forget();

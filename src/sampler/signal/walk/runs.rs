@@ -5,15 +5,17 @@ use super::registers::Registers;
 use crate::interpreters::{Evaluator, InstanceLayout};
 
 /// Runs that are noticed on one stack. A script that calls a function of the interpreter that calls a script is two.
-const MAX_RUNS: usize = 64;
+pub(crate) const MAX_RUNS: usize = 64;
 
 /// One run of an evaluation loop.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     /// How many words of the stack are further out.
     pub(crate) position: usize,
-    /// Where the address of the instance is kept, if it is there already.
+    /// Where the address of the instance is kept, if it is there.
     slot: Option<u64>,
+    /// On which stack that is: its stack pointer.
+    sp: u64,
     /// Whether it is the innermost frame of all, which may be just beginning or ending.
     pub(crate) is_leaf: bool,
     pub(crate) instance: InstanceLayout,
@@ -24,7 +26,11 @@ pub(crate) struct Run {
 impl Run {
     /// The address of the instance, as the stack has it.
     pub(crate) fn instance_address(&self, memory: &mut StackMemory) -> Option<u64> {
-        memory.read(self.slot?)
+        let slot = self.slot?;
+        if !memory.is_on_thread_stack(slot) {
+            memory.move_to(self.sp);
+        }
+        memory.read(slot)
     }
 }
 
@@ -53,24 +59,28 @@ impl Runs {
             self.are_too_many = true;
             return;
         }
-        let is_there = !is_leaf || at.pc >= evaluator.holds_from;
+        // In the beginning and in the end of the function, the frame is not whole, and the frame pointer that of the caller.
+        let is_whole = at.pc >= evaluator.holds_from && at.sp.checked_add(evaluator.frame) == Some(at.fp);
+        let is_there = !is_leaf || is_whole;
         let slot = at.fp.checked_add_signed(evaluator.slot).filter(|_| is_there);
         let code = (evaluator.target, evaluator.offset);
         let position = count.saturating_sub(1);
-        self.new.push(Run { position, slot, is_leaf, instance: evaluator.instance, code });
+        self.new.push(Run { position, slot, sp: at.sp, is_leaf, instance: evaluator.instance, code });
     }
 
-    /// The walk has ended with a stack of `words` words, of which the outermost `kept` are those of the last one.
-    pub(super) fn end(&mut self, kept: usize, words: usize) {
+    /// The walk has ended with a stack of `words` words, of which the outermost `kept` are those of the last one. `false` if there are
+    /// too many runs: then none is known.
+    pub(super) fn end(&mut self, kept: usize, words: usize) -> bool {
         let stay = self.known.partition_point(|run| run.position < kept);
         self.known.truncate(stay);
         if self.known.len() + self.new.len() > MAX_RUNS || self.are_too_many {
             // Which of them belongs to what is not known any more.
             self.forget();
-            return;
+            return false;
         }
         let outwards = |run: &Run| Run { position: words.saturating_sub(run.position + 1), ..*run };
         self.known.extend(self.new.iter().rev().map(outwards));
+        true
     }
 
     pub(super) fn forget(&mut self) {
