@@ -85,7 +85,12 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
             point: CodePoint::InstructionPointer(TextOffset::new(function * 100 + 1)),
             instruction: Some(WasmOffset::new(function * 7)).filter(|_| function % 3 > 0),
             source: functions[function as usize].file.map(|file| SourceLine {
-                file: if function % 5 == 0 { FileIndex(1 - file.0) } else { file },
+                // A function of a script is of one file.
+                file: match functions[function as usize].kind {
+                    FunctionKind::Script => file,
+                    _ if function % 5 == 0 => FileIndex(1 - file.0),
+                    _ => file,
+                },
                 line: 1 + function,
                 column: Some(function).filter(|column| *column > 5),
             }),
