@@ -334,6 +334,14 @@ fn every_instruction_has_its_line() {
 }
 
 #[test]
+fn a_line_that_is_too_far_is_none() {
+    // The largest number, as often as it takes to get past every other.
+    let entry = [&[0x80 | 13 << 3][..], &[0x7f; 9], &[0x3e]].concat();
+    let table = entry.repeat(64);
+    assert!((0..64).all(|unit| line_of(&table, 1, unit).is_none()));
+}
+
+#[test]
 fn references_have_tags_in_their_low_bits() {
     for version in VERSIONS {
         for tags in 0..4 {
