@@ -30,9 +30,12 @@ const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
 /// Where the program is inside of the component.
 const FILE: &str = "/0/app.py";
 
-/// What a stack, or a function, may have less than it should: CPython is in the middle of a change in one of some hundred samples,
-/// and who called is not known then.
-const IN_A_CHANGE: f64 = 0.02;
+/// The share of a function's time in which who called it may be unknown: CPython is in the middle of a change in some of a thousand
+/// samples, and in more of those of a function that does little.
+const IN_A_CHANGE: f64 = 0.04;
+
+/// What stands for functions that could not be told.
+const UNKNOWN: &str = "(unknown script function)";
 
 /// The component, which is built once for each version of its source.
 fn component() -> PathBuf {
@@ -113,12 +116,10 @@ struct Recording {
 
 impl Recording {
     fn new() -> Self {
-        let component = {
-            /// For one that builds, while others wait.
-            static BUILDING: Mutex<()> = Mutex::new(());
-            let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
-            component()
-        };
+        /// One at a time: the first one builds the component, and a run that has the machine for itself is measured best.
+        static RUNNING: Mutex<()> = Mutex::new(());
+        let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let component = component();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let component = component.to_str().expect("UTF-8");
         let out = printed(folder.path(), &["run", "--quiet", "--sampler", "signal", "-o", "p.json", component]);
@@ -189,10 +190,19 @@ fn three_times_the_work_is_three_times_the_time() {
     }
     patiently(|| {
         let recording = Recording::new();
-        for stacks in [&recording.whole, &recording.scripts] {
-            let [single, triple] = ["single", "triple"].map(|function| time_of(stacks, function));
-            assert_figure!((triple / single - 3.0).abs() <= 0.2, "{triple} and {single}");
-        }
+        let report = recording.report("script");
+        let [single, triple] = ["single", "triple"].map(|function| {
+            let row = rows(&report).iter().find(|row| row["name"] == function).expect("a row");
+            let total = milliseconds(row, "total_ms");
+            for stacks in [&recording.whole, &recording.scripts] {
+                let (found, rounding) = (time_of(stacks, function) / 1000.0, stacks.len() as f64 / 1000.0);
+                assert!((found - total).abs() <= rounding, "{function}: {found} and {total}");
+            }
+            // They call no other function, and what else the machine did is not theirs.
+            assert_eq!(milliseconds(row, "self_ms") + milliseconds(row, "boundary_ms"), total, "{row}");
+            total - milliseconds(row, "preempted_ms")
+        });
+        assert_figure!((triple / single - 3.0).abs() <= 0.2, "{triple} and {single}");
     });
 }
 
@@ -277,12 +287,20 @@ fn every_function_is_known() {
     if !can_build() {
         return;
     }
-    let recording = shared();
-    for stack in recording.whole.iter().chain(&recording.scripts) {
-        assert!(!stack.has("(unknown script function)"), "{:?}", stack.frames);
-        // Between a class that is called and its `__init__` CPython has a function of its own.
-        assert!(!stack.has("__init__"), "{:?}", stack.frames);
-    }
+    patiently(|| {
+        let recording = Recording::new();
+        let unknown = time_of(&recording.whole, UNKNOWN);
+        assert_figure!(unknown <= time(&recording.whole) / 100.0, "{unknown}");
+        for stack in &recording.whole {
+            // It stands for all functions of one run, of which others are not known either.
+            let places = (0..stack.frames.len()).filter(|at| stack.frames[*at] == UNKNOWN);
+            for at in places {
+                assert_eq!(stack.frames[at - 1], "_PyEval_EvalFrameDefault", "{:?}", stack.frames);
+            }
+            // Between a class that is called and its `__init__` CPython has a function of its own.
+            assert!(!stack.has("__init__"), "{:?}", stack.frames);
+        }
+    });
 }
 
 #[test]
@@ -293,7 +311,9 @@ fn all_time_is_somewhere() {
     let recording = shared();
     let report = recording.report("script");
     let recorded = milliseconds(&report, "wall_ms");
-    let rows: f64 = rows(&report).iter().map(|row| milliseconds(row, "self_ms")).sum();
+    let rows = rows(&report).iter().map(|row| milliseconds(row, "self_ms") + milliseconds(row, "boundary_ms"));
+    // No row has the profiler's own work.
+    let rows = rows.sum::<f64>() + milliseconds(&report, "profiler_ms");
     assert!((rows - recorded).abs() < 0.001, "{rows} of {recorded}");
     for stacks in [&recording.whole, &recording.scripts] {
         // Each is rounded to a microsecond.
@@ -309,17 +329,20 @@ fn recursion_is_as_deep_as_it_is() {
     if !can_build() {
         return;
     }
-    for stacks in [&shared().whole, &shared().scripts] {
-        let deepest = stacks.iter().map(|stack| stack.count("recurse")).max();
-        assert_eq!(deepest, Some(200));
-        let whole = stacks
-            .iter()
-            .filter(|stack| stack.count("recurse") == 200 && stack.has_in_order(&["main", "recurse", "bottom"]));
-        let (whole, all) = (time(whole), time_of(stacks, "bottom"));
-        assert!(whole >= all * (1.0 - IN_A_CHANGE), "{whole} of {all}");
-        assert!(stacks.iter().all(|stack| stack.count("raises") <= 11));
-        assert!(stacks.iter().any(|stack| stack.count("raises") == 11 && stack.has_in_order(&["caught", "raises"])));
-    }
+    patiently(|| {
+        let recording = Recording::new();
+        for stacks in [&recording.whole, &recording.scripts] {
+            let deepest = stacks.iter().map(|stack| stack.count("recurse")).max();
+            assert_eq!(deepest, Some(200));
+            let is_whole =
+                |stack: &&Stack| stack.count("recurse") == 200 && stack.has_in_order(&["main", "recurse", "bottom"]);
+            let (whole, all) = (time(stacks.iter().filter(is_whole)), time_of(stacks, "bottom"));
+            assert_figure!(whole >= all * (1.0 - IN_A_CHANGE), "{whole} of {all}");
+            let raises = stacks.iter().map(|stack| stack.count("raises")).max();
+            assert!(raises <= Some(11), "{raises:?}");
+            assert_figure!(raises == Some(11), "{raises:?}");
+        }
+    });
 }
 
 #[test]
@@ -327,8 +350,8 @@ fn callers_are_in_the_order_of_their_calls() {
     if !can_build() {
         return;
     }
-    /// From `main` inwards. The last one is called by nobody else, so that it is inside of all others that are not Python's.
-    const CALLS: [(&[&str], &[&str]); 7] = [
+    /// From `main` inwards; with the functions of C in between, and without.
+    const CALLS: [(&[&str], &[&str]); 8] = [
         (&["main", "builtin_sorted", "list_sort_impl", "key"], &["main", "key"]),
         (&["main", "builtin_sum", "map_next", "mapped"], &["main", "mapped"]),
         (&["main", "builtin_max", "min_max", "main.<locals>.<lambda>"], &["main", "main.<locals>.<lambda>"]),
@@ -341,32 +364,33 @@ fn callers_are_in_the_order_of_their_calls() {
             &["main", "größe", "builtin_sum", "gen_send_ex2", "größe.<locals>.<genexpr>"],
             &["main", "größe", "größe.<locals>.<genexpr>"],
         ),
-        (&["main", "Shape.Inner.build", "Shape.__init__"], &["main", "Shape.Inner.build", "Shape.__init__"]),
+        (&["main", "caught", "raises"], &["main", "caught", "raises"]),
+        (&["Run.run", "main", "comprehension"], &["Run.run", "main", "comprehension"]),
     ];
-    let recording = shared();
-    for (calls, of_python) in CALLS {
-        let innermost = calls[calls.len() - 1];
-        let all = time_of(&recording.whole, innermost);
-        assert!(all > 0.0, "{innermost} is not there");
-        let in_order = time(recording.whole.iter().filter(|stack| stack.has_in_order(calls)));
-        assert!(in_order >= all * (1.0 - IN_A_CHANGE), "{calls:?}: {in_order} of {all}");
-        let adjacent = time(recording.scripts.iter().filter(|stack| stack.has_adjacent(of_python)));
-        assert!(adjacent >= all * (1.0 - IN_A_CHANGE), "{of_python:?}: {adjacent} of {all}");
-        // A caller may be unknown, but one that is there is in its place, and functions of C always are.
-        for stack in recording.whole.iter().filter(|stack| stack.has(innermost)) {
-            let is_there = |name: &&str| !of_python.contains(name) || stack.has(name);
-            let there: Vec<&str> = calls.iter().copied().filter(is_there).collect();
-            assert!(stack.has_in_order(&there), "{there:?}: {:?}", stack.frames);
+    patiently(|| {
+        let recording = Recording::new();
+        for (calls, of_python) in CALLS {
+            let innermost = calls[calls.len() - 1];
+            let all = time_of(&recording.whole, innermost);
+            assert!(all > 0.0, "{innermost} is not there");
+            // A caller may be unknown, and a generator is made where it is called, but what is there is in its place.
+            for stack in recording.whole.iter().filter(|stack| stack.has(innermost)) {
+                let there: Vec<&str> = calls.iter().copied().filter(|name| stack.has(name)).collect();
+                assert!(stack.has_in_order(&there), "{there:?}: {:?}", stack.frames);
+            }
+            let in_order = time(recording.whole.iter().filter(|stack| stack.has_in_order(calls)));
+            assert_figure!(in_order >= all * (1.0 - IN_A_CHANGE), "{calls:?}: {in_order} of {all}");
+            let adjacent = time(recording.scripts.iter().filter(|stack| stack.has_adjacent(of_python)));
+            assert_figure!(adjacent >= all * (1.0 - IN_A_CHANGE), "{of_python:?}: {adjacent} of {all}");
         }
-    }
-    // Nothing but `main` is called by `Run.run`.
-    let python: HashSet<&str> = CALLS.iter().flat_map(|(_, of_python)| of_python.iter().copied()).collect();
-    for stack in &recording.scripts {
-        let frames =
-            stack.frames.iter().map(String::as_str).filter(|frame| *frame == "Run.run" || python.contains(frame));
-        let inside: Vec<&str> = frames.skip_while(|frame| *frame != "Run.run").collect();
-        assert!(inside.get(1).is_none_or(|frame| *frame == "main"), "{inside:?}");
-    }
+        // Nothing but `main` is called by `Run.run`.
+        let python: HashSet<&str> = CALLS.iter().flat_map(|(_, of_python)| of_python.iter().copied()).collect();
+        for stack in &recording.scripts {
+            let frames = stack.frames.iter().map(String::as_str).filter(|frame| python.contains(frame));
+            let inside: Vec<&str> = frames.skip_while(|frame| *frame != "Run.run").collect();
+            assert!(inside.get(1).is_none_or(|frame| *frame == "main"), "{inside:?}");
+        }
+    });
 }
 
 #[test]

@@ -99,9 +99,9 @@ def clock(n):
 
 def main():
     # In turns: how fast the machine is changes with time.
-    for _ in range(20):
-        single(100_000)
-        triple(100_000)
+    for _ in range(100):
+        single(30_000)
+        triple(30_000)
     recurse(200, 2_000_000)
     sum(numbers(1_500_000))
     sorted(range(150_000), key=key)
