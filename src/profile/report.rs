@@ -10,7 +10,7 @@ use super::calls::{CallTrace, CalledFunction};
 use super::crossing::{Crossing, CrossingFilter};
 #[cfg(feature = "html")]
 use super::tables::Stack;
-use super::tables::{FileIndex, Profile, Sample, SourceLine, StackIndex};
+use super::tables::{FileIndex, LibraryIndex, Profile, Sample, SourceLine, StackIndex};
 use crate::samples::ProfilerTime;
 use crate::symbols::{CrossingEnd, Direction, Ends, FunctionKind, Layer};
 
@@ -508,7 +508,7 @@ fn outermost(stacks: &[Stack], mut here: Vec<Option<usize>>, rows: usize) -> Vec
 struct View<'p> {
     profile: &'p Profile,
     attribution: Attribution<'p>,
-    /// By function: the first of that name and library. Others may be parts that nothing tells apart for a reader, such as
+    /// By function: the first of that name and library, and of scripts of that file. Others may be parts that nothing tells apart for a reader, such as
     /// functions without a symbol.
     functions: Vec<u32>,
     /// The label that is meant, if rows are labels.
@@ -516,9 +516,15 @@ struct View<'p> {
 }
 
 fn functions_by_name(profile: &Profile) -> Vec<u32> {
-    let mut known = FxHashMap::default();
+    let mut known: FxHashMap<(&str, LibraryIndex, Option<FileIndex>), u32> = FxHashMap::default();
     let functions = profile.functions.iter().zip(0..);
-    functions.map(|(function, index)| *known.entry((&function.name, function.library)).or_insert(index)).collect()
+    functions
+        .map(|(function, index)| {
+            // Scripts have functions of one name in several files.
+            let file = function.file.filter(|_| function.kind == FunctionKind::Script);
+            *known.entry((&function.name, function.library, file)).or_insert(index)
+        })
+        .collect()
 }
 
 impl<'p> View<'p> {
