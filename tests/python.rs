@@ -199,7 +199,8 @@ fn three_times_the_work_is_three_times_the_time() {
                 assert!((found - total).abs() <= rounding, "{function}: {found} and {total}");
             }
             // They call no other function, and what else the machine did is not theirs.
-            assert_eq!(milliseconds(row, "self_ms") + milliseconds(row, "boundary_ms"), total, "{row}");
+            let own = milliseconds(row, "self_ms") + milliseconds(row, "boundary_ms");
+            assert!((own - total).abs() < 0.001, "{row}");
             total - milliseconds(row, "preempted_ms")
         });
         assert_figure!((triple / single - 3.0).abs() <= 0.2, "{triple} and {single}");
