@@ -17,6 +17,7 @@ use crate::lock::lock;
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     state: Mutex<State>,
+    /// How often the table has been replaced: to be asked under the lock of the log, where that of the state may not be taken.
     changes: AtomicU64,
 }
 

@@ -95,12 +95,13 @@ impl Instrumentation {
     /// The task will not be polled again.
     pub(crate) fn dropped(&mut self, sampler: &SignalSampler) {
         let Some((number, task)) = self.task.take() else { return };
-        sampler.core.tasks.remove(number);
         let now = clocks::monotonic();
         let is_suspended = lock(&task).suspended.is_some();
         if is_suspended && let Some(entered) = sampler.enter(self.labels_id()) {
             end_wait(now, &task, &entered.state);
         }
+        // Not before the wait is with the thread: who looks for code in use finds it with one of the two.
+        sampler.core.tasks.remove(number);
     }
 }
 
