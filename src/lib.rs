@@ -102,6 +102,7 @@ pub use external_profilers::VTune;
 pub use external_profilers::{JitDump, PerfMap};
 pub use guest_profiler::GuestProfiler;
 pub use import::read_firefox;
+pub use interpreters::InterpreterProblem;
 pub use profile::{
     Annotation, CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, CrossingFilter,
     Dimension, FileIndex, Filter, Frame, FrameIndex, FunctionIndex, HostFrames, LabelsIndex, LibraryIndex, LineTime,

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use crate::address::{InstructionRanges, TextOffset};
 use crate::component::{Code, Image, find_evaluators};
 use crate::error::{Error, Result};
-use crate::interpreters::Evaluator;
+use crate::interpreters::{Evaluator, InterpreterProblem};
 use crate::lock::lock;
 use crate::samples::CallSite;
 use crate::symbols::{Function, SymbolMap, SymbolMapBuilder};
@@ -88,6 +88,8 @@ pub(crate) struct Entry {
     problem: OnceLock<String>,
     /// The evaluation loops in it, with offsets into its text.
     evaluators: Vec<Evaluator>,
+    /// Why there may be more.
+    unread_interpreter: Option<InterpreterProblem>,
 }
 
 impl Entry {
@@ -102,7 +104,7 @@ impl Entry {
         }
         let range = code.text().as_ptr_range();
         let (mut map, mut builder) = (OnceLock::new(), None);
-        let evaluators = find_evaluators(&code);
+        let (evaluators, unread_interpreter) = find_evaluators(&code);
         match names.0 {
             Source::Map(built) => {
                 let unreadable = |problem| Error::Image { name: built.component().to_owned(), problem };
@@ -122,6 +124,7 @@ impl Entry {
             instructions: OnceLock::new(),
             problem: OnceLock::new(),
             evaluators,
+            unread_interpreter,
         })
     }
 
@@ -133,6 +136,11 @@ impl Entry {
     /// The evaluation loops in it, with offsets into its text.
     pub(crate) fn evaluators(&self) -> &[Evaluator] {
         &self.evaluators
+    }
+
+    /// Why an interpreter in it is not read, if one is not.
+    pub(crate) fn unread_interpreter(&self) -> Option<InterpreterProblem> {
+        self.unread_interpreter
     }
 
     /// Where its text is in memory, or was.

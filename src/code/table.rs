@@ -106,6 +106,11 @@ impl CodeTable {
         (address < evaluator.end).then_some(evaluator)
     }
 
+    /// Whether a function of a core module is an evaluation loop, given its index.
+    pub(crate) fn has_evaluator(&self, target: u32, module: u32, function: u32) -> bool {
+        self.evaluators.iter().any(|known| (known.target, known.function) == (target, (module, function)))
+    }
+
     /// Whether there is any.
     pub(crate) fn has_evaluators(&self) -> bool {
         !self.evaluators.is_empty()

@@ -320,6 +320,9 @@ pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs, verbo
     if let (Some(problem), true) = (recorder.refused(), profile.counts().kept > 0) {
         terminal::report(&anyhow!("not everything was sampled: {}", reason(problem)));
     }
+    if let (Some(problem), false) = (recorder.unread_interpreter(), profile.has_scripts()) {
+        verbosity.message(&format!("witprof: functions of Python are not shown: {problem}"));
+    }
     for problem in profile.missing_lines() {
         verbosity.message(&escape_control(problem));
     }

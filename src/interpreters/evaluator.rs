@@ -14,8 +14,8 @@ pub(crate) struct Evaluator {
     pub(crate) frame: u64,
     /// The number of the component or module it belongs to.
     pub(crate) target: u32,
-    /// Where it begins in the text section of that.
-    pub(crate) offset: u32,
+    /// The static index of its core module, and its index in that.
+    pub(crate) function: (u32, u32),
     pub(crate) instance: InstanceLayout,
 }
 

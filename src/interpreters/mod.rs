@@ -7,9 +7,11 @@
 //! a change.
 
 mod evaluator;
+mod problem;
 pub(crate) mod python;
 
 pub(crate) use evaluator::{Evaluator, InstanceLayout};
+pub use problem::InterpreterProblem;
 
 /// A linear memory of a guest that does not run meanwhile. Addresses are those of the guest.
 #[derive(Clone, Copy, Debug)]

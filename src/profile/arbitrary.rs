@@ -290,6 +290,7 @@ fn calls() -> CallTrace {
         wall: Duration::from_nanos(12),
         suspended: Duration::from_nanos(5),
         cpu,
+        stack: None,
     };
     let cpu = Some(Duration::from_nanos(9));
     CallTrace {

@@ -55,10 +55,7 @@ impl NamedProfile {
             // Each frame has become one at least.
             new_stacks.extend(stack);
         }
-        let samples = profile.threads.iter_mut().flat_map(|thread| &mut thread.samples);
-        let of_samples = samples.map(|sample| &mut sample.stack);
-        let of_growths = profile.growths.iter_mut().filter_map(|growth| growth.stack.as_mut());
-        of_samples.chain(of_growths).for_each(|stack| *stack = new_stacks[stack.index()]);
+        profile.ends().for_each(|stack| *stack = new_stacks[stack.index()]);
         let first = handle(profile.functions.len());
         profile.stacks = stacks.into_iter().collect();
         profile.frames = adding.frames.into_iter().map(|frame| frame.numbered_from(first)).collect();

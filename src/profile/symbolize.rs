@@ -21,7 +21,7 @@ use crate::address::{CodePoint, TextOffset, WasmOffset};
 use crate::code::{Target, Targets};
 use crate::interpreters::python::line_of;
 use crate::samples::{
-    CountedCalls, Entry, FrameId, FrozenLog, Growth, HostPlace, LabelSet, LabelSetId, LossReason, MemoryLog, OfScript,
+    CountedCalls, Entry, FrameId, FrozenLog, Growth, HostPlace, LabelSet, LabelSetId, LossReason, MemoryLog,
     ProfilerTime, RawFrame, ScriptFunction, ScriptFunctions, Span, StackId, Track, Window,
 };
 use crate::symbols::{Direction, Ends, FunctionId, FunctionKind, Layer, LibraryId};
@@ -42,6 +42,8 @@ pub(crate) struct Recording<'r> {
     pub(crate) memories: MemoryLog,
     /// Spans of the host, and how many are left out.
     pub(crate) spans: (Vec<Span>, u64),
+    /// The functions of scripts that tracers were the first to meet.
+    pub(crate) scripts: ScriptFunctions,
     /// Where in the process an address is.
     pub(crate) host_place: &'r dyn Fn(u64) -> Option<HostPlace>,
     /// The names of what is there.
@@ -99,14 +101,14 @@ pub(crate) fn symbolize<'r>(log: &'r FrozenLog, recording: &'r Recording<'r>) ->
         }
     }
     let growths = tables.growths(recording, period);
-    let calls = recording
-        .calls
-        .as_ref()
-        .map(|calls| name_calls(calls, recording.targets, |thread| threads.get_index_of(&Track::Thread(thread))));
+    let calls = recording.calls.as_ref().map(|calls| {
+        let thread = |thread| threads.get_index_of(&Track::Thread(thread));
+        name_calls(calls, recording.targets, thread, |stack| tables.stack_of_callers(stack))
+    });
     let threads: Vec<Thread> = threads.into_values().collect();
     let target = |key: &FunctionKey| match key {
         FunctionKey::Compiled { target, .. } | FunctionKey::HostImport { target, .. } => Some(*target),
-        FunctionKey::Host { .. } | FunctionKey::Script(_) | FunctionKey::Other(_) => None,
+        FunctionKey::Host { .. } | FunctionKey::Script { .. } | FunctionKey::Other(_) => None,
     };
     let targets = tables.functions.keys().map(target).collect();
     let profile = Profile {
@@ -159,8 +161,11 @@ enum FunctionKey {
         library: String,
         start: u32,
     },
-    /// A function of a script, by its number.
-    Script(u32),
+    /// A function of a script, by its number, and which interpreter runs it.
+    Script {
+        interpreter: Option<Interpreter>,
+        number: u32,
+    },
     /// What a core module imports from the host, by its index.
     HostImport {
         target: u32,
@@ -170,6 +175,9 @@ enum FunctionKey {
     Other(FunctionKind),
 }
 
+/// An interpreter: its evaluation loop, and the component or module that has it.
+type Interpreter = (u32, FunctionId);
+
 /// What tells one library from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum LibraryKey {
@@ -178,8 +186,8 @@ enum LibraryKey {
         library: LibraryId,
     },
     Host(String),
-    /// Scripts that a component or module interprets, by where its evaluation loop is.
-    Scripts((u32, u32)),
+    /// Those that an interpreter runs.
+    Scripts(Option<Interpreter>),
     HostImports {
         target: u32,
         module: String,
@@ -196,10 +204,8 @@ struct Tables<'r> {
     stacks: IndexSet<Stack, FxBuildHasher>,
     /// Of scripts.
     files: IndexSet<String, FxBuildHasher>,
-    /// The functions of scripts that were seen, each once.
-    script_functions: IndexSet<Arc<OfScript>, FxBuildHasher>,
-    /// All of them by number, once that was asked for.
-    scripts: Option<FxHashMap<u32, Arc<OfScript>>>,
+    /// The functions of scripts by number, once that was asked for.
+    scripts: Option<FxHashMap<u32, Arc<ScriptFunction>>>,
     recording_scripts: &'r ScriptFunctions,
     /// Sets of labels that samples bear; the empty one comes first.
     labels: IndexSet<Arc<LabelSet>, FxBuildHasher>,
@@ -214,7 +220,7 @@ enum Position {
 
 /// The frames of a window as frames of the profile, for one position; made when asked for.
 struct Resolved {
-    frames: FxHashMap<FrameId, Option<FrameIndex>>,
+    frames: FxHashMap<(FrameId, Option<Interpreter>), Option<FrameIndex>>,
     position: Position,
 }
 
@@ -224,6 +230,8 @@ struct Outer {
     stack: Option<StackIndex>,
     /// Its innermost frame.
     frame: RawFrame,
+    /// The innermost one that is none of a script.
+    native: RawFrame,
     begins_unknown: bool,
 }
 
@@ -252,10 +260,17 @@ impl Resolved {
         Self { frames: FxHashMap::default(), position }
     }
 
-    /// The frame of the profile; `None` if it may not be shown, or says nothing.
-    fn get(&mut self, tables: &mut Tables<'_>, frame: FrameId, raw: &RawFrame) -> Option<FrameIndex> {
+    /// The frame of the profile; `None` if it may not be shown, or says nothing. `native` is the next one outwards that is none of a
+    /// script.
+    fn get(
+        &mut self,
+        tables: &mut Tables<'_>,
+        (frame, raw): (FrameId, &RawFrame),
+        native: Option<RawFrame>,
+    ) -> Option<FrameIndex> {
         let position = self.position;
-        *self.frames.entry(frame).or_insert_with(|| tables.resolve(raw, position))
+        let interpreter = tables.interpreter(raw, native);
+        *self.frames.entry((frame, interpreter)).or_insert_with(|| tables.resolve(raw, interpreter, position))
     }
 }
 
@@ -264,7 +279,6 @@ impl<'r> Tables<'r> {
         Self {
             recording,
             files: IndexSet::default(),
-            script_functions: IndexSet::default(),
             scripts: None,
             recording_scripts: scripts,
             libraries: IndexMap::default(),
@@ -308,7 +322,8 @@ impl<'r> Tables<'r> {
             let outer = caller.and_then(|caller| caller.stack);
             let outer = outer.or_else(|| if begins_unknown { None } else { self.entry_stack(frame) });
             // A frame that the map does not know is left out, not its stack.
-            let push = |tables: &mut Self, resolved: &mut Resolved| match resolved.get(tables, id, frame) {
+            let native = caller.map(|caller| caller.native);
+            let push = |tables: &mut Self, resolved: &mut Resolved| match resolved.get(tables, (id, frame), native) {
                 Some(frame) => {
                     let position = resolved.position;
                     let frame =
@@ -322,7 +337,8 @@ impl<'r> Tables<'r> {
             }
             if is_caller[index] {
                 let stack = push(self, &mut callers);
-                known.insert(StackId(handle(index)), Outer { stack, frame: *frame, begins_unknown });
+                let native = native.filter(|_| matches!(frame, RawFrame::Script { .. })).unwrap_or(*frame);
+                known.insert(StackId(handle(index)), Outer { stack, frame: *frame, native, begins_unknown });
             }
         }
         as_sample
@@ -379,15 +395,25 @@ impl<'r> Tables<'r> {
         let mut kept: Vec<&Growth> = kept.filter(|growth| period.contains(&growth.time)).collect();
         kept.sort_by_key(|growth| growth.time);
         let growths = kept.into_iter().filter_map(|growth| {
-            let stack = growth.stack.iter().rev().fold(None, |caller, frame| {
-                // All of them wait for what they called, the host's function that makes the memory grow.
-                self.resolve(frame, Position::Caller).map(|frame| self.push(caller, frame)).or(caller)
-            });
+            let stack = self.stack_of_callers(&growth.stack);
             let memory = log.memories.get_index_of(&growth.memory)?;
             let time = growth.time.saturating_sub(period.start);
             Some(MemoryGrowth { memory, time, from: growth.from, to: growth.to, stack })
         });
         growths.collect()
+    }
+
+    /// The stack of frames all of which wait for what they have called, innermost first.
+    fn stack_of_callers(&mut self, frames: &[RawFrame]) -> Option<StackIndex> {
+        let (mut stack, mut native) = (None, None);
+        for frame in frames.iter().rev() {
+            let interpreter = self.interpreter(frame, native);
+            if let Some(frame) = self.resolve(frame, interpreter, Position::Caller) {
+                stack = Some(self.push(stack, frame));
+            }
+            native = native.filter(|_| matches!(frame, RawFrame::Script { .. })).or(Some(*frame));
+        }
+        stack
     }
 
     fn push(&mut self, caller: Option<StackIndex>, frame: FrameIndex) -> StackIndex {
@@ -406,7 +432,12 @@ impl<'r> Tables<'r> {
     }
 
     /// Makes a frame of the profile; `None` if the map has no such function, or the frame is none.
-    fn resolve(&mut self, frame: &RawFrame, position: Position) -> Option<FrameIndex> {
+    fn resolve(
+        &mut self,
+        frame: &RawFrame,
+        interpreter: Option<Interpreter>,
+        position: Position,
+    ) -> Option<FrameIndex> {
         match *frame {
             RawFrame::Wasm { target, module, function, instruction } => {
                 let map = self.recording.targets.get(target)?.map();
@@ -420,7 +451,9 @@ impl<'r> Tables<'r> {
             RawFrame::Elided => Some(self.other(FunctionKind::Elided, position)),
             RawFrame::Suspended => Some(self.other(FunctionKind::Suspended, position)),
             RawFrame::UnknownCallers => None,
-            RawFrame::Script { function, instruction } => self.script(function, instruction, position),
+            RawFrame::Script { function, instruction } => {
+                Some(self.script((function, instruction), interpreter, position))
+            }
         }
     }
 
@@ -492,32 +525,52 @@ impl<'r> Tables<'r> {
         self.frame(Frame { function: index, point, instruction: None, source: None })
     }
 
+    /// The interpreter that runs the function of a script: the next frame outwards that is none of a script.
+    fn interpreter(&self, frame: &RawFrame, native: Option<RawFrame>) -> Option<Interpreter> {
+        let (RawFrame::Script { .. }, Some(native)) = (frame, native) else { return None };
+        let (target, function) = match native {
+            RawFrame::Text { target, offset } => {
+                let site = CodePoint::ReturnAddress(offset).lookup_offset();
+                (target, self.recording.targets.get(target)?.map().lookup_id(site)?)
+            }
+            RawFrame::Wasm { target, module, function, .. } => {
+                (target, self.recording.targets.get(target)?.map().core_function(module, function)?)
+            }
+            _ => return None,
+        };
+        Some((target, function))
+    }
+
     /// A function of a script, at the line of an instruction.
-    fn script(&mut self, number: u32, instruction: u32, position: Position) -> Option<FrameIndex> {
-        let known = self.scripts.get_or_insert_with(|| self.recording_scripts.by_number()).get(&number).cloned();
-        // Threads have numbers of their own.
-        let number =
-            known.as_ref().map_or(0, |script| handle(self.script_functions.insert_full(Arc::clone(script)).0) + 1);
+    fn script(
+        &mut self,
+        (number, instruction): (u32, u32),
+        interpreter: Option<Interpreter>,
+        position: Position,
+    ) -> FrameIndex {
+        let scripts = self.scripts.get_or_insert_with(|| {
+            let mut functions = self.recording.scripts.by_number();
+            functions.extend(self.recording_scripts.by_number());
+            functions
+        });
         let unknown = || {
             let name = "(unknown script function)".to_owned();
-            Arc::new((ScriptFunction { name, file: String::new(), first_line: 0, lines: [].into() }, (u32::MAX, 0)))
+            Arc::new(ScriptFunction { name, file: String::new(), first_line: 0, lines: [].into() })
         };
-        let of_script = known.unwrap_or_else(unknown);
-        let (script, code) = (&of_script.0, of_script.1);
-        let of = self.recording.targets.get(code.0);
-        let component = of.and_then(|of| {
-            let map = of.map();
-            let function = map.function(map.lookup_id(TextOffset::new(code.1))?);
-            Some(function.library().component.clone().unwrap_or_else(|| map.component().to_owned()))
+        let script = scripts.get(&number).cloned().unwrap_or_else(unknown);
+        let component = interpreter.and_then(|(target, function)| {
+            let map = self.recording.targets.get(target)?.map();
+            let library = map.function(function).library();
+            Some(library.component.clone().unwrap_or_else(|| map.component().to_owned()))
         });
         let row = || ProfileLibrary {
             name: component.as_ref().map_or_else(|| SCRIPTS.to_owned(), |name| format!("{name} ({SCRIPTS})")),
             layer: Layer::Script,
             component: component.clone(),
         };
-        let library = self.library(LibraryKey::Scripts(code), row);
+        let library = self.library(LibraryKey::Scripts(interpreter), row);
         let file = (!script.file.is_empty()).then(|| FileIndex(handle(self.files.insert_full(script.file.clone()).0)));
-        let function = self.functions.entry(FunctionKey::Script(number));
+        let function = self.functions.entry(FunctionKey::Script { interpreter, number });
         let index = FunctionIndex(handle(function.index()));
         // They have no text, so they are told apart by their numbers.
         function.or_insert_with(|| ProfileFunction {
@@ -529,7 +582,7 @@ impl<'r> Tables<'r> {
         let line = line_of(&script.lines, script.first_line, instruction).unwrap_or(script.first_line);
         let source = file.filter(|_| line > 0).map(|file| SourceLine { file, line, column: None });
         let point = position.point_of(TextOffset::new(number), TextOffset::new(number.saturating_add(1)));
-        Some(self.frame(Frame { function: index, point, instruction: None, source }))
+        self.frame(Frame { function: index, point, instruction: None, source })
     }
 
     /// A frame that stands for others, or for none.

@@ -192,7 +192,7 @@ impl RecorderBuilder {
         };
         let shared = |signal: Option<SignalSampler>, (tracing, retirement): (Arc<Tracing>, Arc<Retirement>)| {
             let shared = Shared {
-                epochs: EpochSampler::new(&state, &code, &log, start),
+                epochs: EpochSampler::new(&state, &code, (&log, tracing.ways.as_ref()), start),
                 code: Arc::clone(&code),
                 scenes: Arc::clone(&scenes),
                 state: Arc::clone(&state),

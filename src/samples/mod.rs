@@ -32,7 +32,7 @@ pub(crate) use labels::{LabelRegistry, LabelSet, LabelSetId, LabelsId, LabelsInU
 pub use log::{HandlerCost, LossReason, ProfilerTime, SampleCounts};
 pub(crate) use log::{RawSample, Retention, SampleLog, Taken, ThreadIdentity, with_log};
 pub(crate) use memories::{Growth, MemoryKey, MemoryLog};
-pub(crate) use scripts::{OfScript, ScriptFunction, ScriptFunctions};
+pub(crate) use scripts::{ScriptFunction, ScriptFunctions};
 pub use spans::Span;
 pub(crate) use stack_table::{FrameId, RawFrame, StackId};
 pub(crate) use timeline::Entry;

@@ -16,38 +16,29 @@ pub(crate) struct ScriptFunction {
     pub(crate) lines: Box<[u8]>,
 }
 
-/// The function of a script, and the component or module whose code runs it: that, and an offset into its text.
-pub(crate) type OfScript = (ScriptFunction, (u32, u32));
-
-/// More functions than these have no names.
-const MAX_FUNCTIONS: usize = 1 << 16;
-
-/// Beyond these, functions are known by their first lines.
+/// What their tables of lines may take in bytes. Beyond that, functions are known by their first lines.
 const MAX_BYTES: usize = 16 << 20;
 
-/// Those that samples may refer to, in the order in which they became known, each with a number. Threads number for themselves, so
-/// that one function may have several.
+/// Those that samples may refer to, each with its number, in the order in which they became known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScriptFunctions {
-    functions: AppendVec<(u32, Arc<OfScript>)>,
+    functions: AppendVec<(u32, Arc<ScriptFunction>)>,
     /// What their tables of lines take.
     bytes: usize,
 }
 
 impl ScriptFunctions {
     /// A function has become known.
-    pub(crate) fn add(&mut self, number: u32, mut function: OfScript) {
-        if self.functions.len() < MAX_FUNCTIONS {
-            self.bytes += function.0.lines.len();
-            if self.bytes > MAX_BYTES {
-                function.0.lines = [].into();
-            }
-            self.functions.push((number, Arc::new(function)));
+    pub(crate) fn add(&mut self, number: u32, mut function: ScriptFunction) {
+        self.bytes += function.lines.len();
+        if self.bytes > MAX_BYTES {
+            function.lines = [].into();
         }
+        self.functions.push((number, Arc::new(function)));
     }
 
     /// All of them, by number.
-    pub(crate) fn by_number(&self) -> FxHashMap<u32, Arc<OfScript>> {
+    pub(crate) fn by_number(&self) -> FxHashMap<u32, Arc<ScriptFunction>> {
         self.functions.iter().map(|(number, function)| (*number, Arc::clone(function))).collect()
     }
 }

@@ -51,6 +51,17 @@ pub(crate) enum RawFrame {
 }
 
 impl RawFrame {
+    /// The same of another component or module with the same code, should it be of the one.
+    pub(crate) fn of(self, from: u32, to: u32) -> Self {
+        match self {
+            Self::Wasm { target, module, function, instruction } if target == from => {
+                Self::Wasm { target: to, module, function, instruction }
+            }
+            Self::Text { target, offset } if target == from => Self::Text { target: to, offset },
+            other => other,
+        }
+    }
+
     /// Which of the recorder's components or modules it is of.
     pub(crate) fn target(self) -> Option<u32> {
         match self {

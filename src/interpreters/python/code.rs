@@ -22,18 +22,43 @@ pub(crate) struct Code<'m> {
     pub(crate) instructions: u32,
 }
 
+/// What a code object has in itself. Two that differ in what they are called, or in where that is, differ in this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    address: u32,
+    pub(super) object_type: u32,
+    qualname: u32,
+    filename: u32,
+    lines: u32,
+    first_line: u32,
+}
+
+impl Identity {
+    #[inline]
+    pub(super) fn read(offsets: &Offsets, memory: GuestMemory<'_>, address: u32) -> Option<Self> {
+        let word = |offset: u32| memory.u32(address.checked_add(offset)?);
+        Some(Self {
+            address,
+            object_type: word(offsets.object_type)?,
+            qualname: word(offsets.code_qualname)?,
+            filename: word(offsets.code_filename)?,
+            lines: word(offsets.code_linetable)?,
+            first_line: word(offsets.code_first_line)?,
+        })
+    }
+}
+
 impl<'m> Code<'m> {
-    pub(super) fn read(offsets: &Offsets, memory: GuestMemory<'m>, at: u32) -> Option<Self> {
-        let word = |offset: u32| memory.u32(at.checked_add(offset)?);
-        let table = word(offsets.code_linetable)?;
+    pub(super) fn read(offsets: &Offsets, memory: GuestMemory<'m>, identity: &Identity) -> Option<Self> {
+        let table = identity.lines;
         let length = memory.u32(table.checked_add(offsets.bytes_size)?)? as usize;
         let lines = memory.bytes(table.checked_add(offsets.bytes_data)?, length).filter(|_| length <= MAX_LINES)?;
         Some(Self {
-            qualname: Text::read(offsets, memory, word(offsets.code_qualname)?)?,
-            filename: Text::read(offsets, memory, word(offsets.code_filename)?)?,
-            first_line: word(offsets.code_first_line)?,
+            qualname: Text::read(offsets, memory, identity.qualname)?,
+            filename: Text::read(offsets, memory, identity.filename)?,
+            first_line: identity.first_line,
             lines,
-            instructions: at.checked_add(offsets.code_instructions)?,
+            instructions: identity.address.checked_add(offsets.code_instructions)?,
         })
     }
 }
@@ -45,23 +70,26 @@ impl Code<'_> {
         self.qualname.bytes == b"__init__" && self.filename.bytes == b"__init__"
     }
 
-    /// What tells it from other functions: where it is, and what it is called. Objects die, and others take their places.
-    pub(crate) fn key(&self, (memory, of): (u64, (u32, u32)), at: u32) -> u64 {
-        let of = u64::from(of.0) << 32 | u64::from(of.1);
-        let place = [memory, of, u64::from(at) << 32 | u64::from(self.first_line), self.lines.len() as u64];
-        let bytes = |text: &Text<'_>| text.bytes.as_ptr().addr() as u64;
-        let texts = [bytes(&self.qualname), bytes(&self.filename), self.lines.as_ptr().addr() as u64];
-        // Of the lines, where most differ.
-        let lines = self.lines.get(..32).unwrap_or(self.lines);
-        let name = [self.qualname.bytes, self.filename.bytes, lines].into_iter().flat_map(|bytes| {
-            bytes.chunks(8).map(|chunk| {
-                let mut word = [0; 8];
-                word[..chunk.len()].copy_from_slice(chunk);
-                u64::from_le_bytes(word)
-            })
+    /// A number that two functions have in common only if all that is known of them is the same. `seed` is what no program knows.
+    ///
+    /// Of a long table of lines, its beginning, its end, and some words between have a say: where they agree in those and in their
+    /// lengths, functions that have the same name in the same line of the same file are the same.
+    pub(crate) fn hash(&self, seed: u64) -> u64 {
+        const WORDS: usize = 8;
+        let length = |text: &Text<'_>| (text.bytes.len() as u64) << 8 | u64::from(text.width);
+        let sizes = [length(&self.qualname), length(&self.filename), self.lines.len() as u64, self.first_line.into()];
+        let (begin, rest) = self.lines.split_at(self.lines.len().min(8 * WORDS));
+        let (middle, end) = rest.split_at(rest.len().saturating_sub(8 * WORDS));
+        let some = middle.chunks(8).step_by((middle.len() / 8 / WORDS).max(1));
+        let texts = [self.qualname.bytes, self.filename.bytes, begin, end];
+        let words = texts.into_iter().flat_map(|bytes| bytes.chunks(8)).chain(some).map(|chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            u64::from_le_bytes(word)
         });
         let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let hash = place.into_iter().chain(texts).chain(name).fold(0x51_7cc1_b727_220a, mix);
+        let hash = sizes.into_iter().chain(words).fold(seed, mix);
+        let hash = (hash ^ hash >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
         hash ^ hash >> 29
     }
 }

@@ -35,8 +35,13 @@ const TABLE_END: [u32; 3] = [584, 760, 888];
 const RUNTIME_SIZE: Field = field([24; 3], 1024);
 const INTERPRETERS_HEAD: Field = field([40; 3], 996);
 const INTERPRETER_SIZE: Field = field([48; 3], 600);
+const NEXT_INTERPRETER: Field = field([64; 3], 508);
 const THREADS_HEAD: Field = field([72; 3], 516);
+/// Not in 3.13.
+const GENERATION: Field = field([0, 160, 160], 560);
 const THREAD_SIZE: Field = field([152, 176, 176], 304);
+const NEXT_THREAD: Field = field([168, 192, 192], 4);
+const THREAD_INTERPRETER: Field = field([176, 200, 200], 8);
 const CURRENT_FRAME: Field = field([184, 208, 208], 52);
 /// Only 3.15 has it.
 const BASE_FRAME: Field = field([0, 0, 216], 56);
@@ -51,6 +56,10 @@ const CODE_QUALNAME: Field = field([296, 336, 400], 88);
 const CODE_LINETABLE: Field = field([304, 344, 408], 92);
 const CODE_FIRST_LINE: Field = field([312, 352, 416], 44);
 const CODE_INSTRUCTIONS: Field = field([344, 384, 448], 128);
+const OBJECT_SIZE: Field = field([352, 400, 464], 8);
+const OBJECT_TYPE: Field = field([360, 408, 472], 4);
+const TYPE_SIZE: Field = field([368, 416, 480], 200);
+const TYPE_NAME: Field = field([376, 424, 488], 12);
 const BYTES_SIZE: Field = field([512, 592, 688], 20);
 const BYTES_LENGTH: Field = field([520, 600, 696], 8);
 const BYTES_DATA: Field = field([528, 608, 704], 16);
@@ -60,10 +69,12 @@ const TEXT_LENGTH: Field = field([552, 632, 728], 8);
 const TEXT_HEADER: Field = field([560, 640, 736], 20);
 
 /// Sizes of structures, each with the fields that have to lie in it, and how many bytes they have at least.
-const STRUCTURES: [(Field, &[(Field, u32)]); 7] = [
+const STRUCTURES: [(Field, &[(Field, u32)]); 9] = [
     (RUNTIME_SIZE, &[(INTERPRETERS_HEAD, 4)]),
-    (INTERPRETER_SIZE, &[(THREADS_HEAD, 4)]),
-    (THREAD_SIZE, &[(CURRENT_FRAME, 4)]),
+    (INTERPRETER_SIZE, &[(NEXT_INTERPRETER, 4), (THREADS_HEAD, 4)]),
+    (THREAD_SIZE, &[(NEXT_THREAD, 4), (THREAD_INTERPRETER, 4), (CURRENT_FRAME, 4)]),
+    (OBJECT_SIZE, &[(OBJECT_TYPE, 4)]),
+    (TYPE_SIZE, &[(TYPE_NAME, 4)]),
     (FRAME_SIZE, &[(FRAME_PREVIOUS, 4), (FRAME_EXECUTABLE, 4), (FRAME_INSTRUCTION, 4), (FRAME_OWNER, 1)]),
     (
         CODE_SIZE,
@@ -79,6 +90,11 @@ struct Guest {
     version: Version,
     bytes: Vec<u8>,
     runtime: u32,
+    interpreter: u32,
+    /// Below it is what the interpreter's own code has on its stack.
+    stack_pointer: u32,
+    /// The type of code objects.
+    code_type: u32,
     /// The thread, which knows its innermost frame.
     thread: u32,
     innermost: u32,
@@ -149,11 +165,22 @@ fn linetable(locations: &[(u8, Location)]) -> Vec<u8> {
 
 impl Guest {
     fn new(version: Version) -> Self {
-        let mut guest = Self { version, bytes: vec![0; 64], runtime: 0, thread: 0, innermost: 0, codes: Vec::new() };
+        let mut guest = Self {
+            version,
+            bytes: vec![0; STACK as usize],
+            runtime: 0,
+            interpreter: 0,
+            stack_pointer: STACK,
+            code_type: 0,
+            thread: 0,
+            innermost: 0,
+            codes: Vec::new(),
+        };
         let end = TABLE_END[version as usize];
         guest.runtime = guest.room(RUNTIME_SIZE.says.max(end));
-        let interpreter = guest.room(INTERPRETER_SIZE.says);
+        guest.interpreter = guest.room(INTERPRETER_SIZE.says);
         guest.thread = guest.room(THREAD_SIZE.says);
+        guest.code_type = guest.type_object(b"code\0");
         let runtime = guest.runtime;
         // What is not read may be anything.
         guest.bytes[runtime as usize..][..end as usize].fill(0xa5);
@@ -172,8 +199,12 @@ impl Guest {
             let base = guest.frame(0, 0, 3);
             guest.put(guest.thread + BASE_FRAME.says, base);
         }
-        guest.put(runtime + INTERPRETERS_HEAD.says, interpreter);
-        guest.put(interpreter + THREADS_HEAD.says, guest.thread);
+        if version != Version::V13 {
+            guest.say(GENERATION.at, GENERATION.says.into());
+        }
+        guest.put(runtime + INTERPRETERS_HEAD.says, guest.interpreter);
+        guest.put(guest.interpreter + THREADS_HEAD.says, guest.thread);
+        guest.put(guest.thread + THREAD_INTERPRETER.says, guest.interpreter);
         guest
     }
 
@@ -192,6 +223,25 @@ impl Guest {
     fn say(&mut self, at: [u32; 3], number: u64) {
         let at = self.runtime + at[self.version as usize];
         self.bytes[at as usize..][..8].copy_from_slice(&number.to_le_bytes());
+    }
+
+    fn type_object(&mut self, name: &[u8]) -> u32 {
+        let at = self.room(TYPE_SIZE.says);
+        let name_at = self.room(16);
+        self.bytes[name_at as usize..][..name.len()].copy_from_slice(name);
+        self.put(at + TYPE_NAME.says, name_at);
+        at
+    }
+
+    /// A thread of another interpreter, on which nothing runs yet.
+    fn other_interpreter(&mut self) -> u32 {
+        let (interpreter, thread) = (self.room(INTERPRETER_SIZE.says), self.room(THREAD_SIZE.says));
+        // The newest comes first.
+        self.put(self.runtime + INTERPRETERS_HEAD.says, interpreter);
+        self.put(interpreter + NEXT_INTERPRETER.says, self.interpreter);
+        self.put(interpreter + THREADS_HEAD.says, thread);
+        self.put(thread + THREAD_INTERPRETER.says, interpreter);
+        thread
     }
 
     /// A string, in as few bytes for each character as Python uses.
@@ -231,6 +281,7 @@ impl Guest {
         let table = self.bytes_object(&linetable(locations));
         let units: u32 = locations.iter().map(|(units, _)| u32::from(*units)).sum();
         let at = self.room(CODE_INSTRUCTIONS.says + 2 * units);
+        self.put(at + OBJECT_TYPE.says, self.code_type);
         self.put(at + CODE_QUALNAME.says, qualname);
         self.put(at + CODE_FILENAME.says, filename);
         self.put(at + CODE_LINETABLE.says, table);
@@ -241,7 +292,13 @@ impl Guest {
 
     /// Puts a frame on top of what runs.
     fn frame(&mut self, executable: u32, instruction: u32, owner: u8) -> u32 {
-        let at = self.room(FRAME_SIZE.says);
+        let is_run = owner >= 3;
+        let at = if is_run {
+            self.stack_pointer -= FRAME_SIZE.says.next_multiple_of(16);
+            self.stack_pointer
+        } else {
+            self.room(FRAME_SIZE.says)
+        };
         self.put(at + FRAME_EXECUTABLE.says, executable);
         self.put(at + FRAME_PREVIOUS.says, self.innermost);
         self.put(at + FRAME_INSTRUCTION.says, instruction);
@@ -270,24 +327,34 @@ impl Guest {
         Python::at(self.memory(), self.runtime).expect("a table that is right")
     }
 
+    /// What is known of a code object.
+    fn described(&self, code: u32) -> Option<Code<'_>> {
+        let mut python = self.python();
+        let identity = python.identity(self.memory(), code)?;
+        python.code(self.memory(), &identity)
+    }
+
     /// What runs, innermost first: functions with the lines they are in, `-` where a run begins, `?` where it cannot be told further.
     fn stack(&self) -> Vec<String> {
         let python = self.python();
-        let frames = python.frames(self.memory());
+        let frames = python.frames(self.memory(), self.thread);
         frames
             .map(|frame| match frame {
                 Some(PythonFrame::Function { code, instruction }) => {
-                    let code = python.code(self.memory(), code).expect("a code object");
+                    let code = self.described(code).expect("a code object");
                     let unit = (instruction - code.instructions) / 2;
                     let line = line_of(code.lines, code.first_line, unit);
                     format!("{} ({}:{})", code.qualname, code.filename, line.map_or(0, |line| line))
                 }
-                Some(PythonFrame::Run) => "-".to_owned(),
+                Some(PythonFrame::Run { .. }) => "-".to_owned(),
                 None => "?".to_owned(),
             })
             .collect()
     }
 }
+
+/// Where the stack of the interpreter's own code begins.
+const STACK: u32 = 4096;
 
 /// A function whose units are of lines 11, 12, 12, 30, of no line, and of line 9.
 const LOCATIONS: [(u8, Location); 5] = [
@@ -375,7 +442,7 @@ fn the_frame_that_all_lists_end_with_is_no_run() {
     guest.put(guest.thread + CURRENT_FRAME.says, base);
     assert!(guest.stack().is_empty());
     guest.say(BASE_FRAME.at, u64::from(THREAD_SIZE.says) - 3);
-    assert_eq!(Python::at(guest.memory(), guest.runtime).map(drop), Err(TableProblem::Contradiction));
+    assert_eq!(Python::at(guest.memory(), guest.runtime).map(drop), Err(InterpreterProblem::Contradiction));
 }
 
 #[test]
@@ -400,10 +467,9 @@ fn long_names_are_cut() {
         let code = guest.code(name, "app.py", 1, &[(1, Location::Near)]);
         guest.call(code, 0);
     }
-    let python = guest.python();
     for (code, name) in guest.codes.iter().zip(&names) {
         let cut: String = name.chars().take(256).collect();
-        assert_eq!(python.code(guest.memory(), *code).expect("a code object").qualname.to_string(), cut);
+        assert_eq!(guest.described(*code).expect("a code object").qualname.to_string(), cut);
     }
 }
 
@@ -415,7 +481,7 @@ fn text_whose_characters_are_elsewhere_is_no_name() {
     // Not compact; and characters of no size, and of three bytes.
     for state in [1 << 2 | 1 << 6, 1 << 5 | 1 << 6, 3 << 2 | 1 << 5] {
         guest.put(name + TEXT_STATE.says, state);
-        assert!(guest.python().code(guest.memory(), code).is_none(), "{state:#x}");
+        assert!(guest.described(code).is_none(), "{state:#x}");
     }
 }
 
@@ -425,20 +491,101 @@ fn the_function_between_a_class_and_its_init_is_internal() {
     let names = [("__init__", "__init__"), ("Shape.__init__", "app.py"), ("__init__", "app.py"), ("f", "__init__")];
     let internal = names.map(|(name, file)| {
         let code = guest.code(name, file, 1, &[(1, Location::Near)]);
-        guest.python().code(guest.memory(), code).expect("a code object").is_internal()
+        guest.described(code).expect("a code object").is_internal()
     });
     assert_eq!(internal, [true, false, false, false]);
+}
+
+#[test]
+fn only_code_objects_are_functions() {
+    let mut guest = example(Version::V14);
+    let main = guest.codes[0];
+    assert!(guest.described(main).is_some());
+    let other = guest.type_object(b"coder\0");
+    guest.put(main + OBJECT_TYPE.says, other);
+    assert!(guest.described(main).is_none());
+    guest.put(main + OBJECT_TYPE.says, 3);
+    assert!(guest.described(main).is_none());
+}
+
+#[test]
+fn threads_of_all_interpreters_are_found() {
+    for version in VERSIONS {
+        let mut guest = example(version);
+        let other = guest.other_interpreter();
+        assert_eq!(guest.python().threads(guest.memory()).collect::<Vec<_>>(), [other, guest.thread]);
+        // Each counts for itself.
+        assert_eq!(guest.python().generation(guest.memory()), None);
+        // What is no interpreter is told by its threads.
+        guest.put(other + THREAD_INTERPRETER.says, other);
+        assert_eq!(Python::at(guest.memory(), guest.runtime).map(drop), Err(InterpreterProblem::Contradiction));
+    }
+}
+
+#[test]
+fn deaths_of_code_objects_are_counted() {
+    for version in VERSIONS {
+        let mut guest = example(version);
+        let before = guest.python().generation(guest.memory());
+        assert_eq!(before.is_some(), version != Version::V13);
+        guest.put(guest.interpreter + GENERATION.says, 963);
+        assert_eq!(guest.python().generation(guest.memory()), before.map(|_| 963));
+    }
+}
+
+#[test]
+fn a_list_that_goes_back_inwards_ends() {
+    // 3.13 links a frame late: until then, what was there before leads anywhere.
+    for version in VERSIONS {
+        let mut guest = example(version);
+        let run = guest.run();
+        let main = guest.codes[0];
+        guest.call(main, 0);
+        assert_eq!(guest.stack().len(), 7);
+        let outer = guest.innermost;
+        guest.put(outer + FRAME_PREVIOUS.says, run);
+        guest.put(run + FRAME_PREVIOUS.says, run);
+        assert_eq!(guest.stack(), ["Run.run (/0/app.py:11)", "-", "?"], "{version:?}");
+    }
+}
+
+#[test]
+fn functions_have_the_same_number_only_if_they_are_the_same() {
+    let mut guest = Guest::new(Version::V14);
+    let many: Vec<(u8, Location)> = (0..900).map(|_| (1, Location::Line(1))).collect();
+    let code = |guest: &mut Guest, name, file, line, locations: &[_]| {
+        let code = guest.code(name, file, line, locations);
+        guest.described(code).expect("a code object").hash(7)
+    };
+    let first = code(&mut guest, "f", "app.py", 1, &many);
+    assert_eq!(code(&mut guest, "f", "app.py", 1, &many), first, "another object of the same function");
+    let mut others = vec![
+        code(&mut guest, "g", "app.py", 1, &many),
+        code(&mut guest, "f", "app.pyc", 1, &many),
+        code(&mut guest, "fa", "pp.py", 1, &many),
+        code(&mut guest, "f", "app.py", 2, &many),
+        code(&mut guest, "f", "app.py", 1, &many[1..]),
+    ];
+    for change in [0, 20, 880, 899] {
+        let mut changed = many.clone();
+        changed[change].1 = Location::Line(2);
+        others.push(code(&mut guest, "f", "app.py", 1, &changed));
+    }
+    others.push(first);
+    others.sort_unstable();
+    others.dedup();
+    assert_eq!(others.len(), 10);
 }
 
 #[test]
 fn a_memory_without_a_table_has_no_python() {
     let mut guest = example(Version::V14);
     let at = |guest: &Guest, runtime| Python::at(guest.memory(), runtime).map(drop);
-    assert_eq!(at(&guest, guest.runtime + 8), Err(TableProblem::Missing));
-    assert_eq!(at(&guest, u32::MAX - 3), Err(TableProblem::Missing));
+    assert_eq!(at(&guest, guest.runtime + 8), Err(InterpreterProblem::NoTable));
+    assert_eq!(at(&guest, u32::MAX - 3), Err(InterpreterProblem::NoTable));
     guest.bytes[guest.runtime as usize + 7] = b'z';
-    assert_eq!(at(&guest, guest.runtime), Err(TableProblem::Missing));
-    assert_eq!(Python::at(GuestMemory::new(&[]), 0).map(drop), Err(TableProblem::Missing));
+    assert_eq!(at(&guest, guest.runtime), Err(InterpreterProblem::NoTable));
+    assert_eq!(Python::at(GuestMemory::new(&[]), 0).map(drop), Err(InterpreterProblem::NoTable));
 }
 
 #[test]
@@ -450,18 +597,22 @@ fn a_table_that_ends_with_the_memory_is_cut() {
             let memory = GuestMemory::new(&guest.bytes[..length as usize]);
             assert_eq!(
                 Python::at(memory, guest.runtime).map(drop),
-                Err(TableProblem::Missing),
+                Err(InterpreterProblem::NoTable),
                 "{version:?}, {length}"
             );
         }
         let memory = GuestMemory::new(&guest.bytes[..end as usize]);
-        let python = Python::at(memory, guest.runtime).expect("the table is whole");
+        let python = Python {
+            runtime: guest.runtime,
+            offsets: Offsets::read(memory, guest.runtime).expect("a whole table"),
+            code_type: None,
+        };
         // What it leads to is not there.
-        assert_eq!(python.frames(memory).collect::<Vec<_>>(), [None]);
+        assert_eq!(python.frames(memory, guest.thread).collect::<Vec<_>>(), [None]);
     }
 }
 
-fn problem_of_version(version: u32) -> Option<TableProblem> {
+fn problem_of_version(version: u32) -> Option<InterpreterProblem> {
     let mut guest = example(Version::V14);
     guest.say(VERSION, version.into());
     Python::at(guest.memory(), guest.runtime).err()
@@ -472,7 +623,7 @@ fn other_versions_are_refused() {
     for (hex, major, minor) in
         [(0x030c_0af0, 3, 12), (0x0310_00f0, 3, 16), (0x020e_00f0, 2, 14), (0x040e_00f0, 4, 14), (0, 0, 0)]
     {
-        assert_eq!(problem_of_version(hex), Some(TableProblem::Version(major, minor)), "{hex:#x}");
+        assert_eq!(problem_of_version(hex), Some(InterpreterProblem::Version { major, minor }), "{hex:#x}");
     }
     // Every patch of a known one has the same table.
     for hex in [0x030e_00f0, 0x030e_0af0, 0x030e_fff0] {
@@ -484,7 +635,7 @@ fn other_versions_are_refused() {
 fn what_comes_before_a_release_is_refused() {
     // Alphas, betas, and candidates.
     for hex in [0x030e_00a7, 0x030e_00b1, 0x030e_00c3, 0x030e_0000] {
-        assert_eq!(problem_of_version(hex), Some(TableProblem::BeforeRelease), "{hex:#x}");
+        assert_eq!(problem_of_version(hex), Some(InterpreterProblem::BeforeRelease), "{hex:#x}");
     }
 }
 
@@ -493,7 +644,7 @@ fn a_python_without_the_lock_is_refused() {
     for version in VERSIONS {
         let mut guest = example(version);
         guest.say(FREE_THREADED, 1);
-        assert_eq!(Python::at(guest.memory(), guest.runtime).map(drop), Err(TableProblem::FreeThreaded));
+        assert_eq!(Python::at(guest.memory(), guest.runtime).map(drop), Err(InterpreterProblem::FreeThreaded));
     }
 }
 
@@ -504,9 +655,9 @@ fn contradictions_are_refused() {
         let refused = |change: &dyn Fn(&mut Guest)| {
             let mut guest = guest.clone();
             change(&mut guest);
-            Python::at(guest.memory(), guest.runtime).err()
+            Offsets::read(guest.memory(), guest.runtime).err()
         };
-        let contradiction = Some(TableProblem::Contradiction);
+        let contradiction = Some(InterpreterProblem::Contradiction);
         for (size, fields) in &STRUCTURES {
             for (field, bytes) in *fields {
                 let last = u64::from(size.says - bytes);
@@ -548,24 +699,26 @@ fn a_circle_ends() {
         let main = guest.codes[0];
         let last = guest.call(main, 0);
         guest.put(last + FRAME_PREVIOUS.says, last);
-        let frames = guest.python().frames(guest.memory()).count();
+        let frames = guest.python().frames(guest.memory(), guest.thread).count();
         assert_eq!(frames, MAX_FRAMES, "{version:?}");
     }
 }
 
 /// Reads all that can be read, and returns how many frames there are.
-fn read_all(bytes: &[u8], runtime: u32, codes: &[u32]) -> usize {
+pub(super) fn read_all(bytes: &[u8], runtime: u32, codes: &[u32]) -> usize {
     let memory = GuestMemory::new(bytes);
     let Ok(python) = Python::at(memory, runtime) else { return 0 };
-    let describe = |code: u32, instruction: u32| {
-        let Some(found) = python.code(memory, code) else { return };
-        let _ = (found.qualname.to_string(), found.filename.to_string(), found.is_internal());
-        let _ = found.key((memory.address(), (0, 0)), code);
+    let mut reader = python.clone();
+    let mut describe = |code: u32, instruction: u32| {
+        let Some(identity) = reader.identity(memory, code) else { return };
+        let Some(found) = reader.code(memory, &identity) else { return };
+        let _ = (found.qualname.to_string(), found.filename.to_string(), found.is_internal(), found.hash(7));
         let _ = line_of(found.lines, found.first_line, instruction.wrapping_sub(found.instructions) / 2);
     };
+    let _ = python.generation(memory);
     let mut frames = 0;
     let mut last = None;
-    for frame in python.frames(memory) {
+    for frame in python.threads(memory).take(2).flat_map(|thread| python.frames(memory, thread)) {
         frames += 1;
         // In a circle, one that was described does not need it again.
         if let Some(PythonFrame::Function { code, instruction }) = frame
@@ -610,7 +763,7 @@ proptest! {
             let at = at.index(guest.bytes.len());
             guest.bytes[at] = byte;
         }
-        prop_assert!(read_all(&guest.bytes, guest.runtime, &guest.codes) <= MAX_FRAMES);
+        prop_assert!(read_all(&guest.bytes, guest.runtime, &guest.codes) <= 2 * MAX_FRAMES);
     }
 
     #[test]
@@ -628,7 +781,7 @@ proptest! {
             let length = length.index(guest.bytes.len());
             guest.bytes.truncate(length);
         }
-        prop_assert!(read_all(&guest.bytes, guest.runtime, &guest.codes) <= MAX_FRAMES);
+        prop_assert!(read_all(&guest.bytes, guest.runtime, &guest.codes) <= 2 * MAX_FRAMES);
     }
 
     #[test]
@@ -645,22 +798,21 @@ proptest! {
                 *byte = random.to_le_bytes()[0] & if at % 4 == 1 { 0x0f } else { 0xff };
             }
         }
-        prop_assert!(read_all(&guest.bytes, guest.runtime, &guest.codes) <= MAX_FRAMES);
+        prop_assert!(read_all(&guest.bytes, guest.runtime, &guest.codes) <= 2 * MAX_FRAMES);
     }
 
     #[test]
     fn a_memory_may_end_anywhere(version in any_version(), length: prop::sample::Index) {
         let guest = example(version);
         let bytes = &guest.bytes[..length.index(guest.bytes.len())];
-        prop_assert!(read_all(bytes, guest.runtime, &guest.codes) <= MAX_FRAMES);
+        prop_assert!(read_all(bytes, guest.runtime, &guest.codes) <= 2 * MAX_FRAMES);
     }
 
     #[test]
     fn any_name_is_read(name in "\\PC{0,40}", file in "[a-zà-ÿ/.]{1,40}", version in any_version()) {
         let mut guest = Guest::new(version);
         let code = guest.code(&name, &file, 1, &[(1, Location::Near)]);
-        let python = guest.python();
-        let code = python.code(guest.memory(), code).expect("a code object");
+        let code = guest.described(code).expect("a code object");
         prop_assert_eq!((code.qualname.to_string(), code.filename.to_string()), (name, file));
     }
 

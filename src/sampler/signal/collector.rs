@@ -197,7 +197,7 @@ pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) -> bool 
     let mut division = preemption.divide(waiting.headers(), round);
     // Those of all samples that are waiting: a name comes before the first sample that it is for.
     if let Some(names) = thread.script_names.get() {
-        names.take(|number, function, code| log.scripts.add(number, (function, code)));
+        names.take(|number, function| log.scripts.add(number, function));
     }
     let mut waits = std::mem::take(&mut *lock(&thread.waits)).into_iter().peekable();
     waiting.take(|header, new| {

@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,8 +48,6 @@ pub(super) struct Core {
     leftover: Mutex<Share>,
     /// The tasks that there are.
     pub(super) tasks: Tasks,
-    /// The number of the function of a script that was numbered last, on any thread.
-    pub(super) script_numbers: AtomicU32,
     random: AtomicU64,
     threads: Mutex<Vec<Arc<ThreadState>>>,
     /// What the handlers of threads that have ended have cost.
@@ -93,7 +91,6 @@ impl Core {
             wait_due: AtomicU64::new(0),
             leftover: Mutex::default(),
             tasks: Tasks::default(),
-            script_numbers: AtomicU32::new(0),
             random: AtomicU64::new(scenes.tick.start()),
             scenes: Arc::clone(scenes),
             state: Arc::clone(state),

@@ -7,9 +7,10 @@ use super::super::own_work;
 use super::clocks;
 use super::mask;
 use super::ring::SampleHeader;
-use super::scripts::Naming;
+use super::scenes::Scenes;
+use super::scripts::{NameRing, Naming, Scripts, Walked};
 use super::thread::{AtWork, HandlerState, ThreadState, find_state};
-use super::walk::{Extent, FrameWord, MAX_STEPS, Place, Registers, StackMemory, has_room_below};
+use super::walk::{Extent, FrameWord, MAX_STEPS, Place, Registers, StackMemory, Walker, has_room_below};
 use crate::samples::LossReason;
 
 /// Stack that a sample may need, several times over: 4 KiB were seen with unwinding. Where the interrupted stack has
@@ -156,9 +157,9 @@ fn sample(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin:
         (_, true) => Default::default(),
         (Some((scripts, names)), false) if has_scripts => {
             let mut memory = StackMemory::new(state.stack.clone(), at.sp);
-            let names = Naming { ring: names, numbers: &core.script_numbers };
+            let walked = walked(walker, extent);
             // SAFETY: the walk was of this thread, which does nothing else until the handler is done.
-            let (words, unchanged) = unsafe { scripts.join(walker, &mut memory, extent == Extent::Complete, names) };
+            let (words, unchanged) = unsafe { join(scripts, walked, &mut memory, (&core.scenes, names)) };
             words.split_at(unchanged)
         }
         (Some((scripts, _)), false) if scripts.has_marked() => (&[][..], walker.stack()),
@@ -192,6 +193,30 @@ fn sample(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin:
         }
     }
     Ok(())
+}
+
+/// What a walk has found.
+pub(super) fn walked(walker: &Walker, extent: Extent) -> Walked<'_> {
+    Walked { stack: walker.stack(), runs: walker.runs(), is_complete: extent == Extent::Complete }
+}
+
+/// The stack of a walk with what scripts do; see [`Scripts::join`]. Names go into `names`.
+///
+/// # Safety
+/// As of [`Scripts::join`].
+pub(super) unsafe fn join<'s>(
+    scripts: &'s mut Scripts,
+    walked: Walked<'_>,
+    memory: &mut StackMemory,
+    (scenes, names): (&Scenes, &NameRing),
+) -> (&'s [FrameWord], usize) {
+    let naming = Naming {
+        numbers: &scenes.functions,
+        name: &mut |number, code| names.push(number, code),
+        refuse: &mut |problem| scenes.refuse_interpreter(problem),
+    };
+    // SAFETY: by contract.
+    unsafe { scripts.join(walked, memory, naming) }
 }
 
 /// Whether the stack that this runs on has room for a walk.

@@ -46,7 +46,6 @@ mod progress;
 mod retries;
 mod ring;
 mod scenes;
-mod script_names;
 mod scripts;
 mod signal_cell;
 mod takeover;

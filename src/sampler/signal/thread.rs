@@ -18,12 +18,11 @@ use super::progress::{Done, Progress};
 use super::retries::{self, Retries};
 use super::ring::Ring;
 use super::scenes::Seen;
-use super::script_names::NameRing;
-use super::scripts::{Naming, Scripts};
+use super::scripts::{NameRing, Scripts};
 use super::signal_cell::SignalCell;
 use super::tasks::Wait;
 use super::timer::Timer;
-use super::walk::{Extent, FrameWord, Registers, StackMemory, Walker};
+use super::walk::{FrameWord, Registers, StackMemory, Walker};
 use crate::error::SignalProblem;
 use crate::lock::lock;
 use crate::nanos::nanos;
@@ -349,9 +348,9 @@ impl ThreadState {
             let stack = match scripts.as_deref_mut().zip(self.script_names.get()) {
                 Some((scripts, names)) if !walker.runs().is_empty() => {
                     let mut memory = StackMemory::new(self.stack.clone(), from.sp);
-                    let names = Naming { ring: names, numbers: &self.core.script_numbers };
+                    let walked = handler::walked(walker, extent);
                     // SAFETY: the walk was of this thread, which does this and nothing else.
-                    unsafe { scripts.join(walker, &mut memory, extent == Extent::Complete, names) }.0
+                    unsafe { handler::join(scripts, walked, &mut memory, (&self.core.scenes, names)) }.0
                 }
                 _ => walker.stack(),
             };

@@ -150,6 +150,17 @@ impl Frames {
         count <= 2 * HALF
     }
 
+    /// How many words of a stack of `count` frames are further out than the frame that was found after `index` others, innermost
+    /// first, and whether it is shown.
+    pub(super) fn place_of(index: usize, count: usize) -> (usize, bool) {
+        let outwards = count.saturating_sub(index + 1);
+        if Self::are_all_kept(count) || outwards < HALF {
+            (outwards, true)
+        } else {
+            (MAX_WORDS - 1 - index.min(HALF), index < HALF)
+        }
+    }
+
     /// How many more are shown whole after so many.
     pub(super) fn room_after(count: usize) -> usize {
         (2 * HALF).saturating_sub(count)

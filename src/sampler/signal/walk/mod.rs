@@ -142,7 +142,7 @@ impl Walker {
         self.stack.unmark();
     }
 
-    /// The runs of evaluation loops on the stack that was walked last, outermost first. None where its middle was left out.
+    /// The runs of evaluation loops on the stack that was walked last, outermost first. None where there are too many.
     pub(crate) fn runs(&self) -> &[Run] {
         self.runs.all()
     }
@@ -179,7 +179,7 @@ impl Walker {
             }
         };
         let words = kept + self.frames.count();
-        let are_runs_known = Frames::are_all_kept(words) && self.runs.end(kept, words);
+        let are_runs_known = self.runs.end(kept, words);
         if !are_runs_known {
             self.runs.forget();
         }

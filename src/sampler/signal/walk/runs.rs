@@ -1,17 +1,20 @@
 //! The frames of evaluation loops on a stack: where an interpreter runs scripts.
 
+use super::frames::Frames;
 use super::memory::StackMemory;
 use super::registers::Registers;
 use crate::interpreters::{Evaluator, InstanceLayout};
 
 /// Runs that are noticed on one stack. A script that calls a function of the interpreter that calls a script is two.
-pub(crate) const MAX_RUNS: usize = 64;
+pub(crate) const MAX_RUNS: usize = 512;
 
 /// One run of an evaluation loop.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     /// How many words of the stack are further out.
     pub(crate) position: usize,
+    /// Whether the word there is that of its frame: the middle of a deep stack is left out.
+    pub(crate) is_shown: bool,
     /// Where the address of the instance is kept, if it is there.
     slot: Option<u64>,
     /// On which stack that is: its stack pointer.
@@ -19,11 +22,16 @@ pub(crate) struct Run {
     /// Whether it is the innermost frame of all, which may be just beginning or ending.
     pub(crate) is_leaf: bool,
     pub(crate) instance: InstanceLayout,
-    /// The component or module of the evaluation loop, and where in its text that is.
-    pub(crate) code: (u32, u32),
 }
 
 impl Run {
+    /// The run whose frame has this frame pointer and stack pointer, and waits for what it has called. So many words of the stack
+    /// are further out.
+    pub(crate) fn waiting(evaluator: &Evaluator, at: Registers, position: usize) -> Self {
+        let slot = at.fp.checked_add_signed(evaluator.slot);
+        Self { position, is_shown: true, slot, sp: at.sp, is_leaf: false, instance: evaluator.instance }
+    }
+
     /// The address of the instance, as the stack has it.
     pub(crate) fn instance_address(&self, memory: &mut StackMemory) -> Option<u64> {
         let slot = self.slot?;
@@ -63,12 +71,11 @@ impl Runs {
         let is_whole = at.pc >= evaluator.holds_from && at.sp.checked_add(evaluator.frame) == Some(at.fp);
         let is_there = !is_leaf || is_whole;
         let slot = at.fp.checked_add_signed(evaluator.slot).filter(|_| is_there);
-        let code = (evaluator.target, evaluator.offset);
         let position = count.saturating_sub(1);
-        self.new.push(Run { position, slot, sp: at.sp, is_leaf, instance: evaluator.instance, code });
+        self.new.push(Run { position, is_shown: true, slot, sp: at.sp, is_leaf, instance: evaluator.instance });
     }
 
-    /// The walk has ended with a stack of `words` words, of which the outermost `kept` are those of the last one. `false` if there are
+    /// The walk has ended with a stack of `words` frames, of which the outermost `kept` are those of the last one. `false` if there are
     /// too many runs: then none is known.
     pub(super) fn end(&mut self, kept: usize, words: usize) -> bool {
         let stay = self.known.partition_point(|run| run.position < kept);
@@ -78,7 +85,10 @@ impl Runs {
             self.forget();
             return false;
         }
-        let outwards = |run: &Run| Run { position: words.saturating_sub(run.position + 1), ..*run };
+        let outwards = |run: &Run| {
+            let (position, is_shown) = Frames::place_of(run.position, words);
+            Run { position, is_shown, ..*run }
+        };
         self.known.extend(self.new.iter().rev().map(outwards));
         true
     }

@@ -13,11 +13,11 @@ const WORDS: usize = 1 << 14;
 /// The longest table of lines that is copied. Of a longer one nothing is, and the function is known by its first line.
 const MAX_LINES: usize = 32 << 10;
 
-/// Words before the bytes: number and first line, whose code runs it, widths and lengths of the texts, length of the table.
-const HEADER: usize = 4;
+/// Words before the bytes: number and first line, widths and lengths of the texts, length of the table.
+const HEADER: usize = 3;
 
 /// A ring with one writer and one reader.
-pub(super) struct NameRing {
+pub(in super::super) struct NameRing {
     words: Box<[AtomicU64]>,
     /// Where the next record is written, and where the oldest begins, counted from the beginning of time.
     head: AtomicUsize,
@@ -25,7 +25,7 @@ pub(super) struct NameRing {
 }
 
 impl NameRing {
-    pub(super) fn new() -> Self {
+    pub(in super::super) fn new() -> Self {
         Self {
             words: (0..WORDS).map(|_| AtomicU64::new(0)).collect(),
             head: AtomicUsize::new(0),
@@ -34,7 +34,7 @@ impl NameRing {
     }
 
     /// Writes what is known of a function. `false` if there is no room. Called by the handler; lock-free.
-    pub(super) fn push(&self, number: u32, code: &Code<'_>, of: (u32, u32)) -> bool {
+    pub(in super::super) fn push(&self, number: u32, code: &Code<'_>) -> bool {
         let lines = if code.lines.len() <= MAX_LINES { code.lines } else { &[] };
         let parts = [code.qualname.bytes, code.filename.bytes, lines];
         let size = HEADER + parts.iter().map(|part| part.len().div_ceil(8)).sum::<usize>();
@@ -48,7 +48,6 @@ impl NameRing {
             at = at.wrapping_add(1);
         };
         put(u64::from(number) << 32 | u64::from(code.first_line));
-        put(u64::from(of.0) << 32 | u64::from(of.1));
         let described = |text: &Text<'_>| (text.bytes.len() as u64) << 8 | u64::from(text.width);
         put(described(&code.qualname) << 32 | described(&code.filename));
         put(lines.len() as u64);
@@ -64,7 +63,7 @@ impl NameRing {
     }
 
     /// Takes everything out.
-    pub(super) fn take(&self, mut each: impl FnMut(u32, ScriptFunction, (u32, u32))) {
+    pub(in super::super) fn take(&self, mut each: impl FnMut(u32, ScriptFunction)) {
         let head = self.head.load(Ordering::Acquire);
         let mut at = self.tail.load(Ordering::Relaxed);
         let mut get = || {
@@ -74,7 +73,7 @@ impl NameRing {
         };
         let mut tail = self.tail.load(Ordering::Relaxed);
         while tail != head {
-            let [first, of, texts, table] = [get(), get(), get(), get()];
+            let [first, texts, table] = [get(), get(), get()];
             let length = |described: u64| usize::try_from(described >> 8 & 0xff_ffff).unwrap_or(0);
             let width = |described: u64| u8::try_from(described & 0xff).unwrap_or(1);
             let lengths = [length(texts >> 32), length(texts & 0xffff_ffff), usize::try_from(table).unwrap_or(0)];
@@ -91,7 +90,7 @@ impl NameRing {
                 first_line: low(first),
                 lines: std::mem::take(&mut parts[2]).into(),
             };
-            each(high(first), function, (high(of), low(of)));
+            each(high(first), function);
         }
         self.tail.store(tail, Ordering::Release);
     }
