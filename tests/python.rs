@@ -10,22 +10,17 @@ mod command;
 mod support;
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use serde_json::Value;
 use support::patience::{assert_figure, patiently};
+use support::python;
 use tempfile::TempDir;
 
-use self::command::{printed, text};
+use self::command::printed;
 
 const APP: &str = include_str!("python/app.py");
 const WORLD: &str = include_str!("python/world.wit");
-
-/// What makes components of Python, in the version that `tests/set-up` installs.
-const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
 
 /// Where the program is inside of the component.
 const FILE: &str = "/0/app.py";
@@ -36,48 +31,6 @@ const IN_A_CHANGE: f64 = 0.04;
 
 /// What stands for functions that could not be told.
 const UNKNOWN: &str = "(unknown script function)";
-
-/// The component, which is built once for each version of its source.
-fn component() -> PathBuf {
-    let mut hasher = DefaultHasher::new();
-    (APP, WORLD, COMPONENTIZE_PY).hash(&mut hasher);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let component = folder.join(format!("python-{:016x}.wasm", hasher.finish()));
-    if component.exists() {
-        return component;
-    }
-    std::fs::create_dir_all(folder).expect("the folder for temporary files");
-    let build = tempfile::tempdir_in(folder).expect("a temporary folder");
-    let wit = build.path().join("wit");
-    std::fs::create_dir_all(wit.join("deps")).expect("a folder");
-    std::fs::write(wit.join("world.wit"), WORLD).expect("writing WIT");
-    for file in std::fs::read_dir(wit_of_wasi()).expect("the WIT of WASI") {
-        let file = file.expect("a file");
-        std::fs::copy(file.path(), wit.join("deps").join(file.file_name())).expect("copying WIT");
-    }
-    std::fs::write(build.path().join("app.py"), APP).expect("writing Python");
-    let mut make = Command::new(support::programs::of_pypi(COMPONENTIZE_PY, "componentize-py"));
-    make.current_dir(build.path()).args(["-d", "wit", "-w", "command", "componentize", "app", "-o", "app.wasm"]);
-    let output = make.output().expect("running componentize-py");
-    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
-    std::fs::rename(build.path().join("app.wasm"), &component).expect("moving the component");
-    component
-}
-
-/// The folder with the WIT of WASI 0.2, which is in the sources of `wasmtime-wasi`.
-fn wit_of_wasi() -> PathBuf {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(support::root()).args(["metadata", "--format-version", "1", "--locked", "--offline"]);
-    // Crates for other platforms are not there.
-    cargo.args(["--filter-platform", "x86_64-unknown-linux-gnu"]);
-    let output = cargo.output().expect("running cargo");
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let mut packages = metadata["packages"].as_array().expect("packages").iter();
-    let wasi = packages.find(|package| package["name"] == "wasmtime-wasi").expect("the crate with WASI");
-    let manifest = Path::new(wasi["manifest_path"].as_str().expect("a path"));
-    manifest.parent().expect("a folder").join("src/p2/wit/deps")
-}
 
 /// A stack, outermost first, and its time in microseconds.
 struct Stack {
@@ -119,7 +72,7 @@ impl Recording {
         /// One at a time: the first one builds the component, and a run that has the machine for itself is measured best.
         static RUNNING: Mutex<()> = Mutex::new(());
         let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        let component = component();
+        let component = python::component(APP, WORLD, "command");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let component = component.to_str().expect("UTF-8");
         let out = printed(folder.path(), &["run", "--quiet", "--sampler", "signal", "-o", "p.json", component]);
@@ -160,10 +113,6 @@ fn shared() -> &'static Recording {
     &SHARED
 }
 
-fn can_build() -> bool {
-    support::programs::can_run(&["componentize-py"])
-}
-
 /// The number of the line with a comment.
 fn line(comment: &str) -> usize {
     let found = APP.lines().position(|line| line.ends_with(&format!("# {comment}")));
@@ -185,7 +134,7 @@ fn milliseconds(row: &Value, what: &str) -> f64 {
 /// The function that three times the work is in, and the one that has it once.
 #[test]
 fn three_times_the_work_is_three_times_the_time() {
-    if !can_build() {
+    if !python::can_build() {
         return;
     }
     patiently(|| {
@@ -209,7 +158,7 @@ fn three_times_the_work_is_three_times_the_time() {
 
 #[test]
 fn the_hot_line_has_most_of_its_function() {
-    if !can_build() {
+    if !python::can_build() {
         return;
     }
     let report = shared().report("line");
@@ -229,7 +178,7 @@ fn the_hot_line_has_most_of_its_function() {
 
 #[test]
 fn lines_are_those_of_the_statements() {
-    if !can_build() {
+    if !python::can_build() {
         return;
     }
     let report = shared().report("line");
@@ -250,7 +199,7 @@ fn lines_are_those_of_the_statements() {
 
 #[test]
 fn functions_have_their_qualified_names() {
-    if !can_build() {
+    if !python::can_build() {
         return;
     }
     let report = shared().report("script");
@@ -285,7 +234,7 @@ fn functions_have_their_qualified_names() {
 
 #[test]
 fn every_function_is_known() {
-    if !can_build() {
+    if !python::can_build() {
         return;
     }
     patiently(|| {
@@ -306,7 +255,7 @@ fn every_function_is_known() {
 
 #[test]
 fn all_time_is_somewhere() {
-    if !can_build() {
+    if !python::can_build() {
         return;
     }
     let recording = shared();
@@ -327,7 +276,7 @@ fn all_time_is_somewhere() {
 
 #[test]
 fn recursion_is_as_deep_as_it_is() {
-    if !can_build() {
+    if !python::can_build() {
         return;
     }
     patiently(|| {
@@ -348,7 +297,7 @@ fn recursion_is_as_deep_as_it_is() {
 
 #[test]
 fn callers_are_in_the_order_of_their_calls() {
-    if !can_build() {
+    if !python::can_build() {
         return;
     }
     /// From `main` inwards; with the functions of C in between, and without.
@@ -396,7 +345,7 @@ fn callers_are_in_the_order_of_their_calls() {
 
 #[test]
 fn a_function_is_the_caller_of_what_it_imports() {
-    if !can_build() {
+    if !python::can_build() {
         return;
     }
     const IMPORT: &str = "now [wasi:clocks/monotonic-clock@0.2.12 (import)]";
@@ -409,7 +358,7 @@ fn a_function_is_the_caller_of_what_it_imports() {
 
 #[test]
 fn scripts_can_be_left_out() {
-    if !can_build() {
+    if !python::can_build() {
         return;
     }
     let folder = shared().folder.path();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
-use witprof::{Recorder, SamplerChoice, SamplingClock};
+use witprof::{Recorder, SamplerChoice, SamplingClock, ScriptFrames};
 
 use super::arguments::{OUTPUT, RECORDING};
 use super::host_frames::HostFramesChoice;
@@ -177,7 +177,20 @@ impl ProfilingArguments {
         let external = ExternalProfilers { perf_map, jit_dump: self.jitdump.clone(), vtune };
         let (lines, path_map) = (!self.no_lines, self.path_map.clone());
         let SignalNumber(signal) = self.signal;
-        Sampling { interval, choice, clock, signal, reserved: None, calls, external, raw_names, lines, path_map }
+        let scripts = self.scripts.asked() != Some(ScriptFrames::None);
+        Sampling {
+            interval,
+            choice,
+            clock,
+            signal,
+            reserved: None,
+            calls,
+            external,
+            raw_names,
+            scripts,
+            lines,
+            path_map,
+        }
     }
 
     pub(super) fn verbosity(&self) -> Verbosity {

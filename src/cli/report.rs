@@ -8,7 +8,7 @@ use clap::Parser;
 use witprof::export::{
     escape_name, write_call_json, write_call_table, write_report_json, write_report_table, write_summary,
 };
-use witprof::{Dimension, Profile};
+use witprof::{Dimension, Profile, ScriptFrames};
 
 use super::dimension::{Between, RowsBy};
 use super::host_frames::HostFramesChoice;
@@ -78,7 +78,12 @@ pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
         return calls(arguments, &profile);
     }
     let profile = arguments.only.of(profile, &arguments.profile)?.with_host_frames(arguments.host_frames.into());
-    let profile = profile.with_script_frames(arguments.scripts.asked().unwrap_or_default());
+    // Lines of a program are those of the program, not of its interpreter.
+    let usual = match arguments.by {
+        Some(RowsBy::Dimension(Dimension::Line)) if profile.is_of_scripts() => ScriptFrames::Only,
+        _ => ScriptFrames::All,
+    };
+    let profile = profile.with_script_frames(arguments.scripts.asked().unwrap_or(usual));
     // Scripts get the same whatever the guest does.
     let between = arguments.between.filter();
     let is_fixed = arguments.json || arguments.callers.is_some() || between.is_some();

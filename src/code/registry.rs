@@ -11,6 +11,7 @@ use super::entry::{Entry, Names, Targets};
 use super::table::{CodeRange, CodeTable};
 use crate::component::Code;
 use crate::error::Result;
+use crate::interpreters::Evaluator;
 use crate::lock::lock;
 
 /// All code that is registered, and what is left of code that was.
@@ -23,6 +24,8 @@ pub(crate) struct Registry {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Nobody wants to know of interpreters.
+    is_without_scripts: bool,
     table: Arc<CodeTable>,
     /// What is registered, by the address of its text. The same code may be registered more than once: the last one counts.
     registered: BTreeMap<u64, Vec<Arc<Entry>>>,
@@ -45,7 +48,18 @@ enum First {
     Forgotten(String),
 }
 
+impl State {
+    fn evaluators<'e>(&self, entry: &'e Entry) -> &'e [Evaluator] {
+        if self.is_without_scripts { &[] } else { entry.evaluators() }
+    }
+}
+
 impl Registry {
+    /// Of the interpreters in what is registered from now on, nobody wants to know.
+    pub(crate) fn leave_out_scripts(&self) {
+        lock(&self.state).is_without_scripts = true;
+    }
+
     /// Registers code. While nobody else changes anything, `publish` gives the new table to those who need it, and is told in whose
     /// place the code is, if the same was registered already.
     ///
@@ -79,7 +93,7 @@ impl Registry {
         }
         let range = CodeRange { start: entry.text().start, end: entry.text().end, target: number };
         let replaces = state.table.starting_at(range.start);
-        let table = state.table.with(range).with_evaluators(range, entry.evaluators());
+        let table = state.table.with(range).with_evaluators(range, state.evaluators(&entry));
         state.change(&self.changes, table, |table| publish(table, replaces));
         Ok(entry)
     }
@@ -110,7 +124,7 @@ impl Registry {
         let table = match last {
             Some(last) => {
                 let range = CodeRange { start, end: last.text().end, target: last.number() };
-                state.table.with(range).with_evaluators(range, last.evaluators())
+                state.table.with(range).with_evaluators(range, state.evaluators(&last))
             }
             None => {
                 let gone = CodeRange { start, end: entry.text().end, target: entry.number() };

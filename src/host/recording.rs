@@ -9,7 +9,8 @@ use wasmtime::{Config, Engine, WasmBacktraceDetails};
 use wasmtime_cli::commands::RunCommand;
 use witprof::export::{escape_control, write_summary};
 use witprof::{
-    Code, Profile, Recorder, ReservedSignal, SamplerChoice, SamplerKind, SamplingClock, SignalProblem, SymbolMap,
+    Code, Profile, Recorder, ReservedSignal, SamplerChoice, SamplerKind, SamplingClock, ScriptFrames, SignalProblem,
+    SymbolMap,
 };
 
 use super::external::{ExternalProfilers, Listeners};
@@ -63,6 +64,8 @@ pub(crate) struct Sampling {
     pub(crate) external: ExternalProfilers,
     /// Whether names are wanted as they are stored.
     pub(crate) raw_names: bool,
+    /// Whether functions of scripts are wanted.
+    pub(crate) scripts: bool,
     /// Whether lines of source code are wanted.
     pub(crate) lines: bool,
     /// What paths of source files begin with, and what they are to begin with.
@@ -232,6 +235,9 @@ pub(super) fn recorder(
     if choice == SamplerChoice::Auto {
         recorder = recorder.allow_unsampled();
     }
+    if !sampling.scripts {
+        recorder = recorder.without_scripts();
+    }
     let reserved = sampling.reserved.as_ref().map(|reserved| reserved.signal());
     if let Some(signal) = reserved.or(sampling.signal) {
         recorder = recorder.signal(signal);
@@ -320,7 +326,8 @@ pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs, verbo
     if let (Some(problem), true) = (recorder.refused(), profile.counts().kept > 0) {
         terminal::report(&anyhow!("not everything was sampled: {}", reason(problem)));
     }
-    if let (Some(problem), false) = (recorder.unread_interpreter(), profile.has_scripts()) {
+    let is_unread = scripts != Some(ScriptFrames::None) && !profile.has_scripts();
+    if let Some(problem) = recorder.unread_interpreter().filter(|_| is_unread) {
         verbosity.message(&format!("witprof: functions of Python are not shown: {problem}"));
     }
     for problem in profile.missing_lines() {

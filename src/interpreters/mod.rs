@@ -10,7 +10,7 @@ mod evaluator;
 mod problem;
 pub(crate) mod python;
 
-pub(crate) use evaluator::{Evaluator, InstanceLayout};
+pub(crate) use evaluator::{Evaluator, InstanceLayout, StatePlace};
 pub use problem::InterpreterProblem;
 
 /// A linear memory of a guest that does not run meanwhile. Addresses are those of the guest.
@@ -20,11 +20,6 @@ pub(crate) struct GuestMemory<'m>(&'m [u8]);
 impl<'m> GuestMemory<'m> {
     pub(crate) fn new(bytes: &'m [u8]) -> Self {
         Self(bytes)
-    }
-
-    /// Where it is in the process.
-    pub(crate) fn address(self) -> u64 {
-        self.0.as_ptr().addr() as u64
     }
 
     /// So many bytes from an address on, if all of them are in the memory.

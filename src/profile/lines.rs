@@ -38,7 +38,7 @@ impl NamedProfile {
             })
             .collect();
         let authors = authors_share(&profile, &of_functions);
-        profile.missing_lines = adding.missing_lines(&authors);
+        profile.missing_lines = adding.missing_lines(&authors, &profile.interpreting_components());
         profile.missing_lines.extend(adding.hot_without_lines(&profile, &frames, &of_functions));
         if adding.files.is_empty() && adding.functions.is_empty() {
             return profile;
@@ -182,7 +182,7 @@ impl<'t> Adding<'t> {
 
     /// Why targets that were seen have no lines, or not all of them. `authors` is the part of their time that goes to what their
     /// author compiles.
-    fn missing_lines(&self, authors: &FxHashMap<u32, f64>) -> Vec<String> {
+    fn missing_lines(&self, authors: &FxHashMap<u32, f64>, interpreting: &[Option<&str>]) -> Vec<String> {
         let reasons = self.targets.iter().filter_map(|target| {
             let index = target.number();
             if let Some(problem) = target.problem() {
@@ -193,6 +193,10 @@ impl<'t> Adding<'t> {
             let other_code = || (has_lines == Some(&false)).then_some(NoLines::OfOtherCode);
             let asked = self.lines.contains_key(&index);
             let reason = self.missing.get(&index).cloned().or_else(damage).or_else(other_code).filter(|_| asked)?;
+            // Of scripts they are known, and nobody asks for those of the interpreter.
+            if matches!(reason, NoLines::None) && interpreting.contains(&Some(target.map().component())) {
+                return None;
+            }
             let lacks = if has_lines == Some(&true) { "lacks some" } else { "has no" };
             let advice = match reason {
                 NoLines::None if authors.get(&index).is_some_and(|share| *share >= 0.5) => {

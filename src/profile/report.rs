@@ -334,8 +334,8 @@ impl Profile {
         self.report_of(Dimension::Label, Some(key))
     }
 
-    /// What a picture is to show first: functions where most of the time is that of scripts, else interfaces, or functions where one interface has over 90 % of the time, or
-    /// everything is outside of interfaces, so that a picture by interface says nothing.
+    /// What a picture is to show first: functions of an interpreted program; else interfaces, or functions where one interface has
+    /// over 90 % of the time, or everything is outside of interfaces, so that a picture by interface says nothing.
     #[must_use]
     pub fn first_dimension(&self) -> Dimension {
         if self.is_of_scripts() {
@@ -346,17 +346,6 @@ impl Profile {
             true => Dimension::Function,
             false => Dimension::Interface,
         }
-    }
-
-    /// Whether most of the time is that of functions of scripts: who looks at it has written those.
-    #[must_use]
-    pub fn is_of_scripts(&self) -> bool {
-        if !self.has_scripts() {
-            return false;
-        }
-        let report = self.report(Dimension::Script);
-        let others = report.rows.iter().filter(|row| row.name == NO_SCRIPT);
-        others.map(ReportRow::attributed).sum::<Duration>() * 2 < report.wall
     }
 
     fn report_of(&self, dimension: Dimension, label: Option<&str>) -> Report {
@@ -667,7 +656,13 @@ impl<'p> View<'p> {
             Key::Named(name) => (name.to_owned(), self.label.map(str::to_owned)),
             Key::Function(function) if dimension == Dimension::Script => {
                 let function = &self.profile.functions[function as usize];
-                (function.name.clone(), function.file.map(|file| self.profile.file(file).to_owned()))
+                let file = function.file.map(|file| self.profile.file(file));
+                let library = &self.profile.libraries[function.library.index()];
+                // The files of all programs are called alike.
+                let others = self.profile.libraries.iter().filter(|other| other.layer == Layer::Script).count() > 1;
+                let component = library.component.as_deref().filter(|_| others);
+                let detail: Vec<&str> = file.into_iter().chain(component).collect();
+                (function.name.clone(), (!detail.is_empty()).then(|| detail.join(", ")))
             }
             Key::Function(function) => {
                 let function = &self.profile.functions[function as usize];

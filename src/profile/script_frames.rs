@@ -3,6 +3,8 @@
 //! A function of a script stands on the stack between functions of the interpreter that runs it. Who writes scripts wants to see
 //! those alone; who works on the interpreter, or compares with another profiler, wants to see what was there before.
 
+use std::time::Duration;
+
 use indexmap::IndexSet;
 use rustc_hash::FxBuildHasher;
 
@@ -24,11 +26,75 @@ pub enum ScriptFrames {
     None,
 }
 
+/// What is on a stack.
+#[derive(Clone, Copy, Default)]
+struct Program {
+    script: bool,
+    /// Code of a component that interprets scripts.
+    interpreter: bool,
+    guest: bool,
+}
+
+impl Program {
+    fn with(self, other: Self) -> Self {
+        Self {
+            script: self.script || other.script,
+            interpreter: self.interpreter || other.interpreter,
+            guest: self.guest || other.guest,
+        }
+    }
+}
+
 impl Profile {
     /// Whether functions of scripts were seen.
     #[must_use]
     pub fn has_scripts(&self) -> bool {
         self.functions.iter().any(|function| function.kind == FunctionKind::Script)
+    }
+
+    /// Whether it is of an interpreted program, so that whoever looks at it has written scripts: of the time of guests, most is that
+    /// of components that interpret; and of that, more than what it takes to start is that of their scripts. What waits does not
+    /// count.
+    #[must_use]
+    pub fn is_of_scripts(&self) -> bool {
+        if !self.has_scripts() {
+            return false;
+        }
+        let interpreting = self.interpreting_components();
+        let of_frame = |stack: &Stack| {
+            let function = &self.functions[self.frames[stack.frame.index()].function.index()];
+            let library = &self.libraries[function.library.index()];
+            match library.layer {
+                Layer::Script => Program { script: true, interpreter: true, guest: true },
+                Layer::Guest => {
+                    let interpreter = interpreting.contains(&library.component.as_deref());
+                    Program { script: false, interpreter, guest: true }
+                }
+                _ => Program::default(),
+            }
+        };
+        let mut programs: Vec<Program> = Vec::with_capacity(self.stacks.len());
+        for stack in &self.stacks {
+            let outer = stack.caller.map_or_else(Program::default, |caller| programs[caller.index()]);
+            programs.push(outer.with(of_frame(stack)));
+        }
+        let [mut scripts, mut interpreters, mut guests] = [Duration::ZERO; 3];
+        for sample in self.samples() {
+            if self.functions[self.leaf(sample.stack).index()].kind != FunctionKind::Suspended {
+                let Program { script, interpreter, guest } = programs[sample.stack.index()];
+                let time = |counts: bool| if counts { sample.wall } else { Duration::ZERO };
+                scripts += time(script);
+                interpreters += time(interpreter);
+                guests += time(guest);
+            }
+        }
+        interpreters * 2 >= guests && scripts * 10 >= interpreters && !scripts.is_zero()
+    }
+
+    /// The components whose code interprets scripts.
+    pub(super) fn interpreting_components(&self) -> Vec<Option<&str>> {
+        let libraries = self.libraries.iter().filter(|library| library.layer == Layer::Script);
+        libraries.map(|library| library.component.as_deref()).collect()
     }
 
     /// This profile with fewer frames of scripts, or of the interpreters that run them.
@@ -47,13 +113,7 @@ impl Profile {
             return profile;
         }
         let is_script = |stack: StackIndex| self.functions[self.leaf(stack).index()].kind == FunctionKind::Script;
-        // The components whose code interprets.
-        let interpreting: Vec<Option<&str>> = self
-            .libraries
-            .iter()
-            .filter(|library| library.layer == Layer::Script)
-            .map(|library| library.component.as_deref())
-            .collect();
+        let interpreting = self.interpreting_components();
         let is_interpreter = |stack: StackIndex| {
             let function = &self.functions[self.leaf(stack).index()];
             let library = &self.libraries[function.library.index()];

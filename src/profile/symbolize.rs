@@ -558,18 +558,19 @@ impl<'r> Tables<'r> {
             Arc::new(ScriptFunction { name, file: String::new(), first_line: 0, lines: [].into() })
         };
         let script = scripts.get(&number).cloned().unwrap_or_else(unknown);
-        let component = interpreter.and_then(|(target, function)| {
-            let map = self.recording.targets.get(target)?.map();
+        let of = interpreter.and_then(|(target, function)| Some((self.recording.targets.get(target)?.map(), function)));
+        let component = of.map(|(map, function)| {
             let library = map.function(function).library();
-            Some(library.component.clone().unwrap_or_else(|| map.component().to_owned()))
+            library.component.clone().unwrap_or_else(|| map.component().to_owned())
         });
+        let path = of.map_or_else(|| script.file.clone(), |(map, _)| map.script_path(&script.file));
         let row = || ProfileLibrary {
             name: component.as_ref().map_or_else(|| SCRIPTS.to_owned(), |name| format!("{name} ({SCRIPTS})")),
             layer: Layer::Script,
             component: component.clone(),
         };
         let library = self.library(LibraryKey::Scripts(interpreter), row);
-        let file = (!script.file.is_empty()).then(|| FileIndex(handle(self.files.insert_full(script.file.clone()).0)));
+        let file = (!path.is_empty()).then(|| FileIndex(handle(self.files.insert_full(path).0)));
         let function = self.functions.entry(FunctionKey::Script { interpreter, number });
         let index = FunctionIndex(handle(function.index()));
         // They have no text, so they are told apart by their numbers.

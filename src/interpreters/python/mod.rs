@@ -17,7 +17,8 @@ mod tests;
 
 pub(crate) use code::{Code, Identity, Text};
 pub(crate) use lines::line_of;
-use table::{COOKIE, Offsets};
+pub(crate) use table::COOKIE;
+use table::Offsets;
 
 use super::{GuestMemory, InterpreterProblem};
 
@@ -155,6 +156,15 @@ impl Python {
         Code::read(&self.offsets, memory, identity)
     }
 }
+
+/// Whether a memory begins with a table of CPython's, of any version.
+pub(crate) fn describes_itself(memory: GuestMemory<'_>) -> bool {
+    !matches!(Offsets::read(memory, 0), Err(InterpreterProblem::NoTable | InterpreterProblem::Contradiction))
+        && memory.u8(VERSION_MAJOR) == Some(3)
+}
+
+/// Where the table has the major version.
+const VERSION_MAJOR: u32 = 11;
 
 /// What the type of code objects is called.
 const CODE_TYPE: &[u8] = b"code\0";

@@ -14,7 +14,7 @@ use super::core::Core;
 use super::cost::HandlerTicks;
 use super::preemption::Round as PreemptionRound;
 use super::progress::HANDLER_LOSSES;
-use super::ring::SampleHeader;
+use super::ring::{Ring, SampleHeader};
 use super::takeover::Watch;
 use super::tasks::Wait;
 use super::thread::{StackReader, ThreadState};
@@ -47,11 +47,14 @@ impl Collector {
         let core = Arc::clone(core);
         let run = move || {
             let mut watch = Watch::new();
+            let mut pause = PAUSE;
             while !core.is_stopped() {
-                core.wait_for_work(PAUSE);
+                core.wait_for_work(pause);
                 core.tick().measure();
                 watch.look(&core);
-                let is_complete = collect(&core, &log);
+                let (is_complete, fullest) = collect(&core, &log);
+                // Deep stacks that change take more room.
+                pause = if fullest > Ring::CAPACITY / 4 { PAUSE / 8 } else { PAUSE };
                 publish_unsampled(&core, &mut lock(&log));
                 core.scenes.look_for_libraries();
                 core.let_go(PATIENCE);
@@ -121,16 +124,18 @@ impl Round<'_> {
     }
 }
 
-/// Takes all samples out of all rings. Whether that was possible; if not, the next time it will be.
-pub(super) fn collect(core: &Core, log: &Mutex<SampleLog>) -> bool {
+/// Takes all samples out of all rings. Whether that was possible; if not, the next time it will be. And how many words were in the
+/// fullest of them.
+pub(super) fn collect(core: &Core, log: &Mutex<SampleLog>) -> (bool, usize) {
     let labels = Arc::clone(lock(log).labels());
     // No sample that is taken from here on bears them.
     let retired = labels.retired();
-    let mut is_complete = true;
+    let (mut is_complete, mut fullest) = (true, 0);
     // Not under the lock of the list: entering a thread must not wait for a round.
     let threads = core.threads().clone();
     for thread in threads {
         let has_ended = thread.has_ended.load(Ordering::Acquire);
+        fullest = fullest.max(thread.ring.used());
         is_complete &= with_log(log, |log| collect_thread(&thread, log));
         if has_ended {
             // Whoever takes it from the list closes it, and nobody else does.
@@ -149,7 +154,7 @@ pub(super) fn collect(core: &Core, log: &Mutex<SampleLog>) -> bool {
     } else {
         labels.retire_again(retired);
     }
-    is_complete
+    (is_complete, fullest)
 }
 
 /// Collects what is left after the recorder was stopped, and returns what the handlers have cost.

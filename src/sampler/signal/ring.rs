@@ -49,6 +49,14 @@ impl Ring {
         Self { words, head: AtomicUsize::new(0), tail: AtomicUsize::new(0) }
     }
 
+    /// Words that it has room for.
+    pub(super) const CAPACITY: usize = WORDS;
+
+    /// Words that are in it, for the reader.
+    pub(super) fn used(&self) -> usize {
+        self.head.load(Ordering::Relaxed).wrapping_sub(self.tail.load(Ordering::Relaxed))
+    }
+
     /// Adds a sample, if there is room. To be called by one thread only; lock-free.
     pub(super) fn push(&self, sample: &SampleHeader, new_frames: &[FrameWord]) -> bool {
         debug_assert!(new_frames.len() == sample.new && new_frames.len() <= WORDS, "as the header says");

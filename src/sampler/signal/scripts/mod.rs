@@ -13,7 +13,7 @@ mod segments;
 
 use std::ops::Range;
 
-use self::guest::guest;
+use self::guest::Guest;
 pub(super) use self::names::NameRing;
 pub(crate) use self::numbers::FunctionNumbers;
 use self::numbers::UNKNOWN;
@@ -123,8 +123,8 @@ enum Function {
 struct OfRun {
     /// The address of its instance, if it can be told.
     instance: Option<u64>,
-    /// The position of its interpreter among those that are known.
-    known: Option<usize>,
+    /// The memory of its interpreter, and the position of that among those that are known.
+    interpreter: Option<(Guest, usize)>,
     segment: Segment,
 }
 
@@ -161,7 +161,7 @@ impl Scripts {
         let runs = &walked.runs[..walked.runs.len().min(MAX_RUNS)];
         self.of_runs.clear();
         let nothing =
-            |run: &Run| OfRun { instance: run.instance_address(memory), known: None, segment: Segment::Unknown };
+            |run: &Run| OfRun { instance: run.instance_address(memory), interpreter: None, segment: Segment::Unknown };
         self.of_runs.extend(runs.iter().map(nothing));
         self.frames.clear();
         let mut used = 0_u32;
@@ -177,18 +177,20 @@ impl Scripts {
                 continue;
             }
             // SAFETY: by contract; the frame has the address of its instance.
-            let guest = unsafe { guest(instance, &runs[inner].instance) };
-            let known = guest.and_then(|(guest, state)| {
-                let place = Place { instance, memory: guest.address(), state };
-                Some((guest, self.interpreter(guest, place, (&mut used, &mut naming))?))
+            let guest = unsafe { Guest::of(instance, &runs[inner].instance) };
+            let found = guest.and_then(|(guest, state)| {
+                let place = Place { instance, memory: guest.start, state };
+                // SAFETY: by contract.
+                let memory = unsafe { guest.memory() };
+                Some((guest, memory, self.interpreter(memory, place, (&mut used, &mut naming))?))
             });
             // Of other interpreters, or in such a moment, nothing is known.
-            let Some((guest, known)) = known else {
+            let Some((guest, memory, known)) = found else {
                 self.each_run_of(instance, |run| run.segment = Segment::Nothing);
                 continue;
             };
-            self.each_run_of(instance, |run| run.known = Some(known));
-            self.pair(inner, (guest, known), walked);
+            self.each_run_of(instance, |run| run.interpreter = Some((guest, known)));
+            self.pair(inner, (memory, known), walked);
         }
         self.words.clear();
         let mut next = 0;
@@ -197,7 +199,7 @@ impl Scripts {
             while next < runs.len() && runs[next].position <= position {
                 if runs[next].is_shown {
                     // SAFETY: as above.
-                    unsafe { self.push_functions(next, &runs[next], &mut naming) };
+                    unsafe { self.push_functions(next, &mut naming) };
                     if runs[next].is_leaf && self.words.last() != Some(word) {
                         // It is no more the innermost one, so it is told by what comes after.
                         self.tell_as_caller(*word);
@@ -346,16 +348,16 @@ impl Scripts {
     ///
     /// # Safety
     /// As of [`join`](Self::join).
-    unsafe fn push_functions(&mut self, position: usize, run: &Run, naming: &mut Naming<'_>) {
-        let OfRun { instance, known, segment } = self.of_runs[position].clone();
+    unsafe fn push_functions(&mut self, position: usize, naming: &mut Naming<'_>) {
+        let OfRun { interpreter, segment, .. } = self.of_runs[position].clone();
         let frames = match segment {
             Segment::Nothing => return,
             Segment::Frames(frames) => frames,
             Segment::Unknown => return self.push(FrameWord::script(UNKNOWN, 0)),
         };
-        // SAFETY: by contract; it was there when the frames were found.
-        let guest = instance.and_then(|instance| unsafe { guest(instance, &run.instance) });
-        let Some(((guest, _), known)) = guest.zip(known) else { return };
+        let Some((guest, known)) = interpreter else { return };
+        // SAFETY: by contract.
+        let guest = unsafe { guest.memory() };
         for at in frames.rev() {
             let Some(PythonFrame::Function { code, instruction }) = self.frames.get(at).copied() else { continue };
             match self.function(guest, (known, code), naming) {

@@ -68,7 +68,7 @@ impl Runs {
             return;
         }
         // In the beginning and in the end of the function, the frame is not whole, and the frame pointer that of the caller.
-        let is_whole = at.pc >= evaluator.holds_from && at.sp.checked_add(evaluator.frame) == Some(at.fp);
+        let is_whole = evaluator.holds_at(at.pc) && at.sp.checked_add(evaluator.frame) == Some(at.fp);
         let is_there = !is_leaf || is_whole;
         let slot = at.fp.checked_add_signed(evaluator.slot).filter(|_| is_there);
         let position = count.saturating_sub(1);
