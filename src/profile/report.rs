@@ -10,7 +10,7 @@ use super::calls::{CallTrace, CalledFunction};
 use super::crossing::{Crossing, CrossingFilter};
 #[cfg(feature = "html")]
 use super::tables::Stack;
-use super::tables::{FileIndex, LibraryIndex, Profile, Sample, SourceLine, StackIndex};
+use super::tables::{FileIndex, LibraryIndex, Profile, ProfileFunction, Sample, SourceLine, StackIndex};
 use crate::samples::ProfilerTime;
 use crate::symbols::{CrossingEnd, Direction, Ends, FunctionKind, Layer};
 
@@ -654,23 +654,27 @@ impl<'p> View<'p> {
             }
             Key::Unknown => (UNKNOWN_INTERFACE.to_owned(), None),
             Key::Named(name) => (name.to_owned(), self.label.map(str::to_owned)),
-            Key::Function(function) if dimension == Dimension::Script => {
-                let function = &self.profile.functions[function as usize];
-                let file = function.file.map(|file| self.profile.file(file));
-                let library = &self.profile.libraries[function.library.index()];
-                // The files of all programs are called alike.
-                let others = self.profile.libraries.iter().filter(|other| other.layer == Layer::Script).count() > 1;
-                let component = library.component.as_deref().filter(|_| others);
-                let detail: Vec<&str> = file.into_iter().chain(component).collect();
-                (function.name.clone(), (!detail.is_empty()).then(|| detail.join(", ")))
-            }
             Key::Function(function) => {
                 let function = &self.profile.functions[function as usize];
-                (function.name.clone(), Some(self.profile.libraries[function.library.index()].name.clone()))
+                let library = &self.profile.libraries[function.library.index()].name;
+                let script = (function.kind == FunctionKind::Script).then(|| {
+                    let file = function.file.map_or("", |file| self.profile.file(file));
+                    (file, self.script_component(function))
+                });
+                let detail = match (script, dimension) {
+                    (Some((file, None)), Dimension::Script) => file.to_owned(),
+                    (Some((file, Some(component))), Dimension::Script) => format!("{file}, {component}"),
+                    // Those of the same name may be in several files.
+                    (Some((file, _)), _) if !file.is_empty() => format!("{library}, {file}"),
+                    _ => library.clone(),
+                };
+                (function.name.clone(), (!detail.is_empty()).then_some(detail))
             }
             Key::Line(function, file, line) => {
                 let line = self.profile.line_name(SourceLine { file, line, column: None });
-                (line, Some(self.profile.functions[function as usize].name.clone()))
+                let function = &self.profile.functions[function as usize];
+                let component = self.script_component(function).map(|component| format!(", {component}"));
+                (line, Some(format!("{}{}", function.name, component.unwrap_or_default())))
             }
             Key::Thread(thread) => (self.profile.distinct_thread_name(thread).into_owned(), None),
             Key::Labels(0) => (NO_LABEL.to_owned(), None),
@@ -682,6 +686,15 @@ impl<'p> View<'p> {
             Key::Nothing if dimension == Dimension::Script => (NO_SCRIPT.to_owned(), None),
             Key::Nothing => (NO_INTERFACE.to_owned(), None),
         }
+    }
+}
+
+impl<'p> View<'p> {
+    /// Whose function of a script it is, where there are several programs: their files are called alike.
+    fn script_component(&self, function: &ProfileFunction) -> Option<&'p str> {
+        let library = &self.profile.libraries[function.library.index()];
+        let scripts = self.profile.libraries.iter().filter(|library| library.layer == Layer::Script);
+        library.component.as_deref().filter(|_| library.layer == Layer::Script && scripts.count() > 1)
     }
 }
 

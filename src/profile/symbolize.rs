@@ -175,8 +175,13 @@ enum FunctionKey {
     Other(FunctionKind),
 }
 
-/// An interpreter: its evaluation loop, and the component or module that has it.
-type Interpreter = (u32, FunctionId);
+/// An interpreter: its library, and the component or module that it is a part of.
+type Interpreter = (u32, LibraryId);
+
+/// Whether it may be an interpreter's.
+fn is_native(frame: &RawFrame) -> bool {
+    !matches!(frame, RawFrame::Script { .. } | RawFrame::Elided)
+}
 
 /// What tells one library from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -230,7 +235,7 @@ struct Outer {
     stack: Option<StackIndex>,
     /// Its innermost frame.
     frame: RawFrame,
-    /// The innermost one that is none of a script.
+    /// The innermost one of compiled code, or whatever begins the stack.
     native: RawFrame,
     begins_unknown: bool,
 }
@@ -260,8 +265,8 @@ impl Resolved {
         Self { frames: FxHashMap::default(), position }
     }
 
-    /// The frame of the profile; `None` if it may not be shown, or says nothing. `native` is the next one outwards that is none of a
-    /// script.
+    /// The frame of the profile; `None` if it may not be shown, or says nothing. `native` is the next one outwards that is of compiled
+    /// code.
     fn get(
         &mut self,
         tables: &mut Tables<'_>,
@@ -337,7 +342,7 @@ impl<'r> Tables<'r> {
             }
             if is_caller[index] {
                 let stack = push(self, &mut callers);
-                let native = native.filter(|_| matches!(frame, RawFrame::Script { .. })).unwrap_or(*frame);
+                let native = native.filter(|_| !is_native(frame)).unwrap_or(*frame);
                 known.insert(StackId(handle(index)), Outer { stack, frame: *frame, native, begins_unknown });
             }
         }
@@ -411,7 +416,7 @@ impl<'r> Tables<'r> {
             if let Some(frame) = self.resolve(frame, interpreter, Position::Caller) {
                 stack = Some(self.push(stack, frame));
             }
-            native = native.filter(|_| matches!(frame, RawFrame::Script { .. })).or(Some(*frame));
+            native = native.filter(|_| !is_native(frame)).or(Some(*frame));
         }
         stack
     }
@@ -525,7 +530,7 @@ impl<'r> Tables<'r> {
         self.frame(Frame { function: index, point, instruction: None, source: None })
     }
 
-    /// The interpreter that runs the function of a script: the next frame outwards that is none of a script.
+    /// The interpreter that runs the function of a script: the next frame outwards that is of compiled code.
     fn interpreter(&self, frame: &RawFrame, native: Option<RawFrame>) -> Option<Interpreter> {
         let (RawFrame::Script { .. }, Some(native)) = (frame, native) else { return None };
         let (target, function) = match native {
@@ -538,7 +543,7 @@ impl<'r> Tables<'r> {
             }
             _ => return None,
         };
-        Some((target, function))
+        Some((target, self.recording.targets.get(target)?.map().library_id(function)))
     }
 
     /// A function of a script, at the line of an instruction.
@@ -558,10 +563,10 @@ impl<'r> Tables<'r> {
             Arc::new(ScriptFunction { name, file: String::new(), first_line: 0, lines: [].into() })
         };
         let script = scripts.get(&number).cloned().unwrap_or_else(unknown);
-        let of = interpreter.and_then(|(target, function)| Some((self.recording.targets.get(target)?.map(), function)));
-        let component = of.map(|(map, function)| {
-            let library = map.function(function).library();
-            library.component.clone().unwrap_or_else(|| map.component().to_owned())
+        let of = interpreter.and_then(|(target, library)| Some((self.recording.targets.get(target)?.map(), library)));
+        let component = of.map(|(map, library)| {
+            let component = map.libraries().get(library.0 as usize).and_then(|library| library.component.clone());
+            component.unwrap_or_else(|| map.component().to_owned())
         });
         let path = of.map_or_else(|| script.file.clone(), |(map, _)| map.script_path(&script.file));
         let row = || ProfileLibrary {

@@ -73,7 +73,9 @@ fn python(
     let Some(state) = python_state(artifact, data) else { return Some(Err(InterpreterProblem::NoTable)) };
     let place = instance_slot(code).zip(memory(artifact.module()));
     let Some((InstanceSlot { slot, frame, holds_from, not_yet }, memory)) = place else {
-        return Some(Err(InterpreterProblem::Code));
+        // Before 3.13 there was no table, and that is worth more to know.
+        let is_known = memchr::memmem::find(data, &python::COOKIE).is_some();
+        return Some(Err(if is_known { InterpreterProblem::Code } else { InterpreterProblem::NoTable }));
     };
     let start = u64::from(function.start);
     Some(Ok(Evaluator {

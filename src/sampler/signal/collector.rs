@@ -47,14 +47,18 @@ impl Collector {
         let core = Arc::clone(core);
         let run = move || {
             let mut watch = Watch::new();
-            let mut pause = PAUSE;
+            let mut pause = if core.scenes.has_evaluators() { PAUSE / 8 } else { PAUSE };
             while !core.is_stopped() {
                 core.wait_for_work(pause);
                 core.tick().measure();
                 watch.look(&core);
                 let (is_complete, fullest) = collect(&core, &log);
-                // Deep stacks that change take more room.
-                pause = if fullest > Ring::CAPACITY / 4 { PAUSE / 8 } else { PAUSE };
+                pause = match fullest {
+                    // Deep stacks that change take more room.
+                    _ if fullest > Ring::CAPACITY / 8 => PAUSE / 32,
+                    _ if core.scenes.has_evaluators() => PAUSE / 8,
+                    _ => PAUSE,
+                };
                 publish_unsampled(&core, &mut lock(&log));
                 core.scenes.look_for_libraries();
                 core.let_go(PATIENCE);
