@@ -157,7 +157,7 @@ fn sample(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin:
         (_, true) => Default::default(),
         (Some((scripts, names)), false) if has_scripts => {
             let mut memory = StackMemory::new(state.stack.clone(), at.sp);
-            let walked = walked(walker, extent);
+            let walked = walked(walker, extent, is_guest);
             // SAFETY: the walk was of this thread, which does nothing else until the handler is done.
             let (words, unchanged) = unsafe { join(scripts, walked, &mut memory, (&core.scenes, names)) };
             words.split_at(unchanged)
@@ -196,8 +196,8 @@ fn sample(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin:
 }
 
 /// What a walk has found.
-pub(super) fn walked(walker: &Walker, extent: Extent) -> Walked<'_> {
-    Walked { stack: walker.stack(), runs: walker.runs(), is_complete: extent == Extent::Complete }
+pub(super) fn walked(walker: &Walker, extent: Extent, is_in_guest: bool) -> Walked<'_> {
+    Walked { stack: walker.stack(), runs: walker.runs(), is_complete: extent == Extent::Complete, is_in_guest }
 }
 
 /// The stack of a walk with what scripts do; see [`Scripts::join`]. Names go into `names`.

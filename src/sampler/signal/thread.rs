@@ -348,7 +348,7 @@ impl ThreadState {
             let stack = match scripts.as_deref_mut().zip(self.script_names.get()) {
                 Some((scripts, names)) if !walker.runs().is_empty() => {
                     let mut memory = StackMemory::new(self.stack.clone(), from.sp);
-                    let walked = handler::walked(walker, extent);
+                    let walked = handler::walked(walker, extent, false);
                     // SAFETY: the walk was of this thread, which does this and nothing else.
                     unsafe { handler::join(scripts, walked, &mut memory, (&self.core.scenes, names)) }.0
                 }

@@ -7,7 +7,7 @@ use crate::interpreters::{GuestMemory, InstanceLayout, StatePlace};
 const MAGIC: u32 = u32::from_le_bytes(*b"core");
 
 /// The linear memory of an instance.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Guest {
     /// Where it is in the process.
     pub(super) start: u64,
@@ -16,16 +16,17 @@ pub(super) struct Guest {
 
 impl Guest {
     /// The linear memory of an instance, and where in that its interpreter has its state. Nothing, if it may not be read, or there is
-    /// no instance.
+    /// no instance. `tried` is what the memory of an instance at this address was when it was tried, if the guest executes its own
+    /// code, so that nobody is changing it.
     ///
     /// # Safety
     /// The address is that of an instance with this layout, which exists.
-    pub(super) unsafe fn of(instance: u64, layout: &InstanceLayout) -> Option<(Self, u32)> {
-        // By contract there is one. That costs nothing but a call, and a mistake would cost the process.
-        if !(instance.is_multiple_of(16) && is_readable(instance)) {
+    pub(super) unsafe fn of(instance: u64, layout: &InstanceLayout, tried: Option<Self>) -> Option<(Self, u32)> {
+        // By contract there is one. That costs nothing but a call, once, and a mistake would cost the process.
+        if !instance.is_multiple_of(16) || tried.is_none() && !is_readable(instance) {
             return None;
         }
-        // SAFETY: readable, as was found out just now.
+        // SAFETY: readable, as was found out just now, or when there was an instance before, in the same place; and by contract.
         if unsafe { (instance as *const u32).read_volatile() } != MAGIC {
             return None;
         }
@@ -50,10 +51,11 @@ impl Guest {
         let length = length.min(1 << 32) & !7;
         // While a memory grows it may have moved, and its definition not say so yet. And where memories are protected by keys of the
         // processor's, a handler may not read them.
-        if length < 8 || !is_readable(start) || !is_readable(start + length - 8) {
+        let guest = Self { start, length: usize::try_from(length).ok()? };
+        if length < 8 || tried != Some(guest) && !(is_readable(start) && is_readable(start + length - 8)) {
             return None;
         }
-        Some((Self { start, length: usize::try_from(length).ok()? }, state))
+        Some((guest, state))
     }
 
     /// Its bytes.

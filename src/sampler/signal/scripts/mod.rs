@@ -54,6 +54,8 @@ pub(super) struct Walked<'w> {
     pub(super) runs: &'w [Run],
     /// Whether all runs of the thread are among them.
     pub(super) is_complete: bool,
+    /// Whether the innermost frame is one of compiled code, so that nothing is done to memories.
+    pub(super) is_in_guest: bool,
 }
 
 /// What is known of scripts. Holds all memory that is needed; one for each thread.
@@ -82,6 +84,8 @@ pub(crate) struct Scripts {
 /// An interpreter, and what it was found by.
 struct Known {
     place: Place,
+    /// Its memory, as it was tried last.
+    guest: Guest,
     python: Python,
     /// How many code objects had died when it was looked at last, if it says.
     generation: Option<u64>,
@@ -177,12 +181,14 @@ impl Scripts {
                 continue;
             }
             // SAFETY: by contract; the frame has the address of its instance.
-            let guest = unsafe { Guest::of(instance, &runs[inner].instance) };
+            let guest = unsafe { Guest::of(instance, &runs[inner].instance, self.tried(instance, walked)) };
             let found = guest.and_then(|(guest, state)| {
                 let place = Place { instance, memory: guest.start, state };
                 // SAFETY: by contract.
                 let memory = unsafe { guest.memory() };
-                Some((guest, memory, self.interpreter(memory, place, (&mut used, &mut naming))?))
+                let known = self.interpreter((guest, memory), place, (&mut used, &mut naming))?;
+                self.known[known].as_mut()?.guest = guest;
+                Some((guest, memory, known))
             });
             // Of other interpreters, or in such a moment, nothing is known.
             let Some((guest, memory, known)) = found else {
@@ -239,6 +245,12 @@ impl Scripts {
         self.frames.len()
     }
 
+    /// What the memory of an instance at this address was when it was tried, if that says something.
+    fn tried(&self, instance: u64, walked: Walked<'_>) -> Option<Guest> {
+        let mut known = self.known.iter().flatten().filter(|known| known.place.instance == instance);
+        known.next().filter(|_| walked.is_in_guest).map(|known| known.guest)
+    }
+
     fn each_run_of(&mut self, instance: u64, each: impl FnMut(&mut OfRun)) {
         self.of_runs.iter_mut().filter(|run| run.instance == Some(instance)).for_each(each);
     }
@@ -246,7 +258,7 @@ impl Scripts {
     /// The position of an interpreter among those that are known. `used` are those that may not be forgotten.
     fn interpreter(
         &mut self,
-        guest: GuestMemory<'_>,
+        (tried, guest): (Guest, GuestMemory<'_>),
         place: Place,
         (used, naming): (&mut u32, &mut Naming<'_>),
     ) -> Option<usize> {
@@ -259,7 +271,7 @@ impl Scripts {
                 let mut free = (0..MAX_INTERPRETERS).map(|step| (self.oldest + step) % MAX_INTERPRETERS);
                 let position = free.find(|position| *used >> *position & 1 == 0)?;
                 self.oldest = (position + 1) % MAX_INTERPRETERS;
-                self.known[position] = Some(Known { place, python, generation: None, time: 0 });
+                self.known[position] = Some(Known { place, guest: tried, python, generation: None, time: 0 });
                 position
             }
         };

@@ -49,7 +49,9 @@ impl ScriptReader {
         let mut scripts = lock(&self.scripts);
         let scripts = scripts.get_or_insert_with(|| Box::new(Scripts::new()));
         // SAFETY: by contract.
-        unsafe { scripts.join(Walked { stack, runs, is_complete: false }, memory, naming) }.0.to_vec()
+        unsafe { scripts.join(Walked { stack, runs, is_complete: false, is_in_guest: false }, memory, naming) }
+            .0
+            .to_vec()
     }
 }
 
