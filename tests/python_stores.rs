@@ -106,8 +106,21 @@ fn recorder(sampler: SamplerChoice) -> Recorder {
 
 /// The functions of the program that are on each stack, outermost first, and how often.
 fn functions(profile: &Profile) -> BTreeMap<Vec<String>, usize> {
-    let names =
-        ["left_loop", "right_loop", "passes_on", "keep", "Work.left", "Work.right", "Work.through", "Work.grow"];
+    let names = [
+        "left_loop",
+        "right_loop",
+        "passes_on",
+        "keep",
+        "generated",
+        "made_one",
+        "made_two",
+        "Work.left",
+        "Work.right",
+        "Work.through",
+        "Work.grow",
+        "Work.made_one",
+        "Work.made_two",
+    ];
     let mut found = BTreeMap::new();
     for (stack, _) in stacks(profile) {
         let of_program: Vec<String> = stack.into_iter().filter(|name| names.contains(&name.as_str())).collect();
@@ -215,6 +228,41 @@ fn stores_that_come_and_go_in_the_same_memory_are_not_mixed_up() {
     // One function is one, in however many stores.
     let loops = profile.functions().iter().filter(|function| function.name == "left_loop").count();
     assert_eq!(loops, 1);
+}
+
+/// Functions that are made while the program runs, with the same length in the same place, one after the other.
+const MADE: [(&str, &[&str]); 2] = [
+    ("made-one", &["Work.made_one", "generated", "made_one"]),
+    ("made-two", &["Work.made_two", "generated", "made_two"]),
+];
+
+#[test]
+fn a_function_in_the_place_of_another_one_does_not_get_its_name() {
+    if !python::can_build() {
+        return;
+    }
+    let recorder = recorder(SamplerChoice::Signal);
+    // One activation, so that nobody tells the sampler that there is another store.
+    let _active = recorder.enter();
+    // In one store, and in stores that take turns in the same memory.
+    let mut python = Some(Python::new());
+    for number in 0..60 {
+        let (function, _) = MADE[number % 2];
+        if number >= 30 {
+            // First this one goes, then the next one comes.
+            python = None;
+        }
+        let labels = recorder.labels([("made", function)]);
+        let labeled = recorder.enter_labeled(&labels);
+        python.get_or_insert_with(Python::new).call(function, MANY);
+        drop(labeled);
+    }
+    let profile = recorder.finish();
+    support::check_profile(&profile);
+    for (function, expected) in MADE {
+        let of_label = profile.filter(&witprof::Filter::default().label("made", function));
+        check(&functions(&of_label), &[expected], 50);
+    }
 }
 
 #[test]

@@ -60,6 +60,11 @@ impl Registry {
         lock(&self.state).is_without_scripts = true;
     }
 
+    /// Whether interpreters are left out.
+    pub(crate) fn is_without_scripts(&self) -> bool {
+        lock(&self.state).is_without_scripts
+    }
+
     /// Registers code. While nobody else changes anything, `publish` gives the new table to those who need it, and is told in whose
     /// place the code is, if the same was registered already.
     ///

@@ -9,8 +9,7 @@ use wasmtime::{Config, Engine, WasmBacktraceDetails};
 use wasmtime_cli::commands::RunCommand;
 use witprof::export::{escape_control, write_summary};
 use witprof::{
-    Code, Profile, Recorder, ReservedSignal, SamplerChoice, SamplerKind, SamplingClock, ScriptFrames, SignalProblem,
-    SymbolMap,
+    Code, Profile, Recorder, ReservedSignal, SamplerChoice, SamplerKind, SamplingClock, SignalProblem, SymbolMap,
 };
 
 use super::external::{ExternalProfilers, Listeners};
@@ -326,9 +325,9 @@ pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs, verbo
     if let (Some(problem), true) = (recorder.refused(), profile.counts().kept > 0) {
         terminal::report(&anyhow!("not everything was sampled: {}", reason(problem)));
     }
-    let is_unread = scripts != Some(ScriptFrames::None) && !profile.has_scripts();
-    if let Some(problem) = recorder.unread_interpreter().filter(|_| is_unread) {
-        verbosity.message(&format!("witprof: functions of Python are not shown: {problem}"));
+    if let Some(problem) = recorder.unread_interpreter() {
+        let which = if profile.has_scripts() { "some Python" } else { "Python" };
+        verbosity.message(&format!("witprof: functions of {which} are not shown: {problem}"));
     }
     for problem in profile.missing_lines() {
         verbosity.message(&escape_control(problem));

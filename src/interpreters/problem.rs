@@ -31,6 +31,11 @@ pub enum InterpreterProblem {
     /// Its evaluation loop was found, but not where that keeps its instance.
     #[error("its evaluation loop was compiled in a way that is not known, so that its memory cannot be found")]
     Code,
+    /// Its memory cannot be read.
+    #[error(
+        "its memory cannot be read where samples are taken, as where memories are protected by keys of the processor's"
+    )]
+    Memory,
     /// Memory of guests is not read here.
     #[error("interpreters are read on Linux on x86-64 only")]
     Platform,
@@ -47,6 +52,7 @@ impl InterpreterProblem {
             Self::Contradiction => 5,
             Self::Code => 6,
             Self::Platform => 7,
+            Self::Memory => 8,
         }
     }
 
@@ -61,6 +67,7 @@ impl InterpreterProblem {
             5 => Self::Contradiction,
             6 => Self::Code,
             7 => Self::Platform,
+            8 => Self::Memory,
             _ => return None,
         })
     }
@@ -68,13 +75,15 @@ impl InterpreterProblem {
 
 #[cfg(test)]
 mod tests {
-    use super::InterpreterProblem::{BeforeRelease, Code, Contradiction, FreeThreaded, NoTable, Platform, Version};
+    use super::InterpreterProblem::{
+        BeforeRelease, Code, Contradiction, FreeThreaded, Memory, NoTable, Platform, Version,
+    };
     use super::*;
 
     #[test]
     fn each_has_a_number() {
         let version = Version { major: 3, minor: 12 };
-        for problem in [NoTable, version, BeforeRelease, FreeThreaded, Contradiction, Code, Platform] {
+        for problem in [NoTable, version, BeforeRelease, FreeThreaded, Contradiction, Code, Platform, Memory] {
             assert_eq!(InterpreterProblem::from_bits(problem.to_bits()), Some(problem));
         }
         assert_eq!(InterpreterProblem::from_bits(0), None);

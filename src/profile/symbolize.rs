@@ -233,9 +233,7 @@ struct Resolved {
 struct Outer {
     /// What it has become; `None` if nothing of it may be shown.
     stack: Option<StackIndex>,
-    /// Its innermost frame.
-    frame: RawFrame,
-    /// The innermost one of compiled code, or whatever begins the stack.
+    /// Its innermost frame that is of compiled code, or whatever it begins with.
     native: RawFrame,
     begins_unknown: bool,
 }
@@ -323,16 +321,14 @@ impl<'r> Tables<'r> {
             let Some(frame) = window.stacks.frame(id) else { continue };
             let caller = caller.and_then(|caller| known.get(&caller));
             let begins_unknown = caller.map_or(*frame == RawFrame::UnknownCallers, |caller| caller.begins_unknown);
-            let called_from = caller.map(|caller| caller.frame);
+            let native = caller.map(|caller| caller.native);
             let outer = caller.and_then(|caller| caller.stack);
             let outer = outer.or_else(|| if begins_unknown { None } else { self.entry_stack(frame) });
             // A frame that the map does not know is left out, not its stack.
-            let native = caller.map(|caller| caller.native);
             let push = |tables: &mut Self, resolved: &mut Resolved| match resolved.get(tables, (id, frame), native) {
                 Some(frame) => {
                     let position = resolved.position;
-                    let frame =
-                        called_from.and_then(|from| tables.host_import(frame, &from, position)).unwrap_or(frame);
+                    let frame = native.and_then(|from| tables.host_import(frame, &from, position)).unwrap_or(frame);
                     Some(tables.push(outer, frame))
                 }
                 None => outer,
@@ -343,7 +339,7 @@ impl<'r> Tables<'r> {
             if is_caller[index] {
                 let stack = push(self, &mut callers);
                 let native = native.filter(|_| !is_native(frame)).unwrap_or(*frame);
-                known.insert(StackId(handle(index)), Outer { stack, frame: *frame, native, begins_unknown });
+                known.insert(StackId(handle(index)), Outer { stack, native, begins_unknown });
             }
         }
         as_sample
@@ -585,7 +581,9 @@ impl<'r> Tables<'r> {
             file,
             ..ProfileFunction::without_interface(script.name.clone(), library, FunctionKind::Script)
         });
-        let line = line_of(&script.lines, script.first_line, instruction).unwrap_or(script.first_line);
+        // What is not known has no line.
+        let in_table = || line_of(&script.lines, script.first_line, instruction).unwrap_or(script.first_line);
+        let line = if script.lines.is_empty() { 0 } else { in_table() };
         let source = file.filter(|_| line > 0).map(|file| SourceLine { file, line, column: None });
         let point = position.point_of(TextOffset::new(number), TextOffset::new(number.saturating_add(1)));
         self.frame(Frame { function: index, point, instruction: None, source })

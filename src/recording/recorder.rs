@@ -245,10 +245,13 @@ impl Recorder {
     }
 
     /// Why the functions of a script that was run are not shown, but only those of its interpreter: of the first such interpreter
-    /// that was met. `None` if all were read, or there was none.
+    /// that was met. `None` if all were read, or there was none, or nobody [asked](RecorderBuilder::without_scripts).
     #[must_use]
     pub fn unread_interpreter(&self) -> Option<InterpreterProblem> {
         let shared = self.shared();
+        if shared.code.is_without_scripts() {
+            return None;
+        }
         let of_code = || shared.code.registered().iter().find_map(|entry| entry.unread_interpreter());
         shared.scenes.unread_interpreter().or_else(of_code)
     }

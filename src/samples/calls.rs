@@ -135,6 +135,34 @@ struct Shard {
     kept: Selection<KeptCall>,
     /// The components and modules that stacks of calls go, or went, through.
     callers: FxHashSet<u32>,
+    /// The stacks of calls, most of which come again and again, and how many frames they have together.
+    stacks: FxHashSet<Arc<[RawFrame]>>,
+    frames: usize,
+}
+
+/// Frames of the stacks of a shard: a mebibyte or two. Calls with other stacks are kept without.
+const MAX_FRAMES: usize = 1 << 16;
+
+impl Shard {
+    /// A stack of a call, shared with others that have the same.
+    fn stack(&mut self, stack: &[RawFrame]) -> Arc<[RawFrame]> {
+        if let Some(known) = self.stacks.get(stack) {
+            return Arc::clone(known);
+        }
+        if self.frames + stack.len() > MAX_FRAMES {
+            // Those of calls that were not kept in the end.
+            self.stacks.retain(|stack| Arc::strong_count(stack) > 1);
+            self.frames = self.stacks.iter().map(|stack| stack.len()).sum();
+            if self.frames + stack.len() > MAX_FRAMES {
+                return Arc::default();
+            }
+        }
+        let stack: Arc<[RawFrame]> = stack.into();
+        self.frames += stack.len();
+        self.callers.extend(stack.iter().filter_map(|frame| frame.target()));
+        self.stacks.insert(Arc::clone(&stack));
+        stack
+    }
 }
 
 /// Shards: more than there are threads that count at the same time, mostly.
@@ -200,6 +228,8 @@ impl CallLog {
             sums: FxHashMap::default(),
             kept: Selection::with_limit(KEPT_OF_SHARD),
             callers: FxHashSet::default(),
+            stacks: FxHashSet::default(),
+            frames: 0,
         };
         Self {
             shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
@@ -210,15 +240,19 @@ impl CallLog {
     }
 
     /// Counts a call that has returned. `stack` tells who called, should it be kept.
-    pub(crate) fn record(&self, called: Called, times: CallTimes, stack: impl FnOnce() -> Arc<[RawFrame]>) {
+    pub(crate) fn record(&self, called: Called, times: CallTimes, stack: impl FnOnce() -> Vec<RawFrame>) {
         let mut shard = self.shard();
-        let Shard { sums, kept, callers } = &mut *shard;
-        Arc::make_mut(sums.entry(called).or_default()).add(times);
-        kept.add(times.wall, || {
+        Arc::make_mut(shard.sums.entry(called).or_default()).add(times);
+        let stack = if shard.kept.would_keep(times.wall) {
+            // To read it takes a while.
+            drop(shard);
             let stack = stack();
-            callers.extend(stack.iter().filter_map(|frame| frame.target()));
-            KeptCall { called, times, thread: ThreadIdentity::current(), stack }
-        });
+            shard = self.shard();
+            shard.stack(&stack)
+        } else {
+            Arc::default()
+        };
+        shard.kept.add(times.wall, || KeptCall { called, times, thread: ThreadIdentity::current(), stack });
     }
 
     /// A counter of calls of `site` whose times are not known, for one store.
@@ -282,11 +316,14 @@ impl CallLog {
         }
         for shard in &self.shards {
             let mut shard = lock(shard);
-            let Shard { sums, kept, callers } = &mut *shard;
+            let Shard { sums, kept, callers, stacks, frames } = &mut *shard;
             let is_meant: Vec<Called> = sums.keys().copied().filter(|called| called.target() == from).collect();
             let has_called = callers.remove(&from);
             if has_called {
                 callers.insert(to);
+                // They are made again where they are met again.
+                stacks.clear();
+                *frames = 0;
             } else if is_meant.is_empty() {
                 continue;
             }
@@ -356,7 +393,7 @@ mod tests {
         let site = |target, offset| CallSite { target, offset };
         let times = |wall| CallTimes { begin: 0, wall, suspended: 0, cpu: None };
         let caller = |target| RawFrame::Text { target, offset: crate::address::TextOffset::new(4) };
-        let stack = || Arc::from([caller(2), caller(3)]);
+        let stack = || vec![caller(2), caller(3)];
         log.record(Called::Compiled(site(1, 8)), times(3), stack);
         log.record(Called::Compiled(site(2, 8)), times(4), stack);
         log.record(Called::HostImport { target: 2, import: 5 }, times(5), stack);

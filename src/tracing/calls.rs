@@ -451,7 +451,7 @@ impl CallTracer {
         };
         let Self { tracing, finder, .. } = self;
         // What called is still where it was.
-        let stack = || to_guest.map_or_else(Vec::new, |here| finder.stack(here)).into();
+        let stack = || to_guest.map_or_else(Vec::new, |here| finder.stack(here));
         tracing.calls.record(called, times, stack);
     }
 }

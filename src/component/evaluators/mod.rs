@@ -70,12 +70,13 @@ fn python(
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Some(Err(InterpreterProblem::Platform));
     }
-    let Some(state) = python_state(artifact, data) else { return Some(Err(InterpreterProblem::NoTable)) };
+    // Before 3.13 there was no table, and that is worth more to know than what is wrong beside.
+    let is_known = || memchr::memmem::find(data, &python::COOKIE).is_some();
+    let problem = || Some(Err(if is_known() { InterpreterProblem::Code } else { InterpreterProblem::NoTable }));
+    let Some(state) = python_state(artifact, data) else { return problem() };
     let place = instance_slot(code).zip(memory(artifact.module()));
     let Some((InstanceSlot { slot, frame, holds_from, not_yet }, memory)) = place else {
-        // Before 3.13 there was no table, and that is worth more to know.
-        let is_known = memchr::memmem::find(data, &python::COOKIE).is_some();
-        return Some(Err(if is_known { InterpreterProblem::Code } else { InterpreterProblem::NoTable }));
+        return problem();
     };
     let start = u64::from(function.start);
     Some(Ok(Evaluator {

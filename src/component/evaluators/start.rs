@@ -153,7 +153,7 @@ impl Instruction {
         let opcode = if is_extension { 0x63 } else { *rest.first()? };
         let modrm = *rest.get(head)?;
         let register = usize::from(modrm >> 3 & 7) | bit(2);
-        let (operand, length) = Self::operand(rest.get(head..)?, bit(0))?;
+        let (operand, length) = Self::operand(rest.get(head..)?, (bit(0), bit(1)))?;
         let length = before + head + length;
         let made = |operand: Operand| match operand {
             Operand::Register(register) => Kind::Makes(register),
@@ -189,8 +189,8 @@ impl Instruction {
     }
 
     /// The operand that a byte describes, with those after it, and how many they are. `extension` is what the prefix adds to the
-    /// register.
-    fn operand(code: &[u8], extension: usize) -> Option<(Operand, usize)> {
+    /// register, and `of_index` to an index.
+    fn operand(code: &[u8], (extension, of_index): (usize, usize)) -> Option<(Operand, usize)> {
         let modrm = *code.first()?;
         let (mode, base) = (modrm >> 6, usize::from(modrm & 7));
         if mode == 3 {
@@ -198,7 +198,7 @@ impl Instruction {
         }
         let has_index = base == RSP;
         // The stack pointer is a base only by way of an index that is none.
-        let is_stack = has_index && *code.get(1)? == 0x24 && extension == 0;
+        let is_stack = has_index && *code.get(1)? == 0x24 && (extension, of_index) == (0, 0);
         let head = 1 + usize::from(has_index);
         let bytes = match mode {
             0 if base == RBP || has_index && code.get(1)? & 7 == 5 => 4,
@@ -345,6 +345,8 @@ mod tests {
             &[0xbf, 1, 0, 0, 0],
             &[0x48, 0xbf, 1, 0, 0, 0, 0, 0, 0, 0],
             &[0xe8, 0, 0, 0, 0],
+            // mov [rsp+r12], rdi: nobody knows where that is.
+            &[0x4a, 0x89, 0x3c, 0x24, 0xe8],
         ] {
             let function = with(STORES, &[other, &store, &[0xe8]].concat());
             assert_eq!(instance_slot(&function), None, "{other:x?}");

@@ -31,19 +31,27 @@ pub(crate) struct Identity {
     filename: u32,
     lines: u32,
     first_line: u32,
+    /// How long the table of lines is.
+    lines_length: u32,
+    /// How the name begins, and how it ends: another object may have come to the same place, and its name, too.
+    name: (u64, u64),
 }
 
 impl Identity {
     #[inline]
     pub(super) fn read(offsets: &Offsets, memory: GuestMemory<'_>, address: u32) -> Option<Self> {
         let word = |offset: u32| memory.u32(address.checked_add(offset)?);
+        let (qualname, lines) = (word(offsets.code_qualname)?, word(offsets.code_linetable)?);
+        let name = Text::read(offsets, memory, qualname)?.bytes;
         Some(Self {
             address,
             object_type: word(offsets.object_type)?,
-            qualname: word(offsets.code_qualname)?,
+            qualname,
             filename: word(offsets.code_filename)?,
-            lines: word(offsets.code_linetable)?,
+            lines,
             first_line: word(offsets.code_first_line)?,
+            lines_length: memory.u32(lines.checked_add(offsets.bytes_size)?)?,
+            name: (beginning(name), beginning(name.get(name.len().saturating_sub(8)..)?)),
         })
     }
 }
@@ -82,15 +90,24 @@ impl Code<'_> {
         let (middle, end) = rest.split_at(rest.len().saturating_sub(8 * WORDS));
         let some = middle.chunks(8).step_by((middle.len() / 8 / WORDS).max(1));
         let texts = [self.qualname.bytes, self.filename.bytes, begin, end];
-        let words = texts.into_iter().flat_map(|bytes| bytes.chunks(8)).chain(some).map(|chunk| {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            u64::from_le_bytes(word)
-        });
-        let mix = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let hash = sizes.into_iter().chain(words).fold(seed, mix);
-        let hash = (hash ^ hash >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        hash ^ hash >> 29
+        let words = texts.into_iter().flat_map(|bytes| bytes.chunks(8)).chain(some).map(beginning);
+        // Both halves of a product, so that all bits of what came before have a say in all of what comes.
+        let mix = |hash: u64, word: u64| {
+            let product = u128::from(hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let [low, high] = [0, 64].map(|by| u64::try_from(product >> by & u128::from(u64::MAX)).unwrap_or(0));
+            // A product with zero is zero.
+            (low ^ high).rotate_left(23).wrapping_add(seed | 1)
+        };
+        sizes.into_iter().chain(words).fold(seed, mix)
+    }
+}
+
+/// The first eight bytes, or as many as there are.
+#[inline]
+fn beginning(bytes: &[u8]) -> u64 {
+    match bytes.first_chunk() {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
     }
 }
 

@@ -39,6 +39,8 @@ const OWNED_BY_INTERPRETER: u8 = 3;
 pub(crate) struct Python {
     /// Where `_PyRuntime` is.
     runtime: u32,
+    /// What the table says first: the cookie, and the version.
+    head: [u64; 2],
     offsets: Offsets,
     /// The type of code objects, once one was seen.
     code_type: Option<u32>,
@@ -64,7 +66,9 @@ pub(crate) enum PythonFrame {
 impl Python {
     /// The Python whose `_PyRuntime` is at an address.
     pub(crate) fn at(memory: GuestMemory<'_>, runtime: u32) -> Result<Self, InterpreterProblem> {
-        let python = Self { runtime, offsets: Offsets::read(memory, runtime)?, code_type: None };
+        let offsets = Offsets::read(memory, runtime)?;
+        let head = Self::head(memory, runtime).ok_or(InterpreterProblem::NoTable)?;
+        let python = Self { runtime, head, offsets, code_type: None };
         // What the table says of interpreters and threads has to hold together.
         let holds = |(interpreter, thread): (u32, u32)| {
             let back = thread.checked_add(python.offsets.thread_interpreter).and_then(|at| memory.u32(at));
@@ -127,7 +131,17 @@ impl Python {
 
     /// Whether it is still there.
     pub(crate) fn is_in(&self, memory: GuestMemory<'_>) -> bool {
-        memory.bytes(self.runtime, COOKIE.len()) == Some(&COOKIE)
+        Self::head(memory, self.runtime) == Some(self.head)
+    }
+
+    fn head(memory: GuestMemory<'_>, runtime: u32) -> Option<[u64; 2]> {
+        Some([memory.u64(runtime)?, memory.u64(runtime.checked_add(8)?)?])
+    }
+
+    /// Whether a frame is at its first instruction: then it is not known to have called anything.
+    pub(crate) fn has_just_begun(&self, frame: PythonFrame) -> bool {
+        let PythonFrame::Function { code, instruction } = frame else { return false };
+        code.checked_add(self.offsets.code_instructions) == Some(instruction)
     }
 
     /// Changes when a code object dies, so that until then each is what it was. `None` if nothing tells.

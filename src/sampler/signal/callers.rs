@@ -566,7 +566,12 @@ impl CallerFinder {
     /// outwards, and the functions of scripts that they run. None if the frames in between cannot be unwound.
     pub(crate) fn stack(&mut self, here: Registers) -> Vec<RawFrame> {
         let (words, _) = self.words(here);
-        words.into_iter().rev().take(MAX_STACK).map(raw_frame).collect()
+        let is_script = |word: &FrameWord| matches!(word.place(), Place::Script { .. });
+        // What is kept of a run has the frame that runs it.
+        let end = words.len().saturating_sub(MAX_STACK);
+        let runs = words.get(end).filter(|word| is_script(word));
+        let native = runs.and_then(|_| words[..end].iter().rfind(|word| !is_script(word)));
+        words[end..].iter().rev().chain(native).copied().map(raw_frame).collect()
     }
 
     /// What each interpreter that is on that stack runs, innermost first; each outermost function first.
@@ -600,12 +605,11 @@ impl CallerFinder {
         let mut stack = vec![returns_to(caller.site)];
         let mut runs: Vec<Run> = Vec::new();
         self.each_caller(caller, here, |site, at| {
-            if stack.len() < walk::MAX_WORDS {
-                if let Some(evaluator) = self.seen.code.evaluator(at.pc.wrapping_sub(1)) {
-                    runs.push(Run::waiting(evaluator, at, stack.len()));
-                }
-                stack.push(returns_to(site));
+            if let Some(evaluator) = self.seen.code.evaluator(at.pc.wrapping_sub(1)) {
+                runs.push(Run::waiting(evaluator, at, stack.len()));
             }
+            stack.push(returns_to(site));
+            stack.len() < walk::MAX_WORDS
         });
         stack.reverse();
         if runs.is_empty() {
@@ -621,18 +625,24 @@ impl CallerFinder {
     /// The function by which the host entered the guest that called through `caller`.
     pub(crate) fn entry_of(&self, caller: Caller, here: Registers) -> CallSite {
         let mut entry = caller.site;
-        self.each_caller(caller, here, |site, _| entry = site);
+        self.each_caller(caller, here, |site, _| {
+            entry = site;
+            true
+        });
         entry
     }
 
-    /// The compiled functions that lead to `caller`, from the innermost outwards, with the registers of their frames.
-    fn each_caller(&self, caller: Caller, here: Registers, mut each: impl FnMut(CallSite, Registers)) {
+    /// The compiled functions that lead to `caller`, from the innermost outwards, with the registers of their frames, as long as
+    /// `each` wants more.
+    fn each_caller(&self, caller: Caller, here: Registers, mut each: impl FnMut(CallSite, Registers) -> bool) {
         let mut memory = StackMemory::new(0..0, here.sp);
         let mut at = Registers { pc: 0, sp: here.sp, fp: here.sp.wrapping_add(caller.frame), lr: 0 };
         for _ in 0..MAX_GUEST_FRAMES {
             let Some(next) = caller_by_frame_pointer(at, |address| memory.read_pair(address)) else { break };
             let Some(site) = self.seen.site(next.pc) else { break };
-            each(site, next);
+            if !each(site, next) {
+                break;
+            }
             at = next;
         }
     }

@@ -140,6 +140,9 @@ pub(super) fn collect(core: &Core, log: &Mutex<SampleLog>) -> (bool, usize) {
     for thread in threads {
         let has_ended = thread.has_ended.load(Ordering::Acquire);
         fullest = fullest.max(thread.ring.used());
+        if core.scenes.has_evaluators() {
+            thread.prepare_scripts();
+        }
         is_complete &= with_log(log, |log| collect_thread(&thread, log));
         if has_ended {
             // Whoever takes it from the list closes it, and nobody else does.
@@ -151,6 +154,15 @@ pub(super) fn collect(core: &Core, log: &Mutex<SampleLog>) -> (bool, usize) {
             if is_taken {
                 close(&thread);
             }
+        }
+    }
+    if core.scenes.has_evaluators() {
+        // A number that one thread has met may be one that another has named meanwhile.
+        for thread in core.threads().clone() {
+            with_log(log, |log| {
+                let _reader = lock(&thread.reader);
+                take_names(&thread, log);
+            });
         }
     }
     if is_complete {
@@ -205,9 +217,7 @@ pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) -> bool 
     let round = PreemptionRound { now, interval: nanos(core.interval), is_active: thread.is_active() };
     let mut division = preemption.divide(waiting.headers(), round);
     // Those of all samples that are waiting: a name comes before the first sample that it is for.
-    if let Some(names) = thread.script_names.get() {
-        names.take(|number, function| log.scripts.add(number, function));
-    }
+    take_names(thread, log);
     let mut waits = std::mem::take(&mut *lock(&thread.waits)).into_iter().peekable();
     waiting.take(|header, new| {
         while let Some(wait) = waits.next_if(|wait| core.since_start(wait.end) <= header.time) {
@@ -254,6 +264,13 @@ pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) -> bool 
     });
     waits.for_each(|wait| wait.record(core, log));
     true
+}
+
+/// Takes the names of functions of scripts that a thread has met first. Whoever calls it has the reader's end of the thread's rings.
+fn take_names(thread: &ThreadState, log: &mut SampleLog) {
+    if let Some(names) = thread.script_names.get() {
+        names.take(|number, function| log.scripts.add(number, function));
+    }
 }
 
 /// A frame of the walk as one of the log.

@@ -129,6 +129,7 @@ fn take_now(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begi
 fn sample(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin: u64) -> Result<(), LossReason> {
     let state = at_work.state();
     let core = &state.core;
+    state.take_spare_scripts(shared);
     let HandlerState { accounts, breaks, clock, walker, scripts } = shared;
     // What the profiler does itself needs no stack.
     let is_own_work = own_work::is_under_way();

@@ -75,6 +75,8 @@ pub(super) struct ThreadState {
     pub(super) reader: Mutex<StackReader>,
     /// What functions of scripts are called, where there are interpreters.
     pub(super) script_names: OnceLock<NameRing>,
+    /// What the handler is going to need for scripts, where a guest was active before there were interpreters.
+    spare_scripts: AtomicPtr<Scripts>,
     /// What tasks have waited for that were resumed here, in order of time, and that is not collected yet. The lock is never held
     /// for more than a push, or a look.
     pub(super) waits: Mutex<Vec<Wait>>,
@@ -152,6 +154,7 @@ impl ThreadState {
                 ring: Ring::new(),
                 reader: Mutex::new(reader),
                 script_names: OnceLock::new(),
+                spare_scripts: AtomicPtr::default(),
                 waits: Mutex::default(),
                 progress: Progress::default(),
                 cost: CostHistogram::default(),
@@ -200,9 +203,10 @@ impl ThreadState {
             let has_scripts = self.core.scenes.has_evaluators();
             let enter = |shared: &mut HandlerState| {
                 if has_scripts && shared.scripts.is_none() {
-                    self.script_names.get_or_init(NameRing::new);
-                    shared.scripts = Some(Box::new(Scripts::new()));
+                    self.prepare_scripts();
                 }
+                self.take_spare_scripts(shared);
+                shared.scripts.iter_mut().for_each(|scripts| scripts.begin());
                 shared.breaks = self.core.breaks();
                 shared.accounts.enter(clocks::monotonic(), clocks::thread_cpu);
             };
@@ -319,6 +323,32 @@ impl ThreadState {
         self.is_armed.load(Ordering::SeqCst)
     }
 
+    /// Makes the memory that the handler needs for scripts, unless it has it, or is about to. Not for handlers.
+    pub(super) fn prepare_scripts(&self) {
+        if self.script_names.get().is_some() {
+            return;
+        }
+        let scripts = Box::into_raw(Box::new(Scripts::new()));
+        if self.script_names.set(NameRing::new()).is_ok() {
+            self.spare_scripts.store(scripts, Ordering::Release);
+        } else {
+            // Somebody else was faster.
+            // SAFETY: it was made just now, and nobody knows of it.
+            drop(unsafe { Box::from_raw(scripts) });
+        }
+    }
+
+    /// Gives the handler the memory that was made for it.
+    #[inline]
+    pub(super) fn take_spare_scripts(&self, shared: &mut HandlerState) {
+        if shared.scripts.is_none() && !self.spare_scripts.load(Ordering::Relaxed).is_null() {
+            let scripts = self.spare_scripts.swap(std::ptr::null_mut(), Ordering::Acquire);
+            // SAFETY: what is stored there came from a box, and whoever takes it out owns it; it was not null, and nobody else takes
+            // it: this is the thread's own, or its handler.
+            shared.scripts = Some(unsafe { Box::from_raw(scripts) });
+        }
+    }
+
     /// The current thread, whose state this is, is at work until the result is dropped.
     pub(super) fn at_work(&self) -> AtWork<'_> {
         // Whoever stops the recorder sees either this flag, and waits, or is seen by what comes next; and so does whoever
@@ -363,6 +393,16 @@ impl ThreadState {
             handler::take_put_off(self, from);
         }
         result
+    }
+}
+
+impl Drop for ThreadState {
+    fn drop(&mut self) {
+        let spare = std::mem::replace(self.spare_scripts.get_mut(), std::ptr::null_mut());
+        if !spare.is_null() {
+            // SAFETY: what is stored there came from a box, and whoever takes it out owns it.
+            drop(unsafe { Box::from_raw(spare) });
+        }
     }
 }
 

@@ -68,6 +68,8 @@ pub(crate) struct Scripts {
     known: [Option<Known>; MAX_INTERPRETERS],
     /// Which of them is to be forgotten next.
     oldest: usize,
+    /// How often in a row what an interpreter says contradicted itself.
+    contradictions: u32,
     /// The number that was given last to what an interpreter's code objects were at some time.
     last_time: u64,
     /// Of each run, whose it is, and what it has.
@@ -141,6 +143,7 @@ impl Scripts {
             has_marked: false,
             known: [const { None }; MAX_INTERPRETERS],
             oldest: 0,
+            contradictions: 0,
             last_time: 0,
             of_runs: Vec::with_capacity(MAX_RUNS),
             frames: Vec::with_capacity(MAX_FRAMES),
@@ -190,9 +193,19 @@ impl Scripts {
                 self.known[known].as_mut()?.guest = guest;
                 Some((guest, memory, known))
             });
-            // Of other interpreters, or in such a moment, nothing is known.
             let Some((guest, memory, known)) = found else {
-                self.each_run_of(instance, |run| run.segment = Segment::Nothing);
+                if guest.is_none() && runs[inner].is_leaf {
+                    // It is no instance, so nobody can tell whose it is.
+                    self.of_runs[inner] = OfRun { instance: None, interpreter: None, segment: Segment::Nothing };
+                    continue;
+                }
+                let was_read = self.known.iter().flatten().any(|known| known.place.instance == instance);
+                if guest.is_none() && !was_read {
+                    (naming.refuse)(InterpreterProblem::Memory);
+                }
+                // Of others nothing is known at all.
+                let segment = if was_read { Segment::Unknown } else { Segment::Nothing };
+                self.each_run_of(instance, |run| run.segment = segment.clone());
                 continue;
             };
             self.each_run_of(instance, |run| run.interpreter = Some((guest, known)));
@@ -215,13 +228,32 @@ impl Scripts {
             }
         }
         if self.words.len() > MAX_WORDS {
-            let end = self.words.len() - HALF;
-            self.words[HALF] = FrameWord::ELIDED;
-            self.words.copy_within(end.., HALF + 1);
-            self.words.truncate(MAX_WORDS);
+            self.leave_out_the_middle();
         }
         let same = self.before.iter().zip(&self.words).take_while(|(before, now)| before == now).count();
         (&self.words, if self.has_marked { same } else { 0 })
+    }
+
+    /// Of a deep stack the middle is left out. What is kept of a run has the frame that runs it.
+    fn leave_out_the_middle(&mut self) {
+        let end = self.words.len() - HALF;
+        let is_script = |word: &FrameWord| matches!(word.place(), walk::Place::Script { .. });
+        let native =
+            self.words[..end].iter().rposition(|word| !is_script(word)).filter(|_| is_script(&self.words[end]));
+        if let Some(native) = native {
+            self.words[end] = self.words[native];
+        }
+        self.words[HALF] = FrameWord::ELIDED;
+        self.words.copy_within(end.., HALF + 1);
+        self.words.truncate(MAX_WORDS);
+    }
+
+    /// Another guest may be active from now on: what is in a memory that was known is to be looked at again.
+    pub(super) fn begin(&mut self) {
+        for known in self.known.iter_mut().flatten() {
+            self.last_time += 1;
+            known.time = self.last_time;
+        }
     }
 
     /// The stack that was joined last went into the ring.
@@ -251,6 +283,16 @@ impl Scripts {
         known.next().filter(|_| walked.is_in_guest).map(|known| known.guest)
     }
 
+    /// An interpreter cannot be read. One that contradicts itself may be changing what it says.
+    fn refuse(&mut self, problem: InterpreterProblem, naming: &mut Naming<'_>) {
+        /// In a row.
+        const MANY: u32 = 64;
+        self.contradictions = self.contradictions.saturating_add(1);
+        if problem != InterpreterProblem::Contradiction || self.contradictions > MANY {
+            (naming.refuse)(problem);
+        }
+    }
+
     fn each_run_of(&mut self, instance: u64, each: impl FnMut(&mut OfRun)) {
         self.of_runs.iter_mut().filter(|run| run.instance == Some(instance)).for_each(each);
     }
@@ -267,7 +309,14 @@ impl Scripts {
         let position = match known {
             Some(known) => known,
             None => {
-                let python = Python::at(guest, place.state).map_err(&mut *naming.refuse).ok()?;
+                let python = match Python::at(guest, place.state) {
+                    Ok(python) => python,
+                    Err(problem) => {
+                        self.refuse(problem, naming);
+                        return None;
+                    }
+                };
+                self.contradictions = 0;
                 let mut free = (0..MAX_INTERPRETERS).map(|step| (self.oldest + step) % MAX_INTERPRETERS);
                 let position = free.find(|position| *used >> *position & 1 == 0)?;
                 self.oldest = (position + 1) % MAX_INTERPRETERS;
@@ -302,8 +351,12 @@ impl Scripts {
         };
         self.ranges.clear();
         self.ranges.extend(self.marked.iter().map(|(_, range)| range.clone()));
+        let innermost = self.ranges.first().or(rest.as_ref()).filter(|range| !range.is_empty());
+        let innermost = innermost.and_then(|range| self.frames.get(range.start));
+        let python = self.known[known].as_ref().map(|known| &known.python);
+        let has_begun = innermost.zip(python).is_some_and(|(frame, python)| python.has_just_begun(*frame));
         let own = self.of_runs.iter_mut().rev().filter(|run| run.instance == instance);
-        let segments = pair(runs, List { marked: &self.ranges, rest });
+        let segments = pair(runs, List { marked: &self.ranges, rest, has_begun });
         own.zip(segments).for_each(|(run, segment)| run.segment = segment);
     }
 

@@ -26,6 +26,8 @@ pub(super) struct List<'l> {
     pub(super) marked: &'l [Range<usize>],
     /// What came after the last mark, where the list could not be followed to its end.
     pub(super) rest: Option<Range<usize>>,
+    /// The innermost function has only just begun: it has called nothing.
+    pub(super) has_begun: bool,
 }
 
 /// What is known of the runs of an interpreter on a stack.
@@ -43,12 +45,12 @@ pub(super) struct Runs {
 /// What each run has, innermost first.
 pub(super) fn pair<'l>(runs: Runs, list: List<'l>) -> impl Iterator<Item = Segment> + use<'l> {
     let Runs { count, may_change, is_leaf, are_all } = runs;
-    let List { marked, rest } = list;
+    let List { marked, rest, has_begun } = list;
     let is_whole = rest.is_none() && !marked.is_empty();
     let first = match (is_whole && are_all, count.cmp(&marked.len())) {
         (true, Equal) => Some(0),
         // One that is just beginning has no frames yet, and one that ends has none any more.
-        (true, Greater) if count == marked.len() + 1 && is_leaf => Some(1),
+        (true, Greater) if count == marked.len() + 1 && is_leaf && !has_begun => Some(1),
         // The outer ones are on stacks that are suspended, or that the walk did not get to.
         (_, Less) | (false, _) if !may_change => Some(0),
         _ => None,
@@ -83,7 +85,7 @@ mod tests {
         let [a, b, c] = [0..2, 3..3, 4..7];
         let [fa, fb, fc] = [&a, &b, &c].map(|range| Frames(range.clone()));
         let marked = [a.clone(), b.clone(), c.clone()];
-        let list = |count: usize, rest: Option<Range<usize>>| List { marked: &marked[..count], rest };
+        let list = |count: usize, rest: Option<Range<usize>>| List { marked: &marked[..count], rest, has_begun: false };
         let check = |runs: Runs, list: List<'_>, expected: &[Segment]| {
             assert_eq!(pair(runs, list.clone()).collect::<Vec<_>>(), expected, "{runs:?}, {list:?}");
         };
@@ -92,6 +94,8 @@ mod tests {
         // The innermost has no mark yet, or no more.
         check(LEAF, list(1, None), &[Nothing, fa.clone()]);
         check(Runs { is_leaf: false, ..LEAF }, list(1, None), &[Unknown, Unknown]);
+        // Its first function is there, and its mark is not: some other mark is missing, too.
+        check(LEAF, List { has_begun: true, ..list(1, None) }, &[Unknown, Unknown]);
         check(WHOLE, list(1, None), &[Unknown, Unknown]);
         // Others are on a suspended stack.
         check(WHOLE, list(3, None), &[fa.clone(), fb.clone()]);
@@ -113,15 +117,19 @@ mod tests {
         ) {
             let marked: Vec<Range<usize>> = (0..marks).map(|mark| 3 * mark..3 * mark + 2).collect();
             let [may_change, is_leaf, are_all, has_rest] = flags;
-            let list = List { marked: &marked, rest: has_rest.then_some(3 * marks..3 * marks + 2) };
-            let segments: Vec<Segment> =
-                pair(Runs { count, may_change: may_change || is_leaf, is_leaf, are_all }, list).collect();
+            let rest = has_rest.then_some(3 * marks..3 * marks + 2);
+            let list = List { marked: &marked, rest, has_begun: false };
+            let runs = Runs { count, may_change: may_change || is_leaf, is_leaf, are_all };
+            let segments: Vec<Segment> = pair(runs, list).collect();
             prop_assert_eq!(segments.len(), count);
             let ranges: Vec<_> = segments.iter().filter_map(|segment| match segment {
                 Frames(range) => Some(range.clone()),
                 _ => None,
             }).collect();
             prop_assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start));
+            if are_all && !has_rest && count == marks {
+                prop_assert_eq!(&ranges, &marked);
+            }
         }
     }
 }
