@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use indexmap::{IndexMap, IndexSet};
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use super::calls::name_calls;
 use super::host_frames::HOST;
@@ -58,6 +58,8 @@ pub(crate) struct NamedProfile {
     pub(crate) profile: Profile,
     /// By function: which target it is of.
     pub(super) targets: Vec<Option<u32>>,
+    /// The targets that interpret scripts.
+    pub(super) interpreting: FxHashSet<u32>,
 }
 
 /// Makes a profile of what a log held of a period. Costs what there is of the period, and a look at each stack of the windows
@@ -111,6 +113,11 @@ pub(crate) fn symbolize<'r>(log: &'r FrozenLog, recording: &'r Recording<'r>) ->
         FunctionKey::Host { .. } | FunctionKey::Script { .. } | FunctionKey::Other(_) => None,
     };
     let targets = tables.functions.keys().map(target).collect();
+    let interpreters = tables.functions.keys().filter_map(|key| match key {
+        FunctionKey::Script { interpreter, .. } => interpreter.map(|(target, _)| target),
+        _ => None,
+    });
+    let interpreting = interpreters.collect();
     let profile = Profile {
         name: recording.name.clone(),
         sampler: recording.sampler,
@@ -137,7 +144,7 @@ pub(crate) fn symbolize<'r>(log: &'r FrozenLog, recording: &'r Recording<'r>) ->
         missing_lines: Vec::new(),
         stacks: tables.stacks.into_iter().collect(),
     };
-    NamedProfile { profile, targets }
+    NamedProfile { profile, targets, interpreting }
 }
 
 /// Functions of the host with this in their names do nothing but the profiler's own work.
