@@ -34,7 +34,10 @@ const LIBRARY: &[Row] = &[
     ("external_profilers", &["component", "debug_info", "symbols", "export"]),
     ("guest_profiler", &["component", "symbols", "samples", "code", "sampler", "profile", "export"]),
     // The only one that is above those who record and those who name.
-    ("recording", &["component", "debug_info", "symbols", "code", "samples", "sampler", "tracing", "profile"]),
+    (
+        "recording",
+        &["interpreters", "component", "debug_info", "symbols", "code", "samples", "sampler", "tracing", "profile"],
+    ),
     ("recording/scrape", &["samples", "profile", "export", "recording"]),
 ];
 
