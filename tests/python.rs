@@ -224,6 +224,9 @@ fn functions_have_their_qualified_names() {
         "größe",
         "größe.<locals>.<genexpr>",
         "clock",
+        "collects",
+        "hashes",
+        "parses",
     ];
     let missing: Vec<&str> = expected.into_iter().filter(|name| !names.contains(name)).collect();
     assert!(missing.is_empty(), "{missing:?} are not in {names:?}");
@@ -272,6 +275,33 @@ fn all_time_is_somewhere() {
     }
     // What the interpreter does before the first function, and after the last, is nobody's.
     assert!(time_of(&recording.scripts, "Run.run") / 1000.0 > recorded * 0.9);
+}
+
+/// The garbage collector, and functions in C.
+#[test]
+fn what_the_interpreter_does_is_time_of_the_function_that_it_does_it_for() {
+    if !python::can_build() {
+        return;
+    }
+    /// The function of Python, and the one of C that has nearly all of its time.
+    const WORK: [(&str, &str); 3] = [
+        ("collects", "gc_collect_region"),
+        ("hashes", "sha256_update"),
+        ("JSONDecoder.raw_decode", "scan_once_unicode"),
+    ];
+    let recording = shared();
+    let report = recording.report("script");
+    for (function, of_c) in WORK {
+        let row = rows(&report).iter().find(|row| row["name"] == function).expect("a row");
+        // No other function of Python is called.
+        assert!(milliseconds(row, "self_ms") > milliseconds(row, "total_ms") * 0.99, "{row}");
+        let with = recording.whole.iter().filter(|stack| stack.has_in_order(&[function, of_c]));
+        let (with, all) = (time(with), time_of(&recording.whole, function));
+        assert!(with > all * 0.8, "{of_c} has {with} of {all} of {function}");
+    }
+    // The collector may be at work elsewhere, but always for somebody.
+    let collecting = recording.whole.iter().filter(|stack| stack.has("gc_collect_region") && stack.has("Run.run"));
+    assert!(time(collecting) > time_of(&recording.whole, "gc_collect_region") * 0.95);
 }
 
 #[test]

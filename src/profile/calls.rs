@@ -65,7 +65,8 @@ pub struct TracedCall {
     pub suspended: Duration,
     /// CPU time, if it is known.
     pub cpu: Option<Duration>,
-    /// What called the host; `None` of a call by the host, where it could not be told, and in a profile that was read from a file.
+    /// What called the host; `None` of a call by the host, where it could not be told, and in a profile that was read from a file. Of
+    /// calls that take less than 10 µs, the first thousand of each thread have one.
     pub stack: Option<StackIndex>,
 }
 

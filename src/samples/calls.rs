@@ -138,12 +138,31 @@ struct Shard {
     /// The stacks of calls, most of which come again and again, and how many frames they have together.
     stacks: FxHashSet<Arc<[RawFrame]>>,
     frames: usize,
+    /// Stacks of calls that did not take long that are still to be read.
+    short: usize,
 }
 
 /// Frames of the stacks of a shard: a mebibyte or two. Calls with other stacks are kept without.
 const MAX_FRAMES: usize = 1 << 16;
 
+/// Reading a stack takes a microsecond or two. Of calls that take less than this, in nanoseconds, only some have one.
+const LONG: u64 = 10_000;
+
+/// So many of each shard.
+const SHORT_CALLS: usize = 1024;
+
 impl Shard {
+    /// Whether the stack of a call that takes so long is to be read.
+    fn wants_stack(&mut self, wall: u64) -> bool {
+        if !self.kept.would_keep(wall) {
+            return false;
+        }
+        let is_long = wall >= LONG;
+        let wants = is_long || self.short > 0;
+        self.short -= usize::from(wants && !is_long);
+        wants
+    }
+
     /// A stack of a call, shared with others that have the same.
     fn stack(&mut self, stack: &[RawFrame]) -> Arc<[RawFrame]> {
         if let Some(known) = self.stacks.get(stack) {
@@ -230,6 +249,7 @@ impl CallLog {
             callers: FxHashSet::default(),
             stacks: FxHashSet::default(),
             frames: 0,
+            short: SHORT_CALLS,
         };
         Self {
             shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
@@ -243,7 +263,7 @@ impl CallLog {
     pub(crate) fn record(&self, called: Called, times: CallTimes, stack: impl FnOnce() -> Vec<RawFrame>) {
         let mut shard = self.shard();
         Arc::make_mut(shard.sums.entry(called).or_default()).add(times);
-        let stack = if shard.kept.would_keep(times.wall) {
+        let stack = if shard.wants_stack(times.wall) {
             // To read it takes a while.
             drop(shard);
             let stack = stack();
@@ -316,7 +336,7 @@ impl CallLog {
         }
         for shard in &self.shards {
             let mut shard = lock(shard);
-            let Shard { sums, kept, callers, stacks, frames } = &mut *shard;
+            let Shard { sums, kept, callers, stacks, frames, .. } = &mut *shard;
             let is_meant: Vec<Called> = sums.keys().copied().filter(|called| called.target() == from).collect();
             let has_called = callers.remove(&from);
             if has_called {

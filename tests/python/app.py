@@ -1,5 +1,8 @@
 """The program that tests/python.rs profiles. Each function has a loop, so that it takes enough time to be seen."""
 
+import gc
+import hashlib
+import json
 import time
 
 from wit_world import exports
@@ -97,6 +100,23 @@ def clock(n):
         time.monotonic()
 
 
+def collects(n):
+    for _ in range(n):
+        gc.collect()
+
+
+def hashes(n):
+    data = bytes(100_000)
+    for _ in range(n):
+        hashlib.sha256(data).digest()
+
+
+def parses(n):
+    text = json.dumps(list(range(1000)))
+    for _ in range(n):
+        json.loads(text)
+
+
 def main():
     # In turns: how fast the machine is changes with time.
     for _ in range(100):
@@ -112,6 +132,9 @@ def main():
     comprehension(2_000_000)
     größe(1_000_000)
     clock(400_000)
+    collects(20)
+    hashes(30)
+    parses(300)
 
 
 class Run(exports.Run):
