@@ -82,6 +82,7 @@ mod external_profilers;
 mod firefox_format;
 mod guest_profiler;
 mod import;
+mod interpreters;
 mod lock;
 mod nanos;
 mod profile;
@@ -101,11 +102,12 @@ pub use external_profilers::VTune;
 pub use external_profilers::{JitDump, PerfMap};
 pub use guest_profiler::GuestProfiler;
 pub use import::read_firefox;
+pub use interpreters::InterpreterProblem;
 pub use profile::{
     Annotation, CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, CrossingFilter,
     Dimension, FileIndex, Filter, Frame, FrameIndex, FunctionIndex, HostFrames, LabelsIndex, LibraryIndex, LineTime,
     MemoryGrowth, MemoryTrack, NO_INTERFACE, Origin, Part, Profile, ProfileFunction, ProfileLibrary, Report, ReportRow,
-    Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread, TracedCall, UNKNOWN_INTERFACE,
+    Sample, SamplerKind, ScriptFrames, SourceLine, Stack, StackIndex, Thread, TracedCall, UNKNOWN_INTERFACE,
 };
 pub use recording::{
     Activation, EpochProbe, Instrumented, Labels, Recorder, RecorderBuilder, Registration, ReservedSignal,

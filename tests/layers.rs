@@ -16,23 +16,28 @@ type Row = (&'static str, &'static [&'static str]);
 
 /// The library, from bottom to top: a row names rows before it only.
 const LIBRARY: &[Row] = &[
-    ("component", &[]),
+    // Bytes of guests, and nothing else.
+    ("interpreters", &[]),
+    ("component", &["interpreters"]),
     ("debug_info", &["component"]),
     ("symbols", &["component", "debug_info"]),
     ("samples", &[]),
-    ("code", &["component", "symbols", "samples"]),
+    ("code", &["interpreters", "component", "symbols", "samples"]),
     // Numbers, and no names.
-    ("sampler", &["code", "samples"]),
+    ("sampler", &["interpreters", "code", "samples"]),
     // Of symbols, which kinds of functions there are.
     ("tracing", &["code", "symbols", "samples", "sampler"]),
-    ("profile", &["component", "debug_info", "symbols", "code", "samples"]),
+    ("profile", &["interpreters", "component", "debug_info", "symbols", "code", "samples"]),
     ("firefox_format", &["profile"]),
     ("export", &["component", "symbols", "samples", "profile", "firefox_format"]),
     ("import", &["symbols", "samples", "profile", "firefox_format"]),
     ("external_profilers", &["component", "debug_info", "symbols", "export"]),
     ("guest_profiler", &["component", "symbols", "samples", "code", "sampler", "profile", "export"]),
     // The only one that is above those who record and those who name.
-    ("recording", &["component", "debug_info", "symbols", "code", "samples", "sampler", "tracing", "profile"]),
+    (
+        "recording",
+        &["interpreters", "component", "debug_info", "symbols", "code", "samples", "sampler", "tracing", "profile"],
+    ),
     ("recording/scrape", &["samples", "profile", "export", "recording"]),
 ];
 

@@ -33,6 +33,14 @@ mod code {
     pub(crate) use super::table::{CodeRange, CodeTable};
 }
 
+#[allow(dead_code, unreachable_pub, reason = "the test uses a part of it")]
+#[path = "../src/interpreters/evaluator.rs"]
+mod evaluator;
+
+mod interpreters {
+    pub(crate) use super::evaluator::{Evaluator, InstanceLayout};
+}
+
 /// The flag that stops the processor after each instruction.
 const TRAP_FLAG: i64 = 0x100;
 

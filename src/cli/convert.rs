@@ -11,6 +11,7 @@ use super::dimension::StacksBy;
 use super::host_frames::HostFramesChoice;
 use super::input::read_profile;
 use super::only::Only;
+use super::script_frames::ScriptsChoice;
 use crate::files::{Format, OutputFile, ShownProfile, Sources, missing_source};
 use crate::terminal::message;
 
@@ -40,6 +41,9 @@ pub(super) struct ConvertArguments {
     #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
     host_frames: HostFramesChoice,
 
+    #[command(flatten)]
+    scripts: ScriptsChoice,
+
     /// Keep the source files that the profile names in the file for the Firefox Profiler, for whoever is given it
     /// (repeatable). They are looked for below FOLDER and in the current folder
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, default_missing_value = ".")]
@@ -66,7 +70,7 @@ pub(super) fn convert(arguments: &ConvertArguments) -> Result<ExitCode> {
             message(&missing_source(&missing));
         }
     }
-    let shown = ShownProfile::new(&profile, arguments.host_frames.into());
+    let shown = ShownProfile::new(&profile, arguments.host_frames.into(), arguments.scripts.asked());
     for output in outputs {
         output.write(&shown, arguments.by.map(Dimension::from))?;
     }

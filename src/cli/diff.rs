@@ -15,6 +15,7 @@ use super::dimension::{Between, By};
 use super::host_frames::HostFramesChoice;
 use super::input::{read_profile, refuse_stdin_twice};
 use super::only::Only;
+use super::script_frames::ScriptsChoice;
 use crate::files::{Destination, Format};
 use crate::terminal::{Stream, message, print, table_style};
 
@@ -42,6 +43,9 @@ pub(super) struct DiffArguments {
     /// Frames of the host to show
     #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
     host_frames: HostFramesChoice,
+
+    #[command(flatten)]
+    scripts: ScriptsChoice,
 
     /// End with exit code 1 if the share of a row has grown by more than this, and by more than chance: `5%` is five
     /// points
@@ -125,7 +129,8 @@ pub(super) fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
     }
     let read = |path: &Path| {
         let profile = arguments.only.of(read_profile(path)?, path)?;
-        anyhow::Ok(profile.with_host_frames(arguments.host_frames.into()))
+        let profile = profile.with_host_frames(arguments.host_frames.into());
+        anyhow::Ok(profile.with_script_frames(arguments.scripts.asked().unwrap_or_default()))
     };
     let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
     let by = arguments.by.into();
@@ -153,7 +158,7 @@ pub(super) fn diff(arguments: &DiffArguments) -> Result<ExitCode> {
             By::Interface | By::InterfaceFunction | By::ComponentInterface => Dimension::Interface,
             By::Component | By::Library => Dimension::Library,
             By::Line => Dimension::Line,
-            By::Function | By::Layer | By::Thread => Dimension::Function,
+            By::Function | By::Script | By::Layer | By::Thread => Dimension::Function,
         };
         output.write(|file| Ok(write_svg_comparison(&before, &after, by, file)?))?;
     }

@@ -23,9 +23,11 @@ pub(super) enum By {
     Library,
     /// Functions of guest and host
     Function,
+    /// Functions of scripts, such as Python's, each with what runs for it
+    Script,
     /// Lines of source code
     Line,
-    /// Guest, adapter, trampoline, host
+    /// Script, guest, adapter, trampoline, host
     Layer,
     /// Threads
     Thread,
@@ -40,6 +42,7 @@ impl From<By> for Dimension {
             By::Component => Self::Component,
             By::Library => Self::Library,
             By::Function => Self::Function,
+            By::Script => Self::Script,
             By::Line => Self::Line,
             By::Layer => Self::Layer,
             By::Thread => Self::Thread,

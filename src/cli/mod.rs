@@ -17,6 +17,7 @@ mod only;
 mod profiling;
 mod report;
 mod run;
+mod script_frames;
 mod serve;
 mod view;
 mod wasm_text;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
-use witprof::{Recorder, SamplerChoice, SamplingClock};
+use witprof::{Recorder, SamplerChoice, SamplingClock, ScriptFrames};
 
 use super::arguments::{OUTPUT, RECORDING};
 use super::host_frames::HostFramesChoice;
+use super::script_frames::ScriptsChoice;
 use crate::files::{Format, OutputFile, Outputs, Sources};
 use crate::host::{CallTracing, ExternalProfilers, Sampling, Verbosity, WasmFile};
 
@@ -102,6 +103,9 @@ pub(super) struct ProfilingArguments {
     #[arg(long, value_name = "WHICH", value_enum, default_value_t, help_heading = OUTPUT)]
     host_frames: HostFramesChoice,
 
+    #[command(flatten)]
+    scripts: ScriptsChoice,
+
     /// Keep the source files that the profile names in the file for the Firefox Profiler, for whoever is given it
     /// (repeatable). They are looked for below FOLDER, in the current folder, and around the component
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true, default_missing_value = ".")]
@@ -144,7 +148,12 @@ impl ProfilingArguments {
     pub(super) fn open_outputs(&self, file: &WasmFile) -> Result<Outputs> {
         let sources = (!self.embed_sources.is_empty())
             .then(|| Sources { folders: self.embed_sources.clone(), component: Some(file.path().to_owned()) });
-        Ok(Outputs { files: self.open_files(file)?, host_frames: self.host_frames.into(), sources })
+        Ok(Outputs {
+            files: self.open_files(file)?,
+            host_frames: self.host_frames.into(),
+            scripts: self.scripts.asked(),
+            sources,
+        })
     }
 
     fn open_files(&self, file: &WasmFile) -> Result<Vec<OutputFile>> {
@@ -168,7 +177,20 @@ impl ProfilingArguments {
         let external = ExternalProfilers { perf_map, jit_dump: self.jitdump.clone(), vtune };
         let (lines, path_map) = (!self.no_lines, self.path_map.clone());
         let SignalNumber(signal) = self.signal;
-        Sampling { interval, choice, clock, signal, reserved: None, calls, external, raw_names, lines, path_map }
+        let scripts = self.scripts.asked() != Some(ScriptFrames::None);
+        Sampling {
+            interval,
+            choice,
+            clock,
+            signal,
+            reserved: None,
+            calls,
+            external,
+            raw_names,
+            scripts,
+            lines,
+            path_map,
+        }
     }
 
     pub(super) fn verbosity(&self) -> Verbosity {

@@ -8,12 +8,13 @@ use clap::Parser;
 use witprof::export::{
     escape_name, write_call_json, write_call_table, write_report_json, write_report_table, write_summary,
 };
-use witprof::{Dimension, Profile};
+use witprof::{Dimension, Profile, ScriptFrames};
 
 use super::dimension::{Between, RowsBy};
 use super::host_frames::HostFramesChoice;
 use super::input::read_profile;
 use super::only::Only;
+use super::script_frames::ScriptsChoice;
 use crate::terminal::{Stream, print, table_style};
 
 /// Print where the time of a profile went, by WIT interface, component, library, function, line, layer or thread
@@ -48,6 +49,9 @@ pub(super) struct ReportArguments {
     #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
     host_frames: HostFramesChoice,
 
+    #[command(flatten)]
+    scripts: ScriptsChoice,
+
     /// Rows to print
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
@@ -74,10 +78,20 @@ pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
         return calls(arguments, &profile);
     }
     let profile = arguments.only.of(profile, &arguments.profile)?.with_host_frames(arguments.host_frames.into());
+    // Lines of a program are those of the program, not of its interpreter.
+    let usual = match arguments.by {
+        Some(RowsBy::Dimension(Dimension::Line)) if profile.is_of_scripts() => ScriptFrames::Only,
+        _ => ScriptFrames::All,
+    };
+    let profile = profile.with_script_frames(arguments.scripts.asked().unwrap_or(usual));
     // Scripts get the same whatever the guest does.
     let between = arguments.between.filter();
     let is_fixed = arguments.json || arguments.callers.is_some() || between.is_some();
-    let usual = || if is_fixed { Dimension::Interface } else { profile.first_dimension() };
+    let usual = || match is_fixed {
+        true => Dimension::Interface,
+        false if profile.is_of_scripts() => Dimension::Script,
+        false => profile.first_dimension(),
+    };
     let by = arguments.by.clone().unwrap_or_else(|| RowsBy::Dimension(usual()));
     let report = match (&arguments.callers, &by) {
         (None, RowsBy::Dimension(by)) => match &between {

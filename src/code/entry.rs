@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use rustc_hash::FxHashMap;
 
 use crate::address::{InstructionRanges, TextOffset};
-use crate::component::{Code, Image};
+use crate::component::{Code, Image, find_evaluators};
 use crate::error::{Error, Result};
+use crate::interpreters::{Evaluator, InterpreterProblem};
 use crate::lock::lock;
 use crate::samples::CallSite;
 use crate::symbols::{Function, SymbolMap, SymbolMapBuilder};
@@ -85,6 +86,10 @@ pub(crate) struct Entry {
     instructions: OnceLock<Option<InstructionRanges>>,
     /// Why it has no names.
     problem: OnceLock<String>,
+    /// The evaluation loops in it, with offsets into its text.
+    evaluators: Vec<Evaluator>,
+    /// Why there may be more.
+    unread_interpreter: Option<InterpreterProblem>,
 }
 
 impl Entry {
@@ -99,6 +104,7 @@ impl Entry {
         }
         let range = code.text().as_ptr_range();
         let (mut map, mut builder) = (OnceLock::new(), None);
+        let (evaluators, unread_interpreter) = find_evaluators(&code);
         match names.0 {
             Source::Map(built) => {
                 let unreadable = |problem| Error::Image { name: built.component().to_owned(), problem };
@@ -117,12 +123,24 @@ impl Entry {
             code: Mutex::new(Some(code)),
             instructions: OnceLock::new(),
             problem: OnceLock::new(),
+            evaluators,
+            unread_interpreter,
         })
     }
 
     /// Its number among all that were ever registered.
     pub(crate) fn number(&self) -> u32 {
         self.number
+    }
+
+    /// The evaluation loops in it, with offsets into its text.
+    pub(crate) fn evaluators(&self) -> &[Evaluator] {
+        &self.evaluators
+    }
+
+    /// Why an interpreter in it is not read, if one is not.
+    pub(crate) fn unread_interpreter(&self) -> Option<InterpreterProblem> {
+        self.unread_interpreter
     }
 
     /// Where its text is in memory, or was.

@@ -11,6 +11,7 @@ use super::entry::{Entry, Names, Targets};
 use super::table::{CodeRange, CodeTable};
 use crate::component::Code;
 use crate::error::Result;
+use crate::interpreters::Evaluator;
 use crate::lock::lock;
 
 /// All code that is registered, and what is left of code that was.
@@ -23,6 +24,8 @@ pub(crate) struct Registry {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Nobody wants to know of interpreters.
+    is_without_scripts: bool,
     table: Arc<CodeTable>,
     /// What is registered, by the address of its text. The same code may be registered more than once: the last one counts.
     registered: BTreeMap<u64, Vec<Arc<Entry>>>,
@@ -45,7 +48,23 @@ enum First {
     Forgotten(String),
 }
 
+impl State {
+    fn evaluators<'e>(&self, entry: &'e Entry) -> &'e [Evaluator] {
+        if self.is_without_scripts { &[] } else { entry.evaluators() }
+    }
+}
+
 impl Registry {
+    /// Of the interpreters in what is registered from now on, nobody wants to know.
+    pub(crate) fn leave_out_scripts(&self) {
+        lock(&self.state).is_without_scripts = true;
+    }
+
+    /// Whether interpreters are left out.
+    pub(crate) fn is_without_scripts(&self) -> bool {
+        lock(&self.state).is_without_scripts
+    }
+
     /// Registers code. While nobody else changes anything, `publish` gives the new table to those who need it, and is told in whose
     /// place the code is, if the same was registered already.
     ///
@@ -79,7 +98,7 @@ impl Registry {
         }
         let range = CodeRange { start: entry.text().start, end: entry.text().end, target: number };
         let replaces = state.table.starting_at(range.start);
-        let table = state.table.with(range);
+        let table = state.table.with(range).with_evaluators(range, state.evaluators(&entry));
         state.change(&self.changes, table, |table| publish(table, replaces));
         Ok(entry)
     }
@@ -95,11 +114,8 @@ impl Registry {
         if same.len() == before {
             return false;
         }
-        let range = same.last().map(|last| {
-            let text = last.text();
-            CodeRange { start, end: text.end, target: last.number() }
-        });
-        if range.is_none() {
+        let last = same.last().cloned();
+        if last.is_none() {
             state.registered.remove(&start);
         }
         let engine = entry.code().map(|code| code.engine().clone());
@@ -110,9 +126,15 @@ impl Registry {
         if let Some(entry) = state.live.remove(&entry.number()) {
             state.retired.insert(entry.number(), entry);
         }
-        let table = match range {
-            Some(range) => state.table.with(range),
-            None => state.table.without(start),
+        let table = match last {
+            Some(last) => {
+                let range = CodeRange { start, end: last.text().end, target: last.number() };
+                state.table.with(range).with_evaluators(range, state.evaluators(&last))
+            }
+            None => {
+                let gone = CodeRange { start, end: entry.text().end, target: entry.number() };
+                state.table.without(start).with_evaluators(gone, &[])
+            }
         };
         state.change(&self.changes, table, publish);
         true

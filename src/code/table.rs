@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::interpreters::Evaluator;
+
 /// A text section in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CodeRange {
@@ -39,6 +41,8 @@ const FEW: usize = CHUNK / 4;
 pub(crate) struct CodeTable {
     /// In order of address; none is empty.
     chunks: Box<[Chunk]>,
+    /// The evaluation loops in it, by address.
+    evaluators: Arc<[Evaluator]>,
 }
 
 #[derive(Clone, Debug)]
@@ -82,6 +86,36 @@ impl CodeTable {
         })
     }
 
+    /// The same with the evaluation loops that `range` has.
+    pub(crate) fn with_evaluators(self, range: CodeRange, evaluators: &[Evaluator]) -> Self {
+        let others = self.evaluators.iter().filter(|known| known.start < range.start || known.start >= range.end);
+        if evaluators.is_empty() && others.clone().count() == self.evaluators.len() {
+            return self;
+        }
+        let own = evaluators.iter().map(|evaluator| evaluator.at(range.start, range.target));
+        let mut evaluators: Vec<Evaluator> = others.copied().chain(own).collect();
+        evaluators.sort_by_key(|evaluator| evaluator.start);
+        Self { evaluators: evaluators.into(), ..self }
+    }
+
+    /// The evaluation loop that `address` is in.
+    #[inline]
+    pub(crate) fn evaluator(&self, address: u64) -> Option<&Evaluator> {
+        let after = self.evaluators.partition_point(|evaluator| evaluator.start <= address);
+        let evaluator = self.evaluators.get(after.checked_sub(1)?)?;
+        (address < evaluator.end).then_some(evaluator)
+    }
+
+    /// Whether a function of a core module is an evaluation loop, given its index.
+    pub(crate) fn has_evaluator(&self, target: u32, module: u32, function: u32) -> bool {
+        self.evaluators.iter().any(|known| (known.target, known.function) == (target, (module, function)))
+    }
+
+    /// Whether there is any.
+    pub(crate) fn has_evaluators(&self) -> bool {
+        !self.evaluators.is_empty()
+    }
+
     /// The same without the range that starts at `start`.
     pub(crate) fn without(&self, start: u64) -> Self {
         self.changed(start, |ranges, at| {
@@ -107,7 +141,7 @@ impl CodeTable {
         let pieces = if ranges.len() > CHUNK { ranges.chunks(ranges.len().div_ceil(2)) } else { ranges.chunks(CHUNK) };
         let behind = self.chunks.get(index + 1..).unwrap_or_default();
         let chunks = self.chunks[..first].iter().cloned().chain(pieces.filter_map(Chunk::new));
-        Self { chunks: chunks.chain(behind.iter().cloned()).collect() }
+        Self { chunks: chunks.chain(behind.iter().cloned()).collect(), evaluators: Arc::clone(&self.evaluators) }
     }
 
     /// Whether a section starts at `start`, and of which target it is.

@@ -5,8 +5,8 @@ use wasmtime_environ::component::{
     TypeResourceTableIndex,
 };
 use wasmtime_environ::{
-    Abi, CompiledFunctionsTable, CompiledModuleInfo, EntityIndex, FuncIndex, FuncKey, Initializer,
-    ModuleInternedTypeIndex, ModuleTypes, WasmFuncType, WasmValType,
+    Abi, CompiledFunctionsTable, CompiledModuleInfo, EntityIndex, FuncIndex, FuncKey, Initializer, MemoryIndex,
+    MemoryInitialization, ModuleInternedTypeIndex, ModuleTypes, WasmFuncType, WasmValType,
 };
 
 use super::function_table::{self, CompiledFunction};
@@ -257,6 +257,11 @@ impl<'a> ModuleArtifact<'a> {
         module.strings.get(module.name?)
     }
 
+    /// What Wasmtime knows of it.
+    pub(super) fn module(&self) -> &wasmtime_environ::Module {
+        &self.info.module
+    }
+
     /// Imports in order: module name, field name, and the index that the import has inside the module.
     pub(crate) fn imports(&self) -> impl Iterator<Item = (&str, &str, EntityIndex)> {
         let strings = &self.info.module.strings;
@@ -345,6 +350,20 @@ impl<'a> ModuleArtifact<'a> {
         let start = names[at].offset as usize;
         let bytes = self.names.get(start..start.checked_add(names[at].len as usize)?)?;
         std::str::from_utf8(bytes).ok().filter(|name| !name.is_empty())
+    }
+
+    /// The function that the module's name section calls so.
+    pub(crate) fn function_named(&self, name: &str) -> Option<FuncIndex> {
+        let mut names = self.info.func_names.iter().map(|found| found.idx);
+        names.find(|function| self.function_name(*function) == Some(name))
+    }
+
+    /// What the module's first memory holds at first, if that is known as a whole: an address, and bytes from there on.
+    pub(crate) fn initial_memory(&self, data: &'a [u8]) -> Option<(u64, &'a [u8])> {
+        let MemoryInitialization::Static { map } = &self.info.module.memory_initialization else { return None };
+        let (address, index) = (*map.get(MemoryIndex::from_u32(0))?)?;
+        let range = self.info.module.runtime_data.get(index)?;
+        Some((address, data.get(range.start as usize..range.end as usize)?))
     }
 
     /// How many functions the module imports; indices of its own functions start here.

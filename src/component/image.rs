@@ -136,6 +136,12 @@ impl<'a> Image<'a> {
         self.info
     }
 
+    /// What memories begin with; `Module::runtime_data` points into it.
+    pub(crate) fn wasm_data(&self) -> &'a [u8] {
+        let section = self.elf.section_by_name(obj::ELF_WASM_DATA);
+        section.and_then(|section| section.data().ok()).unwrap_or_default()
+    }
+
     /// Concatenated names of guest functions; `CompiledModuleInfo::func_names` points into it.
     pub(crate) fn function_names(&self) -> &'a [u8] {
         self.function_names

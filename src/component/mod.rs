@@ -14,6 +14,7 @@
 
 mod artifacts;
 mod code;
+mod evaluators;
 mod function_table;
 mod image;
 mod memories;
@@ -23,6 +24,7 @@ mod wiring;
 
 pub(crate) use artifacts::{Artifacts, ModuleArtifact, ResourceOrigin};
 pub use code::Code;
+pub(crate) use evaluators::find as find_evaluators;
 pub(crate) use function_table::CompiledFunction;
 pub(crate) use image::{Identity, Image, WASMTIME};
 pub(crate) use memories::Memories;

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use self::kept::Kept;
 use self::known::Known;
-use self::paths::PathMap;
+pub(crate) use self::paths::PathMap;
 use self::reader::{Checked, Reader};
 use self::sections::ModuleSections;
 use crate::address::WasmOffset;

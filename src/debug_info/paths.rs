@@ -12,14 +12,14 @@
 use std::borrow::Cow;
 
 /// Rules for paths.
-#[derive(Debug, Default)]
-pub(super) struct PathMap {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PathMap {
     /// What a path begins with, and what it is to begin with. The longest that fits counts.
     rules: Vec<(String, String)>,
 }
 
 impl PathMap {
-    pub(super) fn new(mut rules: Vec<(String, String)>) -> Self {
+    pub(crate) fn new(mut rules: Vec<(String, String)>) -> Self {
         for (from, _) in &mut rules {
             *from = normalized(from).into_owned();
         }
@@ -34,7 +34,7 @@ impl PathMap {
     }
 
     /// What the rules make of a path; `None` if there is none for it.
-    pub(super) fn mapped(&self, path: &str) -> Option<String> {
+    pub(crate) fn mapped(&self, path: &str) -> Option<String> {
         let path = normalized(path);
         self.rules.iter().find_map(|(from, to)| {
             if (from.as_str(), to.as_str()) == ("/", "/") {

@@ -29,7 +29,7 @@ pub(crate) fn perf_name(function: Function<'_>) -> String {
     let library = &function.library().name;
     let place = match function.layer() {
         // What implements an interface function is named after it by itself.
-        Layer::Guest | Layer::Host => library,
+        Layer::Script | Layer::Guest | Layer::Host => library,
         Layer::Adapter | Layer::Trampoline => function.interface().unwrap_or(library),
     };
     format!("{place} {} [{}]", function.name(), function.layer().name())

@@ -182,7 +182,8 @@ fn row_name(name: &str, detail: Option<&str>, dimension: Dimension, style: Table
         (Some(detail), Dimension::Line) if is_line(name) => both(Forms::of_line, Forms::of_function, detail),
         (Some(detail), Dimension::Function | Dimension::Line) => both(Forms::of_function, Forms::of_library, detail),
         (Some(detail), Dimension::ComponentInterface) => both(Forms::of_wit, Forms::whole, detail),
-        (_, Dimension::Function) => style.forms(Forms::of_function, name),
+        (Some(detail), Dimension::Script) => both(Forms::of_function, Forms::whole, detail),
+        (_, Dimension::Function | Dimension::Script) => style.forms(Forms::of_function, name),
         (_, Dimension::Line) => style.forms(Forms::of_line, name),
         (_, Dimension::Interface | Dimension::InterfaceFunction | Dimension::ComponentInterface) => {
             style.forms(Forms::of_wit, name)

@@ -233,7 +233,7 @@ fn frame(tree: &Tree<'_>, label: Label) -> SharedFrame {
         _ => (None, None),
     };
     // Those of other layers have it in their names.
-    let library = library.filter(|library| matches!(library.layer, Layer::Guest | Layer::Host));
+    let library = library.filter(|library| matches!(library.layer, Layer::Script | Layer::Guest | Layer::Host));
     let library = library.map(|library| escape_control(&library.name).into_owned());
     let name = match escape_control(&tree.name(label)).into_owned() {
         name if name.is_empty() => "(no name)".to_owned(),

@@ -57,22 +57,34 @@ fn summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) -> io::Res
         return Ok(());
     }
     writeln!(out)?;
+    let is_of_scripts = profile.is_of_scripts();
+    let by = if is_of_scripts { Dimension::Script } else { Dimension::Function };
+    let mut report = profile.report(by);
+    // What the host does around a guest is under all samples and in none.
+    report.rows.retain(|row| !row.attributed().is_zero());
+    // Who has written a script looks for its functions first.
+    if is_of_scripts {
+        report_table(&report, TableStyle { rows: functions, ..style }, out)?;
+    }
+    let mut is_first = !is_of_scripts;
+    let mut between = |out: &mut dyn Write| if std::mem::take(&mut is_first) { Ok(()) } else { writeln!(out) };
     let interfaces = profile.report(Dimension::Interface);
     // A core module has none.
     if interfaces.rows.iter().any(|row| row.name != NO_INTERFACE && row.name != UNKNOWN_INTERFACE) {
+        between(out)?;
         let style = TableStyle { rows: functions / 2, ..style };
         report_table(&interfaces, style, out)?;
         fibers_line(&interfaces, style, out)?;
-        writeln!(out)?;
     }
     if let Some(trace) = profile.calls() {
+        between(out)?;
         call_table(trace, TableStyle { rows: functions, ..style }, out)?;
-        writeln!(out)?;
     }
-    let mut report = profile.report(Dimension::Function);
-    // What the host does around a guest is under all samples and in none.
-    report.rows.retain(|row| !row.attributed().is_zero());
-    report_table(&report, TableStyle { rows: functions, ..style }, out)
+    if !is_of_scripts {
+        between(out)?;
+        report_table(&report, TableStyle { rows: functions, ..style }, out)?;
+    }
+    Ok(())
 }
 
 fn seconds(time: Duration) -> String {

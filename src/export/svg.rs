@@ -99,6 +99,7 @@ fn colors(profile: &Profile, by: Dimension) -> PaletteMap {
             (Label::Boundary, _) | (_, Some(Layer::Adapter)) => Color::new(0xf0, 0x9a, 0x4c),
             (Label::Blocked, _) => Color::new(0xb3, 0xba, 0xc2),
             (Label::Preempted, _) => Color::new(0xd9, 0xb8, 0xc4),
+            (_, Some(Layer::Script)) => Color::new(0x8f, 0xd1, 0x8a),
             (_, Some(Layer::Guest)) => Color::new(0x7f, 0xb2, 0xf0),
             (_, Some(Layer::Trampoline)) => Color::new(0xe6, 0xcf, 0x55),
             (_, Some(Layer::Host)) => Color::new(0xbf, 0xa5, 0xe8),

@@ -94,16 +94,16 @@ impl Format {
     /// Writes `profile`; `by` is what pictures and stacks are made of, if that was said.
     pub(super) fn write(self, shown: &ShownProfile<'_>, by: Option<Dimension>, file: &mut File) -> Result<()> {
         let mut file = BufWriter::with_capacity(1 << 16, file);
-        let firefox = |out: &mut dyn Write| write_firefox_with(shown.whole, shown.host_frames, out);
+        let firefox = |out: &mut dyn Write| write_firefox_with(shown.whole(), shown.host_frames, out);
         let profile = || shown.shown();
         // A picture is for whoever asks what is slow; stacks are for other tools, which want them whole.
-        let picture = || by.unwrap_or_else(|| profile().first_dimension());
+        let picture = || by.unwrap_or_else(|| shown.picture().first_dimension());
         let stacks = by.unwrap_or(Dimension::Function);
         match self {
             Self::Firefox => firefox(&mut file)?,
             Self::FirefoxGzip => gzip(&mut file, firefox)?,
-            Self::Html => write_html(profile(), &mut file)?,
-            Self::Svg => write_svg(profile(), picture(), &mut file)?,
+            Self::Html => write_html(shown.picture(), &mut file)?,
+            Self::Svg => write_svg(shown.picture(), picture(), &mut file)?,
             Self::Folded => write_folded(profile(), stacks, &mut file)?,
             Self::Pprof => write_pprof(profile(), stacks, &mut file)?,
             Self::PprofGzip => gzip(&mut file, |out| write_pprof(profile(), stacks, out))?,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use tempfile::NamedTempFile;
 use witprof::export::escape_control;
-use witprof::{Dimension, HostFrames};
+use witprof::{Dimension, HostFrames, ScriptFrames};
 
 use super::descriptor;
 use super::format::Format;
@@ -19,6 +19,8 @@ use crate::terminal::shell_word;
 pub(crate) struct Outputs {
     pub(crate) files: Vec<OutputFile>,
     pub(crate) host_frames: HostFrames,
+    /// What is shown of scripts, if that was said.
+    pub(crate) scripts: Option<ScriptFrames>,
     /// Where sources are looked for that the profile is to keep.
     pub(crate) sources: Option<Sources>,
 }

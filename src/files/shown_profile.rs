@@ -2,27 +2,49 @@
 
 use std::cell::OnceCell;
 
-use witprof::{HostFrames, Profile};
+use witprof::{HostFrames, Profile, ScriptFrames};
 
-/// A profile, and how much of the host is shown of it.
+/// A profile, and how much of the host and of scripts is shown of it.
 pub(crate) struct ShownProfile<'p> {
-    /// All of it, which is what is stored.
-    pub(crate) whole: &'p Profile,
+    profile: &'p Profile,
     pub(crate) host_frames: HostFrames,
-    /// Made when first asked for: whoever stores a profile alone does without the copy.
+    /// If that was said.
+    scripts: Option<ScriptFrames>,
+    // Made when first asked for: whoever stores a profile alone does without copies.
+    whole: OnceCell<Profile>,
     shown: OnceCell<Profile>,
+    picture: OnceCell<Profile>,
 }
 
 impl<'p> ShownProfile<'p> {
-    pub(crate) fn new(whole: &'p Profile, host_frames: HostFrames) -> Self {
-        Self { whole, host_frames, shown: OnceCell::new() }
+    pub(crate) fn new(profile: &'p Profile, host_frames: HostFrames, scripts: Option<ScriptFrames>) -> Self {
+        let (whole, shown, picture) = Default::default();
+        Self { profile, host_frames, scripts, whole, shown, picture }
+    }
+
+    /// What is stored: all of it, unless scripts or their interpreters were not wanted.
+    pub(crate) fn whole(&self) -> &Profile {
+        match self.scripts {
+            None | Some(ScriptFrames::All) => self.profile,
+            Some(scripts) => self.whole.get_or_init(|| self.profile.with_script_frames(scripts)),
+        }
     }
 
     /// What is shown.
     pub(crate) fn shown(&self) -> &Profile {
         match self.host_frames {
-            HostFrames::All => self.whole,
-            host_frames => self.shown.get_or_init(|| self.whole.with_host_frames(host_frames)),
+            HostFrames::All => self.whole(),
+            host_frames => self.shown.get_or_init(|| self.whole().with_host_frames(host_frames)),
+        }
+    }
+
+    /// What is shown in a picture: of an interpreted program the program, unless something else was said.
+    pub(crate) fn picture(&self) -> &Profile {
+        match self.scripts {
+            None if self.profile.has_scripts() => {
+                self.picture.get_or_init(|| self.shown().with_script_frames(ScriptFrames::Only))
+            }
+            _ => self.shown(),
         }
     }
 }

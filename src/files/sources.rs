@@ -42,11 +42,14 @@ impl Sources {
         let around = component.iter().flat_map(|component| component.ancestors().skip(1).take(FOLDERS_AROUND));
         let around = around.filter(|folder| folder.parent().is_some());
         let folders = || self.folders.iter().map(PathBuf::as_path);
+        // In a Python component, the folders of the program are called by numbers.
+        let is_number = |part: &&OsStr| part.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+        let program = usize::from(file.starts_with('/') && parts.len() > 1 && parts.first().is_some_and(is_number));
         // A file of the same name alone is most likely another one.
-        let ends = (0..parts.len()).filter(|from| *from == 0 || parts.len() - from > 1);
+        let ends = (0..parts.len()).filter(|from| *from <= program || parts.len() - from > 1);
         let ends = ends.map(|from| parts[from..].iter().collect::<PathBuf>());
         let named = ends.flat_map(|end| folders().map(move |folder| folder.join(&end)));
-        let whole: PathBuf = parts.iter().collect();
+        let whole: PathBuf = parts[program..].iter().collect();
         let others = here.into_iter().chain(around).map(|folder| folder.join(&whole));
         named.chain(others).find_map(|path| Some(SourceText { text: read(&path)?, place: path.display().to_string() }))
     }
@@ -101,6 +104,11 @@ mod tests {
         let root = folder.ancestors().last().expect("a root");
         for nowhere in [Some(root), None] {
             assert!(sources.find_from(here(nowhere), "Cargo.toml").is_none());
+        }
+        // The folders of a Python program are numbered.
+        let sources = Sources { folders: Vec::new(), component: None };
+        for (path, is_found) in [("/0/Cargo.toml", true), ("/0/src/lib.rs", true), ("/a/Cargo.toml", false)] {
+            assert_eq!(sources.find_from(here(Some(&folder)), path).is_some(), is_found, "{path}");
         }
         // Who names it wants it.
         let sources = Sources { folders: vec![root.to_owned()], component: None };

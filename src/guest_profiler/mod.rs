@@ -22,7 +22,9 @@ use crate::error::Error;
 use crate::export::firefox::write_with_host_calls;
 use crate::profile::{EVERYTHING, HostSymbols, Recording, SamplerKind, symbolize};
 use crate::sampler::epoch::capture;
-use crate::samples::{HostCalls, LabelsId, MemoryLog, RawSample, Retention, SampleLog, ThreadIdentity};
+use crate::samples::{
+    HostCalls, LabelsId, MemoryLog, RawSample, Retention, SampleLog, ScriptFunctions, ThreadIdentity,
+};
 
 /// Bytes that a recording may take; beyond that, its oldest part is dropped.
 const MEMORY: usize = 512 << 20;
@@ -307,6 +309,7 @@ impl GuestProfiler {
             elapsed,
             calls: None,
             memories: MemoryLog::default(),
+            scripts: ScriptFunctions::default(),
             spans: (Vec::new(), 0),
             host_place: &|_| None,
             host_symbols: &HostSymbols::default(),

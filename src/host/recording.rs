@@ -63,6 +63,8 @@ pub(crate) struct Sampling {
     pub(crate) external: ExternalProfilers,
     /// Whether names are wanted as they are stored.
     pub(crate) raw_names: bool,
+    /// Whether functions of scripts are wanted.
+    pub(crate) scripts: bool,
     /// Whether lines of source code are wanted.
     pub(crate) lines: bool,
     /// What paths of source files begin with, and what they are to begin with.
@@ -232,6 +234,9 @@ pub(super) fn recorder(
     if choice == SamplerChoice::Auto {
         recorder = recorder.allow_unsampled();
     }
+    if !sampling.scripts {
+        recorder = recorder.without_scripts();
+    }
     let reserved = sampling.reserved.as_ref().map(|reserved| reserved.signal());
     if let Some(signal) = reserved.or(sampling.signal) {
         recorder = recorder.signal(signal);
@@ -302,7 +307,7 @@ fn missing_samples(recorder: &Recorder, active: Active, profile: &Profile) -> Op
 
 /// Writes the profile everywhere it is wanted, and says where.
 pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs, verbosity: Verbosity) {
-    let Outputs { files, host_frames, sources } = outputs;
+    let Outputs { files, host_frames, scripts, sources } = outputs;
     let mut profile = match active {
         Active::UntilItEnded if has_backtraces() => recorder.finish().without_aftermath(),
         Active::Throughout | Active::UntilItEnded | Active::NowAndThen => recorder.finish(),
@@ -310,7 +315,7 @@ pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs, verbo
     profile.set_command(command_line());
     let missing = sources.and_then(|sources| sources.embed(&mut profile));
     let profile = profile;
-    let shown_profile = ShownProfile::new(&profile, host_frames);
+    let shown_profile = ShownProfile::new(&profile, host_frames, scripts);
     if let Some(problem) = missing_samples(recorder, active, &profile) {
         terminal::report(&anyhow!("no sample was taken in {:.1?}: {problem}", profile.elapsed()));
     } else if verbosity == Verbosity::Normal {
@@ -319,6 +324,10 @@ pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs, verbo
     }
     if let (Some(problem), true) = (recorder.refused(), profile.counts().kept > 0) {
         terminal::report(&anyhow!("not everything was sampled: {}", reason(problem)));
+    }
+    if let Some(problem) = recorder.unread_interpreter() {
+        let which = if profile.has_scripts() { "some Python" } else { "Python" };
+        verbosity.message(&format!("witprof: functions of {which} are not shown: {problem}"));
     }
     for problem in profile.missing_lines() {
         verbosity.message(&escape_control(problem));

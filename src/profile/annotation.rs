@@ -97,9 +97,13 @@ impl Profile {
                 (FxHashSet::default(), FxHashSet::default(), FxHashSet::default());
             // Inlined code is part of the instructions of the function that it is in.
             let mut is_inside = true;
+            // What an interpreter does for a function of a script is that function's own time.
+            let mut is_inside_script = true;
             for stack in self.outwards(sample.stack) {
-                let is_own = stack == sample.stack;
                 let frame = self.innermost(stack);
+                let is_script = self.functions[frame.function.index()].kind == FunctionKind::Script;
+                let is_own = if is_script { is_inside_script } else { stack == sample.stack };
+                is_inside_script &= !is_script;
                 let is_own_instruction = is_inside;
                 is_inside &= self.functions[frame.function.index()].kind == FunctionKind::Inlined;
                 let Some(index) = functions[frame.function.index()] else { continue };

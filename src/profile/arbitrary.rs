@@ -42,7 +42,7 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
     let libraries = Layer::ALL.iter().map(|&layer| ProfileLibrary {
         name: format!("the {} <library>", layer.name()),
         layer,
-        component: (layer == Layer::Guest).then(|| "component".to_owned()),
+        component: matches!(layer, Layer::Guest | Layer::Script).then(|| "component".to_owned()),
     });
     let functions: Vec<ProfileFunction> = functions
         .iter()
@@ -50,7 +50,8 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
         .map(|((kind, interface, function, direction), index)| {
             let library = Layer::ALL.iter().zip(0..).find(|(layer, _)| **layer == kind.layer());
             let library = LibraryIndex(library.map_or(0, |(_, index)| index));
-            let file = (kind.layer() == Layer::Guest && index % 4 > 0).then_some(FileIndex(index % 2));
+            let file =
+                (matches!(kind.layer(), Layer::Guest | Layer::Script) && index % 4 > 0).then_some(FileIndex(index % 2));
             if *kind == FunctionKind::Inlined {
                 // Two of each name.
                 let name = format!("inlined; \u{1b}[{}m 7", index / 2);
@@ -84,7 +85,12 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
             point: CodePoint::InstructionPointer(TextOffset::new(function * 100 + 1)),
             instruction: Some(WasmOffset::new(function * 7)).filter(|_| function % 3 > 0),
             source: functions[function as usize].file.map(|file| SourceLine {
-                file: if function % 5 == 0 { FileIndex(1 - file.0) } else { file },
+                // A function of a script is of one file.
+                file: match functions[function as usize].kind {
+                    FunctionKind::Script => file,
+                    _ if function % 5 == 0 => FileIndex(1 - file.0),
+                    _ => file,
+                },
                 line: 1 + function,
                 column: Some(function).filter(|column| *column > 5),
             }),
@@ -284,6 +290,7 @@ fn calls() -> CallTrace {
         wall: Duration::from_nanos(12),
         suspended: Duration::from_nanos(5),
         cpu,
+        stack: None,
     };
     let cpu = Some(Duration::from_nanos(9));
     CallTrace {

@@ -292,7 +292,8 @@ fn place(before: Place, here: Here, function: &ProfileFunction, layer: Layer) ->
             | Kind::Suspended
             | Kind::Unregistered
             | Kind::Elided
-            | Kind::Inlined,
+            | Kind::Inlined
+            | Kind::Script,
             _,
         ) => Mode::Own,
     };

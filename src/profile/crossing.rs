@@ -103,7 +103,8 @@ impl<'f> Crosser<'f> {
             | FunctionKind::Suspended
             | FunctionKind::Unregistered
             | FunctionKind::Elided
-            | FunctionKind::Inlined => false,
+            | FunctionKind::Inlined
+            | FunctionKind::Script => false,
         };
         is_crossing.then(|| Crossing {
             interface: match (self.interface, self.interface_function) {

@@ -334,7 +334,7 @@ const NO_COMPONENT: &str = "(no component)";
 
 /// The component that a library is a part of. A core module that stands alone has none, and goes by its own name.
 fn owner_of(library: &ProfileLibrary) -> Option<&str> {
-    let alone = || (library.layer == Layer::Guest).then_some(library.name.as_str());
+    let alone = || matches!(library.layer, Layer::Guest | Layer::Script).then_some(library.name.as_str());
     library.component.as_deref().or_else(alone)
 }
 

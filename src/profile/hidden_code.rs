@@ -110,6 +110,7 @@ impl Profile {
                 | FunctionKind::PostReturn
                 | FunctionKind::Shim
                 | FunctionKind::Inlined
+                | FunctionKind::Script
                 | FunctionKind::AdapterHelper
                 | FunctionKind::ImportLowering
                 | FunctionKind::HostCall
@@ -146,7 +147,7 @@ impl Profile {
             let is_between = match layer {
                 Layer::Adapter => true,
                 Layer::Trampoline => *direction == Some(Direction::Internal),
-                Layer::Guest | Layer::Host => false,
+                Layer::Script | Layer::Guest | Layer::Host => false,
             };
             let name = &mut names[library.index()];
             match interface {
@@ -214,14 +215,15 @@ mod tests {
         for index in 0..profile.functions.len() {
             let function = &profile.functions[index];
             let (kind, layer, name) = (function.kind, function.kind.layer(), function.name.clone());
-            let component = name.split('.').next().filter(|_| layer == Layer::Guest).map(str::to_owned);
+            let component =
+                name.split('.').next().filter(|_| matches!(layer, Layer::Guest | Layer::Script)).map(str::to_owned);
             profile.functions[index].direction = match kind {
                 Kind::Entry => Some(Direction::Export),
                 Kind::ImportLowering => Some(Direction::Import),
                 _ => profile.functions[index].direction,
             };
             let name = match layer {
-                Layer::Guest => name,
+                Layer::Guest | Layer::Script => name,
                 Layer::Adapter => "i (a -> b)".to_owned(),
                 Layer::Trampoline | Layer::Host => continue,
             };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::{IndexMap, IndexSet};
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use super::symbolize::{NamedProfile, handle};
 use super::tables::{
@@ -24,8 +24,10 @@ use crate::symbols::{FunctionKind, Layer};
 impl NamedProfile {
     /// The profile with its lines, as far as the targets know them.
     pub(crate) fn with_lines(self, targets: &Targets) -> Profile {
-        let Self { mut profile, targets: of_functions } = self;
+        let Self { mut profile, targets: of_functions, interpreting } = self;
         let mut adding = Adding::new(targets);
+        // Those of scripts are known.
+        adding.files.extend(profile.files.iter().map(|file| Arc::from(file.as_str())));
         let frames: Vec<Vec<FrameIndex>> = profile
             .frames
             .iter()
@@ -36,7 +38,7 @@ impl NamedProfile {
             })
             .collect();
         let authors = authors_share(&profile, &of_functions);
-        profile.missing_lines = adding.missing_lines(&authors);
+        profile.missing_lines = adding.missing_lines(&authors, &interpreting);
         profile.missing_lines.extend(adding.hot_without_lines(&profile, &frames, &of_functions));
         if adding.files.is_empty() && adding.functions.is_empty() {
             return profile;
@@ -53,10 +55,7 @@ impl NamedProfile {
             // Each frame has become one at least.
             new_stacks.extend(stack);
         }
-        let samples = profile.threads.iter_mut().flat_map(|thread| &mut thread.samples);
-        let of_samples = samples.map(|sample| &mut sample.stack);
-        let of_growths = profile.growths.iter_mut().filter_map(|growth| growth.stack.as_mut());
-        of_samples.chain(of_growths).for_each(|stack| *stack = new_stacks[stack.index()]);
+        profile.ends().for_each(|stack| *stack = new_stacks[stack.index()]);
         let first = handle(profile.functions.len());
         profile.stacks = stacks.into_iter().collect();
         profile.frames = adding.frames.into_iter().map(|frame| frame.numbered_from(first)).collect();
@@ -183,7 +182,7 @@ impl<'t> Adding<'t> {
 
     /// Why targets that were seen have no lines, or not all of them. `authors` is the part of their time that goes to what their
     /// author compiles.
-    fn missing_lines(&self, authors: &FxHashMap<u32, f64>) -> Vec<String> {
+    fn missing_lines(&self, authors: &FxHashMap<u32, f64>, interpreting: &FxHashSet<u32>) -> Vec<String> {
         let reasons = self.targets.iter().filter_map(|target| {
             let index = target.number();
             if let Some(problem) = target.problem() {
@@ -194,6 +193,10 @@ impl<'t> Adding<'t> {
             let other_code = || (has_lines == Some(&false)).then_some(NoLines::OfOtherCode);
             let asked = self.lines.contains_key(&index);
             let reason = self.missing.get(&index).cloned().or_else(damage).or_else(other_code).filter(|_| asked)?;
+            // Of scripts they are known, and nobody asks for those of the interpreter.
+            if matches!(reason, NoLines::None) && interpreting.contains(&index) {
+                return None;
+            }
             let lacks = if has_lines == Some(&true) { "lacks some" } else { "has no" };
             let advice = match reason {
                 NoLines::None if authors.get(&index).is_some_and(|share| *share >= 0.5) => {

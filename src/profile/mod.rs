@@ -20,6 +20,7 @@ mod lines;
 mod memories;
 mod origin;
 mod report;
+mod script_frames;
 mod symbolize;
 mod tables;
 mod toolchain;
@@ -43,6 +44,7 @@ pub use origin::Origin;
 pub use report::{Dimension, NO_INTERFACE, Report, ReportRow, UNKNOWN_INTERFACE};
 #[cfg(feature = "html")]
 pub(crate) use report::{PlacedRows, RowPlaces};
+pub use script_frames::ScriptFrames;
 pub(crate) use symbolize::{ELIDED, EVERYTHING, Recording, symbolize};
 pub use tables::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,

@@ -10,7 +10,7 @@ use super::calls::{CallTrace, CalledFunction};
 use super::crossing::{Crossing, CrossingFilter};
 #[cfg(feature = "html")]
 use super::tables::Stack;
-use super::tables::{FileIndex, Profile, Sample, SourceLine, StackIndex};
+use super::tables::{FileIndex, LibraryIndex, Profile, ProfileFunction, Sample, SourceLine, StackIndex};
 use crate::samples::ProfilerTime;
 use crate::symbols::{CrossingEnd, Direction, Ends, FunctionKind, Layer};
 
@@ -30,6 +30,8 @@ pub enum Dimension {
     Library,
     /// A function of compiled code or of the host.
     Function,
+    /// A function of a script, such as one in Python: time until the next function of a script begins, whatever runs for it.
+    Script,
     /// A line of source code. What has none goes by its function.
     Line,
     /// Guest, adapter, trampoline or host.
@@ -49,13 +51,14 @@ impl Dimension {
         Self::Component,
         Self::Library,
         Self::Function,
+        Self::Script,
         Self::Line,
         Self::Layer,
         Self::Thread,
     ];
 
     /// The name used in every output: `interface`, `interface-function`, `component-interface`, `component`, `library`,
-    /// `function`, `line`, `layer`, `thread`, `label`.
+    /// `function`, `script`, `line`, `layer`, `thread`, `label`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -65,6 +68,7 @@ impl Dimension {
             Self::Component => "component",
             Self::Library => "library",
             Self::Function => "function",
+            Self::Script => "script",
             Self::Line => "line",
             Self::Layer => "layer",
             Self::Thread => "thread",
@@ -87,6 +91,9 @@ pub const UNKNOWN_INTERFACE: &str = "(unknown interface)";
 
 /// Where time outside of all components goes, and that of which the component cannot be told.
 const NO_COMPONENT: &str = "(no component)";
+
+/// Where time goes in which no script runs.
+const NO_SCRIPT: &str = "(no script)";
 
 /// How much of a recording one thing accounts for.
 ///
@@ -327,10 +334,13 @@ impl Profile {
         self.report_of(Dimension::Label, Some(key))
     }
 
-    /// What a picture is to show first: interfaces, or functions where one interface has over 90 % of the time, or
-    /// everything is outside of interfaces, so that a picture by interface says nothing.
+    /// What a picture is to show first: functions of an interpreted program; else interfaces, or functions where one interface has
+    /// over 90 % of the time, or everything is outside of interfaces, so that a picture by interface says nothing.
     #[must_use]
     pub fn first_dimension(&self) -> Dimension {
+        if self.is_of_scripts() {
+            return Dimension::Function;
+        }
         let report = self.report(Dimension::Interface);
         match report.rows.iter().any(|row| row.attributed() * 10 > report.wall * 9) {
             true => Dimension::Function,
@@ -487,7 +497,7 @@ fn outermost(stacks: &[Stack], mut here: Vec<Option<usize>>, rows: usize) -> Vec
 struct View<'p> {
     profile: &'p Profile,
     attribution: Attribution<'p>,
-    /// By function: the first of that name and library. Others may be parts that nothing tells apart for a reader, such as
+    /// By function: the first of that name and library, and of scripts of that file. Others may be parts that nothing tells apart for a reader, such as
     /// functions without a symbol.
     functions: Vec<u32>,
     /// The label that is meant, if rows are labels.
@@ -495,9 +505,15 @@ struct View<'p> {
 }
 
 fn functions_by_name(profile: &Profile) -> Vec<u32> {
-    let mut known = FxHashMap::default();
+    let mut known: FxHashMap<(&str, LibraryIndex, Option<FileIndex>), u32> = FxHashMap::default();
     let functions = profile.functions.iter().zip(0..);
-    functions.map(|(function, index)| *known.entry((&function.name, function.library)).or_insert(index)).collect()
+    functions
+        .map(|(function, index)| {
+            // Scripts have functions of one name in several files.
+            let file = function.file.filter(|_| function.kind == FunctionKind::Script);
+            *known.entry((&function.name, function.library, file)).or_insert(index)
+        })
+        .collect()
 }
 
 impl<'p> View<'p> {
@@ -519,6 +535,10 @@ impl<'p> View<'p> {
                 .map_or(Key::Nothing, Key::Named),
             Dimension::Library | Dimension::Function | Dimension::Line | Dimension::Layer => {
                 self.frame_key(dimension, stack)
+            }
+            Dimension::Script => {
+                let mut keys = self.profile.outwards(stack).map(|stack| self.frame_key(dimension, stack));
+                keys.find(|key| *key != Key::Nothing).unwrap_or(Key::Nothing)
             }
             Dimension::Thread => Key::Thread(place.thread),
             Dimension::Label => self.label_key(place.labels),
@@ -554,6 +574,7 @@ impl<'p> View<'p> {
             Dimension::Library => Key::Named(&library().name),
             Dimension::Layer => Key::Named(library().layer.name()),
             Dimension::Component => self.component(stack).map_or(Key::Nothing, Key::Named),
+            Dimension::Script if library().layer != Layer::Script => Key::Nothing,
             Dimension::Line => {
                 let source = self.profile.innermost(stack).source;
                 let function = self.functions[function.index()];
@@ -576,8 +597,10 @@ impl<'p> View<'p> {
                 let mut callers = self.profile.outwards(stack);
                 let asks = |stack: &StackIndex| {
                     let function = &self.profile.functions[self.profile.leaf(*stack).index()];
-                    matches!(self.profile.libraries[function.library.index()].layer, Layer::Guest | Layer::Host)
-                        && function.kind != FunctionKind::Shim
+                    matches!(
+                        self.profile.libraries[function.library.index()].layer,
+                        Layer::Script | Layer::Guest | Layer::Host
+                    ) && function.kind != FunctionKind::Shim
                 };
                 callers.find(asks).map_or(Key::Nothing, |stack| self.frame_key(dimension, stack))
             }
@@ -603,7 +626,12 @@ impl<'p> View<'p> {
             Dimension::Interface | Dimension::InterfaceFunction | Dimension::ComponentInterface => {}
             Dimension::Thread => each(Key::Thread(place.thread)),
             Dimension::Label => each(self.label_key(place.labels)),
-            Dimension::Component | Dimension::Library | Dimension::Function | Dimension::Line | Dimension::Layer => {
+            Dimension::Component
+            | Dimension::Library
+            | Dimension::Function
+            | Dimension::Script
+            | Dimension::Line
+            | Dimension::Layer => {
                 each(self.key(dimension, place, stack));
                 let mut at = Some(stack);
                 while let Some(stack) = at {
@@ -628,11 +656,25 @@ impl<'p> View<'p> {
             Key::Named(name) => (name.to_owned(), self.label.map(str::to_owned)),
             Key::Function(function) => {
                 let function = &self.profile.functions[function as usize];
-                (function.name.clone(), Some(self.profile.libraries[function.library.index()].name.clone()))
+                let library = &self.profile.libraries[function.library.index()].name;
+                let script = (function.kind == FunctionKind::Script).then(|| {
+                    let file = function.file.map_or("", |file| self.profile.file(file));
+                    (file, self.script_component(function))
+                });
+                let detail = match (script, dimension) {
+                    (Some((file, None)), Dimension::Script) => file.to_owned(),
+                    (Some((file, Some(component))), Dimension::Script) => format!("{file}, {component}"),
+                    // Those of the same name may be in several files.
+                    (Some((file, _)), _) if !file.is_empty() => format!("{library}, {file}"),
+                    _ => library.clone(),
+                };
+                (function.name.clone(), (!detail.is_empty()).then_some(detail))
             }
             Key::Line(function, file, line) => {
                 let line = self.profile.line_name(SourceLine { file, line, column: None });
-                (line, Some(self.profile.functions[function as usize].name.clone()))
+                let function = &self.profile.functions[function as usize];
+                let component = self.script_component(function).map(|component| format!(", {component}"));
+                (line, Some(format!("{}{}", function.name, component.unwrap_or_default())))
             }
             Key::Thread(thread) => (self.profile.distinct_thread_name(thread).into_owned(), None),
             Key::Labels(0) => (NO_LABEL.to_owned(), None),
@@ -641,8 +683,18 @@ impl<'p> View<'p> {
                 (labels.collect::<Vec<_>>().join(" "), None)
             }
             Key::Nothing if dimension == Dimension::Component => (NO_COMPONENT.to_owned(), None),
+            Key::Nothing if dimension == Dimension::Script => (NO_SCRIPT.to_owned(), None),
             Key::Nothing => (NO_INTERFACE.to_owned(), None),
         }
+    }
+}
+
+impl<'p> View<'p> {
+    /// Whose function of a script it is, where there are several programs: their files are called alike.
+    fn script_component(&self, function: &ProfileFunction) -> Option<&'p str> {
+        let library = &self.profile.libraries[function.library.index()];
+        let scripts = self.profile.libraries.iter().filter(|library| library.layer == Layer::Script);
+        library.component.as_deref().filter(|_| library.layer == Layer::Script && scripts.count() > 1)
     }
 }
 

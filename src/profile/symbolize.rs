@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use indexmap::{IndexMap, IndexSet};
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use super::calls::name_calls;
 use super::host_frames::HOST;
@@ -14,14 +14,15 @@ use super::host_symbols::HostSymbols;
 use super::memories::{MemoryGrowth, name_memories};
 use super::origin::Origin;
 use super::tables::{
-    Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary, Sample,
-    SamplerKind, Stack, StackIndex, Thread,
+    FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
+    Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,
 };
 use crate::address::{CodePoint, TextOffset, WasmOffset};
 use crate::code::{Target, Targets};
+use crate::interpreters::python::line_of;
 use crate::samples::{
     CountedCalls, Entry, FrameId, FrozenLog, Growth, HostPlace, LabelSet, LabelSetId, LossReason, MemoryLog,
-    ProfilerTime, RawFrame, Span, StackId, Track, Window,
+    ProfilerTime, RawFrame, ScriptFunction, ScriptFunctions, Span, StackId, Track, Window,
 };
 use crate::symbols::{Direction, Ends, FunctionId, FunctionKind, Layer, LibraryId};
 
@@ -41,6 +42,8 @@ pub(crate) struct Recording<'r> {
     pub(crate) memories: MemoryLog,
     /// Spans of the host, and how many are left out.
     pub(crate) spans: (Vec<Span>, u64),
+    /// The functions of scripts that tracers were the first to meet.
+    pub(crate) scripts: ScriptFunctions,
     /// Where in the process an address is.
     pub(crate) host_place: &'r dyn Fn(u64) -> Option<HostPlace>,
     /// The names of what is there.
@@ -55,13 +58,15 @@ pub(crate) struct NamedProfile {
     pub(crate) profile: Profile,
     /// By function: which target it is of.
     pub(super) targets: Vec<Option<u32>>,
+    /// The targets that interpret scripts.
+    pub(super) interpreting: FxHashSet<u32>,
 }
 
 /// Makes a profile of what a log held of a period. Costs what there is of the period, and a look at each stack of the windows
 /// that it is in.
-pub(crate) fn symbolize(log: &FrozenLog, recording: &Recording<'_>) -> NamedProfile {
+pub(crate) fn symbolize<'r>(log: &'r FrozenLog, recording: &'r Recording<'r>) -> NamedProfile {
     let period = &log.period;
-    let mut tables = Tables::new(recording);
+    let mut tables = Tables::new(recording, &log.scripts);
     let mut counts = log.counts();
     let mut profiler = ProfilerTime::default();
     let mut threads: IndexMap<Track, Thread> = IndexMap::new();
@@ -98,16 +103,21 @@ pub(crate) fn symbolize(log: &FrozenLog, recording: &Recording<'_>) -> NamedProf
         }
     }
     let growths = tables.growths(recording, period);
-    let calls = recording
-        .calls
-        .as_ref()
-        .map(|calls| name_calls(calls, recording.targets, |thread| threads.get_index_of(&Track::Thread(thread))));
+    let calls = recording.calls.as_ref().map(|calls| {
+        let thread = |thread| threads.get_index_of(&Track::Thread(thread));
+        name_calls(calls, recording.targets, thread, |stack| tables.stack_of_callers(stack))
+    });
     let threads: Vec<Thread> = threads.into_values().collect();
     let target = |key: &FunctionKey| match key {
         FunctionKey::Compiled { target, .. } | FunctionKey::HostImport { target, .. } => Some(*target),
-        FunctionKey::Host { .. } | FunctionKey::Other(_) => None,
+        FunctionKey::Host { .. } | FunctionKey::Script { .. } | FunctionKey::Other(_) => None,
     };
     let targets = tables.functions.keys().map(target).collect();
+    let interpreters = tables.functions.keys().filter_map(|key| match key {
+        FunctionKey::Script { interpreter, .. } => interpreter.map(|(target, _)| target),
+        _ => None,
+    });
+    let interpreting = interpreters.collect();
     let profile = Profile {
         name: recording.name.clone(),
         sampler: recording.sampler,
@@ -129,12 +139,12 @@ pub(crate) fn symbolize(log: &FrozenLog, recording: &Recording<'_>) -> NamedProf
         libraries: tables.libraries.into_values().collect(),
         functions: tables.functions.into_values().collect(),
         frames: tables.frames.into_iter().collect(),
-        files: Vec::new(),
+        files: tables.files.into_iter().collect(),
         sources: std::collections::BTreeMap::new(),
         missing_lines: Vec::new(),
         stacks: tables.stacks.into_iter().collect(),
     };
-    NamedProfile { profile, targets }
+    NamedProfile { profile, targets, interpreting }
 }
 
 /// Functions of the host with this in their names do nothing but the profiler's own work.
@@ -143,6 +153,9 @@ const OWN_CODE: [&str; 3] = [
     concat!(env!("CARGO_CRATE_NAME"), "::sampler::signal::callers::"),
     concat!(env!("CARGO_CRATE_NAME"), "::recording::recorder::Recorder::trace_calls"),
 ];
+
+/// What scripts are interpreted in.
+const SCRIPTS: &str = "Python";
 
 /// What tells one function from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -155,6 +168,11 @@ enum FunctionKey {
         library: String,
         start: u32,
     },
+    /// A function of a script, by its number, and which interpreter runs it.
+    Script {
+        interpreter: Option<Interpreter>,
+        number: u32,
+    },
     /// What a core module imports from the host, by its index.
     HostImport {
         target: u32,
@@ -164,12 +182,28 @@ enum FunctionKey {
     Other(FunctionKind),
 }
 
+/// An interpreter: its library, and the component or module that it is a part of.
+type Interpreter = (u32, LibraryId);
+
+/// Whether it may be an interpreter's.
+fn is_native(frame: &RawFrame) -> bool {
+    !matches!(frame, RawFrame::Script { .. } | RawFrame::Elided)
+}
+
 /// What tells one library from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum LibraryKey {
-    Compiled { target: u32, library: LibraryId },
+    Compiled {
+        target: u32,
+        library: LibraryId,
+    },
     Host(String),
-    HostImports { target: u32, module: String },
+    /// Those that an interpreter runs.
+    Scripts(Option<Interpreter>),
+    HostImports {
+        target: u32,
+        module: String,
+    },
     Other(FunctionKind),
 }
 
@@ -180,6 +214,11 @@ struct Tables<'r> {
     functions: IndexMap<FunctionKey, ProfileFunction, FxBuildHasher>,
     frames: IndexSet<Frame, FxBuildHasher>,
     stacks: IndexSet<Stack, FxBuildHasher>,
+    /// Of scripts.
+    files: IndexSet<String, FxBuildHasher>,
+    /// The functions of scripts by number, once that was asked for.
+    scripts: Option<FxHashMap<u32, Arc<ScriptFunction>>>,
+    recording_scripts: &'r ScriptFunctions,
     /// Sets of labels that samples bear; the empty one comes first.
     labels: IndexSet<Arc<LabelSet>, FxBuildHasher>,
 }
@@ -193,7 +232,7 @@ enum Position {
 
 /// The frames of a window as frames of the profile, for one position; made when asked for.
 struct Resolved {
-    frames: FxHashMap<FrameId, Option<FrameIndex>>,
+    frames: FxHashMap<(FrameId, Option<Interpreter>), Option<FrameIndex>>,
     position: Position,
 }
 
@@ -201,8 +240,8 @@ struct Resolved {
 struct Outer {
     /// What it has become; `None` if nothing of it may be shown.
     stack: Option<StackIndex>,
-    /// Its innermost frame.
-    frame: RawFrame,
+    /// Its innermost frame that is of compiled code, or whatever it begins with.
+    native: RawFrame,
     begins_unknown: bool,
 }
 
@@ -231,17 +270,27 @@ impl Resolved {
         Self { frames: FxHashMap::default(), position }
     }
 
-    /// The frame of the profile; `None` if it may not be shown, or says nothing.
-    fn get(&mut self, tables: &mut Tables<'_>, frame: FrameId, raw: &RawFrame) -> Option<FrameIndex> {
+    /// The frame of the profile; `None` if it may not be shown, or says nothing. `native` is the next one outwards that is of compiled
+    /// code.
+    fn get(
+        &mut self,
+        tables: &mut Tables<'_>,
+        (frame, raw): (FrameId, &RawFrame),
+        native: Option<RawFrame>,
+    ) -> Option<FrameIndex> {
         let position = self.position;
-        *self.frames.entry(frame).or_insert_with(|| tables.resolve(raw, position))
+        let interpreter = tables.interpreter(raw, native);
+        *self.frames.entry((frame, interpreter)).or_insert_with(|| tables.resolve(raw, interpreter, position))
     }
 }
 
 impl<'r> Tables<'r> {
-    fn new(recording: &'r Recording<'r>) -> Self {
+    fn new(recording: &'r Recording<'r>, scripts: &'r ScriptFunctions) -> Self {
         Self {
             recording,
+            files: IndexSet::default(),
+            scripts: None,
+            recording_scripts: scripts,
             libraries: IndexMap::default(),
             functions: IndexMap::default(),
             frames: IndexSet::default(),
@@ -279,15 +328,14 @@ impl<'r> Tables<'r> {
             let Some(frame) = window.stacks.frame(id) else { continue };
             let caller = caller.and_then(|caller| known.get(&caller));
             let begins_unknown = caller.map_or(*frame == RawFrame::UnknownCallers, |caller| caller.begins_unknown);
-            let called_from = caller.map(|caller| caller.frame);
+            let native = caller.map(|caller| caller.native);
             let outer = caller.and_then(|caller| caller.stack);
             let outer = outer.or_else(|| if begins_unknown { None } else { self.entry_stack(frame) });
             // A frame that the map does not know is left out, not its stack.
-            let push = |tables: &mut Self, resolved: &mut Resolved| match resolved.get(tables, id, frame) {
+            let push = |tables: &mut Self, resolved: &mut Resolved| match resolved.get(tables, (id, frame), native) {
                 Some(frame) => {
                     let position = resolved.position;
-                    let frame =
-                        called_from.and_then(|from| tables.host_import(frame, &from, position)).unwrap_or(frame);
+                    let frame = native.and_then(|from| tables.host_import(frame, &from, position)).unwrap_or(frame);
                     Some(tables.push(outer, frame))
                 }
                 None => outer,
@@ -297,7 +345,8 @@ impl<'r> Tables<'r> {
             }
             if is_caller[index] {
                 let stack = push(self, &mut callers);
-                known.insert(StackId(handle(index)), Outer { stack, frame: *frame, begins_unknown });
+                let native = native.filter(|_| !is_native(frame)).unwrap_or(*frame);
+                known.insert(StackId(handle(index)), Outer { stack, native, begins_unknown });
             }
         }
         as_sample
@@ -354,15 +403,25 @@ impl<'r> Tables<'r> {
         let mut kept: Vec<&Growth> = kept.filter(|growth| period.contains(&growth.time)).collect();
         kept.sort_by_key(|growth| growth.time);
         let growths = kept.into_iter().filter_map(|growth| {
-            let stack = growth.stack.iter().rev().fold(None, |caller, frame| {
-                // All of them wait for what they called, the host's function that makes the memory grow.
-                self.resolve(frame, Position::Caller).map(|frame| self.push(caller, frame)).or(caller)
-            });
+            let stack = self.stack_of_callers(&growth.stack);
             let memory = log.memories.get_index_of(&growth.memory)?;
             let time = growth.time.saturating_sub(period.start);
             Some(MemoryGrowth { memory, time, from: growth.from, to: growth.to, stack })
         });
         growths.collect()
+    }
+
+    /// The stack of frames all of which wait for what they have called, innermost first.
+    fn stack_of_callers(&mut self, frames: &[RawFrame]) -> Option<StackIndex> {
+        let (mut stack, mut native) = (None, None);
+        for frame in frames.iter().rev() {
+            let interpreter = self.interpreter(frame, native);
+            if let Some(frame) = self.resolve(frame, interpreter, Position::Caller) {
+                stack = Some(self.push(stack, frame));
+            }
+            native = native.filter(|_| !is_native(frame)).or(Some(*frame));
+        }
+        stack
     }
 
     fn push(&mut self, caller: Option<StackIndex>, frame: FrameIndex) -> StackIndex {
@@ -381,7 +440,12 @@ impl<'r> Tables<'r> {
     }
 
     /// Makes a frame of the profile; `None` if the map has no such function, or the frame is none.
-    fn resolve(&mut self, frame: &RawFrame, position: Position) -> Option<FrameIndex> {
+    fn resolve(
+        &mut self,
+        frame: &RawFrame,
+        interpreter: Option<Interpreter>,
+        position: Position,
+    ) -> Option<FrameIndex> {
         match *frame {
             RawFrame::Wasm { target, module, function, instruction } => {
                 let map = self.recording.targets.get(target)?.map();
@@ -395,6 +459,9 @@ impl<'r> Tables<'r> {
             RawFrame::Elided => Some(self.other(FunctionKind::Elided, position)),
             RawFrame::Suspended => Some(self.other(FunctionKind::Suspended, position)),
             RawFrame::UnknownCallers => None,
+            RawFrame::Script { function, instruction } => {
+                Some(self.script((function, instruction), interpreter, position))
+            }
         }
     }
 
@@ -464,6 +531,69 @@ impl<'r> Tables<'r> {
             ..ProfileFunction::without_interface(symbol.name, library, FunctionKind::Host)
         });
         self.frame(Frame { function: index, point, instruction: None, source: None })
+    }
+
+    /// The interpreter that runs the function of a script: the next frame outwards that is of compiled code.
+    fn interpreter(&self, frame: &RawFrame, native: Option<RawFrame>) -> Option<Interpreter> {
+        let (RawFrame::Script { .. }, Some(native)) = (frame, native) else { return None };
+        let (target, function) = match native {
+            RawFrame::Text { target, offset } => {
+                let site = CodePoint::ReturnAddress(offset).lookup_offset();
+                (target, self.recording.targets.get(target)?.map().lookup_id(site)?)
+            }
+            RawFrame::Wasm { target, module, function, .. } => {
+                (target, self.recording.targets.get(target)?.map().core_function(module, function)?)
+            }
+            _ => return None,
+        };
+        Some((target, self.recording.targets.get(target)?.map().library_id(function)))
+    }
+
+    /// A function of a script, at the line of an instruction.
+    fn script(
+        &mut self,
+        (number, instruction): (u32, u32),
+        interpreter: Option<Interpreter>,
+        position: Position,
+    ) -> FrameIndex {
+        let scripts = self.scripts.get_or_insert_with(|| {
+            let mut functions = self.recording.scripts.by_number();
+            functions.extend(self.recording_scripts.by_number());
+            functions
+        });
+        let unknown = || {
+            let name = "(unknown script function)".to_owned();
+            Arc::new(ScriptFunction { name, file: String::new(), first_line: 0, lines: [].into() })
+        };
+        let script = scripts.get(&number).cloned().unwrap_or_else(unknown);
+        let of = interpreter.and_then(|(target, library)| Some((self.recording.targets.get(target)?.map(), library)));
+        let component = of.map(|(map, library)| {
+            let component = map.libraries().get(library.0 as usize).and_then(|library| library.component.clone());
+            component.unwrap_or_else(|| map.component().to_owned())
+        });
+        let path = of.map_or_else(|| script.file.clone(), |(map, _)| map.script_path(&script.file));
+        let row = || ProfileLibrary {
+            name: component.as_ref().map_or_else(|| SCRIPTS.to_owned(), |name| format!("{name} ({SCRIPTS})")),
+            layer: Layer::Script,
+            component: component.clone(),
+        };
+        let library = self.library(LibraryKey::Scripts(interpreter), row);
+        let file = (!path.is_empty()).then(|| FileIndex(handle(self.files.insert_full(path).0)));
+        let function = self.functions.entry(FunctionKey::Script { interpreter, number });
+        let index = FunctionIndex(handle(function.index()));
+        // They have no text, so they are told apart by their numbers.
+        function.or_insert_with(|| ProfileFunction {
+            offset: number,
+            size: 1,
+            file,
+            ..ProfileFunction::without_interface(script.name.clone(), library, FunctionKind::Script)
+        });
+        // What is not known has no line.
+        let in_table = || line_of(&script.lines, script.first_line, instruction).unwrap_or(script.first_line);
+        let line = if script.lines.is_empty() { 0 } else { in_table() };
+        let source = file.filter(|_| line > 0).map(|file| SourceLine { file, line, column: None });
+        let point = position.point_of(TextOffset::new(number), TextOffset::new(number.saturating_add(1)));
+        self.frame(Frame { function: index, point, instruction: None, source })
     }
 
     /// A frame that stands for others, or for none.

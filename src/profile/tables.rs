@@ -484,7 +484,7 @@ impl Profile {
     pub(crate) fn shown_name<'f>(&self, function: &'f ProfileFunction) -> Cow<'f, str> {
         let library = &self.libraries[function.library.index()];
         match library.layer {
-            Layer::Guest | Layer::Host => Cow::Borrowed(&function.name),
+            Layer::Script | Layer::Guest | Layer::Host => Cow::Borrowed(&function.name),
             Layer::Adapter | Layer::Trampoline => Cow::Owned(format!("{} [{}]", function.name, library.name)),
         }
     }

@@ -10,7 +10,9 @@ impl Profile {
     pub(super) fn ends(&mut self) -> impl Iterator<Item = &mut StackIndex> {
         let samples = self.threads.iter_mut().flat_map(|thread| &mut thread.samples);
         let of_samples = samples.map(|sample| &mut sample.stack);
-        of_samples.chain(self.growths.iter_mut().filter_map(|growth| growth.stack.as_mut()))
+        let of_growths = self.growths.iter_mut().filter_map(|growth| growth.stack.as_mut());
+        let calls = self.calls.iter_mut().flat_map(|trace| &mut trace.kept);
+        of_samples.chain(of_growths).chain(calls.filter_map(|call| call.stack.as_mut()))
     }
 
     /// Takes out of the tables what nothing was seen with: stacks, frames, functions, libraries, files and their sources, and

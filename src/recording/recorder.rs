@@ -16,6 +16,7 @@ use super::shared::Shared;
 use crate::code::Names;
 use crate::component::Code;
 use crate::error::{Error, Result, SignalProblem};
+use crate::interpreters::InterpreterProblem;
 use crate::lock::lock;
 use crate::profile::{EVERYTHING, Profile, SamplerKind};
 use crate::sampler::SamplingClock;
@@ -241,6 +242,18 @@ impl Recorder {
     #[must_use]
     pub fn refused(&self) -> Option<&SignalProblem> {
         if self.recording.is_unsampled { self.fallback() } else { self.shared().signal.as_ref()?.refused() }
+    }
+
+    /// Why the functions of a script that was run are not shown, but only those of its interpreter: of the first such interpreter
+    /// that was met. `None` if all were read, or there was none, or nobody [asked](RecorderBuilder::without_scripts).
+    #[must_use]
+    pub fn unread_interpreter(&self) -> Option<InterpreterProblem> {
+        let shared = self.shared();
+        if shared.code.is_without_scripts() {
+            return None;
+        }
+        let of_code = || shared.code.registered().iter().find_map(|entry| entry.unread_interpreter());
+        shared.scenes.unread_interpreter().or_else(of_code)
     }
 
     /// How this recorder takes samples.

@@ -57,7 +57,7 @@ impl Shared {
     pub(super) fn profile(&self, period: Range<Duration>) -> Profile {
         // Calls are counted from the beginning on: of a part of the recording nothing is known.
         let has_calls = period == EVERYTHING && self.tracing.traces_calls();
-        let (log, targets, memories, calls) = self.retirement.while_nothing_is_forgotten(|| {
+        let (log, targets, memories, calls, scripts) = self.retirement.while_nothing_is_forgotten(|| {
             let log = with_log(&self.log, |log| log.freeze(period));
             let memories = {
                 let mut memories = lock(&self.tracing.memories);
@@ -68,7 +68,9 @@ impl Shared {
             let mut numbers = log.targets();
             numbers.extend(memories.targets());
             numbers.extend(calls.iter().flat_map(CountedCalls::targets));
-            (log, self.code.targets(numbers), memories, calls)
+            // What was met later has names that nothing refers to.
+            let scripts = self.tracing.script_functions();
+            (log, self.code.targets(numbers), memories, calls, scripts)
         });
         if self.signal.is_none() {
             // There is no collector that would do it from time to time.
@@ -84,6 +86,7 @@ impl Shared {
             calls,
             memories,
             spans: log.spans(),
+            scripts,
             host_place: &|address| self.scenes.host_place(address),
             host_symbols: &self.host_symbols,
         };

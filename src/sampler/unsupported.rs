@@ -9,7 +9,8 @@ use rustc_hash::FxHashSet;
 use super::{RecordingState, SamplingClock};
 use crate::code::CodeTable;
 use crate::error::SignalProblem;
-use crate::samples::{CallSite, HostPlace, LabelsId, LabelsInUse, SampleLog};
+use crate::interpreters::InterpreterProblem;
+use crate::samples::{CallSite, HostPlace, LabelsId, LabelsInUse, RawFrame, SampleLog, ScriptFunctions};
 
 pub(crate) const IS_SUPPORTED: bool = false;
 
@@ -101,9 +102,13 @@ impl Scenes {
         Self
     }
 
-    pub(crate) fn publish(&self, _: &Arc<CodeTable>, _: bool) {}
+    pub(crate) fn publish(&self, _: &Arc<CodeTable>, _: Option<u32>) {}
 
     pub(crate) fn let_go_at_once(&self) {}
+
+    pub(crate) fn unread_interpreter(&self) -> Option<InterpreterProblem> {
+        None
+    }
 
     pub(crate) fn host_place(&self, _: u64) -> Option<HostPlace> {
         None
@@ -169,6 +174,10 @@ impl CallerWays {
     pub(crate) fn new(_: &Arc<Scenes>) -> Option<Self> {
         None
     }
+
+    pub(crate) fn script_functions(&self) -> ScriptFunctions {
+        match *self {}
+    }
 }
 
 /// What would ask who called.
@@ -176,6 +185,7 @@ impl CallerWays {
 pub(crate) enum Beginning {
     CallHook,
     Limiter,
+    EpochCallback,
 }
 
 /// A register file that is not looked at.
@@ -252,7 +262,11 @@ impl CallerFinder {
         match *self.0 {}
     }
 
-    pub(crate) fn stack(&mut self, _: Registers) -> Vec<CallSite> {
+    pub(crate) fn stack(&mut self, _: Registers) -> Vec<RawFrame> {
+        match *self.0 {}
+    }
+
+    pub(crate) fn scripts(&mut self, _: Registers) -> Vec<Vec<RawFrame>> {
         match *self.0 {}
     }
 

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use hdrhistogram::Histogram;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::log::ThreadIdentity;
 use super::selection::Selection;
+use super::stack_table::RawFrame;
 use crate::lock::lock;
 
 /// A compiled function by which an interface is crossed: a component, and the text offset of some byte of the function.
@@ -65,6 +66,15 @@ pub(crate) struct KeptCall {
     pub(crate) times: CallTimes,
     /// The thread that it returned on.
     pub(crate) thread: ThreadIdentity,
+    /// Who called the host, innermost frame first. Nothing of calls by the host.
+    pub(crate) stack: Arc<[RawFrame]>,
+}
+
+impl KeptCall {
+    /// The components and modules that it refers to; some more than once.
+    fn targets(&self) -> impl Iterator<Item = u32> {
+        self.stack.iter().filter_map(|frame| frame.target()).chain([self.called.target()])
+    }
 }
 
 /// What is known of all calls of one function.
@@ -123,6 +133,55 @@ struct Shard {
     /// Shared with whoever looks at them at the moment.
     sums: FxHashMap<Called, Arc<CallSums>>,
     kept: Selection<KeptCall>,
+    /// The components and modules that stacks of calls go, or went, through.
+    callers: FxHashSet<u32>,
+    /// The stacks of calls, most of which come again and again, and how many frames they have together.
+    stacks: FxHashSet<Arc<[RawFrame]>>,
+    frames: usize,
+    /// Stacks of calls that did not take long that are still to be read.
+    short: usize,
+}
+
+/// Frames of the stacks of a shard: a mebibyte or two. Calls with other stacks are kept without.
+const MAX_FRAMES: usize = 1 << 16;
+
+/// Reading a stack takes a microsecond or two. Of calls that take less than this, in nanoseconds, only some have one.
+const LONG: u64 = 10_000;
+
+/// So many of each shard.
+const SHORT_CALLS: usize = 1024;
+
+impl Shard {
+    /// Whether the stack of a call that takes so long is to be read.
+    fn wants_stack(&mut self, wall: u64) -> bool {
+        if !self.kept.would_keep(wall) {
+            return false;
+        }
+        let is_long = wall >= LONG;
+        let wants = is_long || self.short > 0;
+        self.short -= usize::from(wants && !is_long);
+        wants
+    }
+
+    /// A stack of a call, shared with others that have the same.
+    fn stack(&mut self, stack: &[RawFrame]) -> Arc<[RawFrame]> {
+        if let Some(known) = self.stacks.get(stack) {
+            return Arc::clone(known);
+        }
+        if self.frames + stack.len() > MAX_FRAMES {
+            // Those of calls that were not kept in the end.
+            self.stacks.retain(|stack| Arc::strong_count(stack) > 1);
+            self.frames = self.stacks.iter().map(|stack| stack.len()).sum();
+            if self.frames + stack.len() > MAX_FRAMES {
+                return Arc::default();
+            }
+        }
+        let stack: Arc<[RawFrame]> = stack.into();
+        self.frames += stack.len();
+        self.callers.extend(stack.iter().filter_map(|frame| frame.target()));
+        self.stacks.insert(Arc::clone(&stack));
+        stack
+    }
 }
 
 /// Shards: more than there are threads that count at the same time, mostly.
@@ -171,8 +230,7 @@ pub(crate) struct CountedCalls {
 impl CountedCalls {
     /// The components and modules that calls were counted of; some more than once.
     pub(crate) fn targets(&self) -> impl Iterator<Item = u32> {
-        let kept = self.kept.iter().map(|call| call.called);
-        self.sums.keys().copied().chain(kept).map(Called::target)
+        self.sums.keys().map(|called| called.target()).chain(self.kept.iter().flat_map(KeptCall::targets))
     }
 }
 
@@ -185,7 +243,14 @@ thread_local! {
 
 impl CallLog {
     pub(crate) fn new() -> Self {
-        let shard = || Shard { sums: FxHashMap::default(), kept: Selection::with_limit(KEPT_OF_SHARD) };
+        let shard = || Shard {
+            sums: FxHashMap::default(),
+            kept: Selection::with_limit(KEPT_OF_SHARD),
+            callers: FxHashSet::default(),
+            stacks: FxHashSet::default(),
+            frames: 0,
+            short: SHORT_CALLS,
+        };
         Self {
             shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
             crossings: Mutex::default(),
@@ -194,11 +259,20 @@ impl CallLog {
         }
     }
 
-    /// Counts a call that has returned.
-    pub(crate) fn record(&self, called: Called, times: CallTimes) {
+    /// Counts a call that has returned. `stack` tells who called, should it be kept.
+    pub(crate) fn record(&self, called: Called, times: CallTimes, stack: impl FnOnce() -> Vec<RawFrame>) {
         let mut shard = self.shard();
         Arc::make_mut(shard.sums.entry(called).or_default()).add(times);
-        shard.kept.add(times.wall, || KeptCall { called, times, thread: ThreadIdentity::current() });
+        let stack = if shard.wants_stack(times.wall) {
+            // To read it takes a while.
+            drop(shard);
+            let stack = stack();
+            shard = self.shard();
+            shard.stack(&stack)
+        } else {
+            Arc::default()
+        };
+        shard.kept.add(times.wall, || KeptCall { called, times, thread: ThreadIdentity::current(), stack });
     }
 
     /// A counter of calls of `site` whose times are not known, for one store.
@@ -247,7 +321,9 @@ impl CallLog {
         let mut targets: Vec<u32> = lock(&self.crossings).iter().map(|counter| counter.site.target).collect();
         targets.extend(lock(&self.expected).keys());
         for shard in &self.shards {
-            targets.extend(lock(shard).sums.keys().map(|called| called.target()));
+            let shard = lock(shard);
+            targets.extend(shard.sums.keys().map(|called| called.target()));
+            targets.extend(&shard.callers);
         }
         targets
     }
@@ -260,9 +336,15 @@ impl CallLog {
         }
         for shard in &self.shards {
             let mut shard = lock(shard);
-            let Shard { sums, kept } = &mut *shard;
+            let Shard { sums, kept, callers, stacks, frames, .. } = &mut *shard;
             let is_meant: Vec<Called> = sums.keys().copied().filter(|called| called.target() == from).collect();
-            if is_meant.is_empty() {
+            let has_called = callers.remove(&from);
+            if has_called {
+                callers.insert(to);
+                // They are made again where they are met again.
+                stacks.clear();
+                *frames = 0;
+            } else if is_meant.is_empty() {
                 continue;
             }
             for called in is_meant {
@@ -273,6 +355,9 @@ impl CallLog {
             kept.change(|call| {
                 if call.called.target() == from {
                     call.called = call.called.of(to);
+                }
+                if has_called && call.stack.iter().any(|frame| frame.target() == Some(from)) {
+                    call.stack = call.stack.iter().map(|frame| frame.of(from, to)).collect();
                 }
             });
         }
@@ -327,21 +412,23 @@ mod tests {
         let log = CallLog::new();
         let site = |target, offset| CallSite { target, offset };
         let times = |wall| CallTimes { begin: 0, wall, suspended: 0, cpu: None };
-        log.record(Called::Compiled(site(1, 8)), times(3));
-        log.record(Called::Compiled(site(2, 8)), times(4));
-        log.record(Called::HostImport { target: 2, import: 5 }, times(5));
+        let caller = |target| RawFrame::Text { target, offset: crate::address::TextOffset::new(4) };
+        let stack = || vec![caller(2), caller(3)];
+        log.record(Called::Compiled(site(1, 8)), times(3), stack);
+        log.record(Called::Compiled(site(2, 8)), times(4), stack);
+        log.record(Called::HostImport { target: 2, import: 5 }, times(5), stack);
         let counter = log.crossing(site(2, 16));
         counter.add();
         assert!(!log.replace_target(2, 1), "a store counts");
         log.close([&counter].into_iter());
         assert!(log.replace_target(2, 1));
-        assert!(log.targets().iter().all(|target| *target == 1));
+        assert!(log.targets().iter().all(|target| [1, 3].contains(target)));
         let counted = log.counted();
         let sums = |called| counted.sums.get(&called).map(|sums| (sums.count, sums.wall));
         assert_eq!(sums(Called::Compiled(site(1, 8))), Some((2, 7)));
         assert_eq!(sums(Called::HostImport { target: 1, import: 5 }), Some((1, 5)));
         assert_eq!(sums(Called::Compiled(site(1, 16))), Some((1, 0)));
-        assert!(counted.kept.iter().all(|call| call.called.target() == 1));
+        assert!(counted.kept.iter().all(|call| call.called.target() == 1 && *call.stack == [caller(1), caller(3)]));
         assert_eq!(counted.kept.len(), 3);
     }
 }

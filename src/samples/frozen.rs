@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustc_hash::FxHashSet;
 
 use super::log::{HandlerCost, SampleCounts};
+use super::scripts::ScriptFunctions;
 use super::selection::Selection;
 use super::spans::Span;
 use super::window::Window;
@@ -24,6 +25,8 @@ pub(crate) struct FrozenLog {
     pub(crate) handler_cost: Option<HandlerCost>,
     /// Whether it is known of all samples how long they waited for a CPU.
     pub(crate) knows_preempted: bool,
+    /// The functions of scripts that stacks may refer to.
+    pub(crate) scripts: ScriptFunctions,
     pub(crate) period: Range<Duration>,
 }
 

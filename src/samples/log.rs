@@ -11,6 +11,7 @@ use rustc_hash::FxHashSet;
 
 use super::frozen::FrozenLog;
 use super::labels::{LabelRegistry, LabelSetId, LabelsId};
+use super::scripts::ScriptFunctions;
 use super::spans::Span;
 use super::stack_table::{RawFrame, StackId, StackTable};
 use super::timeline::{Entry, Timeline};
@@ -242,6 +243,7 @@ pub(crate) struct SampleLog {
     /// When the oldest window begins, in nanoseconds; for who keeps something else for as long.
     kept_since: Arc<AtomicU64>,
     labels: Arc<LabelRegistry>,
+    pub(crate) scripts: ScriptFunctions,
     pub(crate) counts: SampleCounts,
     pub(crate) handler_cost: Option<HandlerCost>,
     /// Whether it is known of all samples how long they waited for a CPU.
@@ -283,6 +285,7 @@ impl SampleLog {
             dropped: Vec::new(),
             kept_since: Arc::default(),
             labels: Arc::default(),
+            scripts: ScriptFunctions::default(),
             counts: SampleCounts::default(),
             handler_cost: None,
             knows_preempted: true,
@@ -328,6 +331,7 @@ impl SampleLog {
             counts: self.counts.clone(),
             handler_cost: self.handler_cost,
             knows_preempted: self.knows_preempted,
+            scripts: self.scripts.clone(),
             period,
         }
     }

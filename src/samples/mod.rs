@@ -17,6 +17,7 @@ mod host_place;
 mod labels;
 mod log;
 mod memories;
+mod scripts;
 mod selection;
 mod spans;
 mod stack_table;
@@ -31,6 +32,7 @@ pub(crate) use labels::{LabelRegistry, LabelSet, LabelSetId, LabelsId, LabelsInU
 pub use log::{HandlerCost, LossReason, ProfilerTime, SampleCounts};
 pub(crate) use log::{RawSample, Retention, SampleLog, Taken, ThreadIdentity, with_log};
 pub(crate) use memories::{Growth, MemoryKey, MemoryLog};
+pub(crate) use scripts::{ScriptFunction, ScriptFunctions};
 pub use spans::Span;
 pub(crate) use stack_table::{FrameId, RawFrame, StackId};
 pub(crate) use timeline::Entry;

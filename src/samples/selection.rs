@@ -52,12 +52,18 @@ impl<T: Clone> Selection<T> {
         self.kept.len()
     }
 
+    /// Whether one of some weight has a chance to be kept, should it be the next.
+    pub(crate) fn would_keep(&self, weight: u64) -> bool {
+        weight >= self.lightest || rank(self.count) <= self.last_rank
+    }
+
     /// Adds one of some weight; makes it only if there is a chance that it is kept. Returns its number.
     pub(crate) fn add(&mut self, weight: u64, make: impl FnOnce() -> T) -> u64 {
+        let has_chance = self.would_keep(weight);
         let number = self.count;
         self.count = self.count.saturating_add(1);
         self.weight = self.weight.saturating_add(weight);
-        if weight < self.lightest && rank(number) > self.last_rank {
+        if !has_chance {
             return number;
         }
         self.kept.push(Kept { number, weight, value: make() });

@@ -41,9 +41,27 @@ pub(crate) enum RawFrame {
     UnknownCallers,
     /// Nothing runs: the task waits.
     Suspended,
+    /// A function of a script, which the frame further out interprets.
+    Script {
+        /// Which: a number that the log knows.
+        function: u32,
+        /// Which of its instructions.
+        instruction: u32,
+    },
 }
 
 impl RawFrame {
+    /// The same of another component or module with the same code, should it be of the one.
+    pub(crate) fn of(self, from: u32, to: u32) -> Self {
+        match self {
+            Self::Wasm { target, module, function, instruction } if target == from => {
+                Self::Wasm { target: to, module, function, instruction }
+            }
+            Self::Text { target, offset } if target == from => Self::Text { target: to, offset },
+            other => other,
+        }
+    }
+
     /// Which of the recorder's components or modules it is of.
     pub(crate) fn target(self) -> Option<u32> {
         match self {
@@ -53,7 +71,8 @@ impl RawFrame {
             | Self::Unregistered
             | Self::Elided
             | Self::UnknownCallers
-            | Self::Suspended => None,
+            | Self::Suspended
+            | Self::Script { .. } => None,
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::address::TextOffset;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Layer {
+    /// A function of a script that the component interprets.
+    Script,
     /// Code of the component itself.
     Guest,
     /// A fused adapter: code that Wasmtime generates for a call from one component to another.
@@ -25,12 +27,13 @@ pub enum Layer {
 
 impl Layer {
     /// All layers, in the order in which reports list them.
-    pub const ALL: &'static [Self] = &[Self::Guest, Self::Adapter, Self::Trampoline, Self::Host];
+    pub const ALL: &'static [Self] = &[Self::Script, Self::Guest, Self::Adapter, Self::Trampoline, Self::Host];
 
-    /// The name used in every output: `guest`, `adapter`, `trampoline` or `host`.
+    /// The name used in every output: `script`, `guest`, `adapter`, `trampoline` or `host`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Script => "script",
             Self::Guest => "guest",
             Self::Adapter => "adapter",
             Self::Trampoline => "trampoline",
@@ -110,6 +113,8 @@ pub enum FunctionKind {
     Elided,
     /// A function that the guest's compiler put into the function that calls it.
     Inlined,
+    /// A function of a script, which an interpreter in the guest runs.
+    Script,
 }
 
 impl FunctionKind {
@@ -135,6 +140,7 @@ impl FunctionKind {
         Self::Unregistered,
         Self::Elided,
         Self::Inlined,
+        Self::Script,
     ];
 
     /// The name used in the JSON map.
@@ -161,6 +167,7 @@ impl FunctionKind {
             Self::Unregistered => "unregistered",
             Self::Elided => "elided",
             Self::Inlined => "inlined",
+            Self::Script => "script",
         }
     }
 
@@ -186,6 +193,7 @@ impl FunctionKind {
             | Self::UnsafeIntrinsic
             | Self::StartUp => Layer::Trampoline,
             Self::Host | Self::Suspended => Layer::Host,
+            Self::Script => Layer::Script,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::namer;
 use super::wit_signatures::WitSignatures;
 use crate::address::TextOffset;
 use crate::component::{Artifacts, Code, Identity, Image, Memories, Source};
-use crate::debug_info::{DebugInfo, NoLines, WasmBytes};
+use crate::debug_info::{DebugInfo, NoLines, PathMap, WasmBytes};
 use crate::error::{Error, ImageProblem, Result};
 
 /// A function of a map. Made by [`SymbolMap::lookup_id`]; valid for the map that made it.
@@ -101,6 +101,8 @@ pub struct SymbolMap {
     memories: Vec<(u64, Option<LibraryId>)>,
     /// By library of a core module: those of the modules whose memories it uses.
     memory_owners: FxHashMap<LibraryId, Vec<LibraryId>>,
+    /// The user's rules for paths of source files.
+    paths: PathMap,
     /// Which code it is of; nothing of a map that is of none.
     identity: Option<Identity>,
     index: OffsetIndex,
@@ -264,6 +266,7 @@ impl SymbolMap {
             host_imports: HostImports::default(),
             memories: Vec::new(),
             memory_owners: FxHashMap::default(),
+            paths: PathMap::default(),
             identity: None,
             index: OffsetIndex::new(vec![0]),
         }
@@ -426,6 +429,7 @@ impl<'s> SymbolMapBuilder<'s> {
         let mut map = namer::name(&artifacts, source.as_ref(), &self.name);
         map.identity = Some(image.identity());
         map.raw_names = self.raw_names;
+        map.paths = PathMap::new(self.path_map.clone());
         map.host_imports = HostImports::new(&artifacts, self.debug_info.as_ref(), self.source);
         if let (true, Some(bytes), Some(source)) = (self.signatures, bytes, &source) {
             map.signatures = WitSignatures::decode(bytes, source);
@@ -438,6 +442,12 @@ impl<'s> SymbolMapBuilder<'s> {
 }
 
 impl SymbolMap {
+    /// The path of a script's file, as it is to be shown: that of its interpreter, unless a [rule](SymbolMapBuilder::path_map) says
+    /// otherwise.
+    pub(crate) fn script_path(&self, path: &str) -> String {
+        self.paths.mapped(path).unwrap_or_else(|| path.to_owned())
+    }
+
     /// Puts a map together from named functions in text order.
     pub(super) fn assemble(parts: namer::Parts, artifacts: &Artifacts<'_>, component: String) -> Self {
         let starts = parts.functions.iter().map(|function| function.start).collect();
@@ -466,6 +476,7 @@ impl SymbolMap {
             host_imports: HostImports::default(),
             lines: None,
             modules: parts.modules,
+            paths: PathMap::default(),
             identity: None,
             signatures: WitSignatures::default(),
         }

@@ -195,7 +195,7 @@ impl CallTracer {
                 self.push(here.sp, Callee::Guest(Entry { site: guess, is_certain: false }), begin);
             }
             CallHook::ReturningFromHost if here.sp == self.nothing => {}
-            CallHook::ReturningFromHost | CallHook::ReturningFromWasm => self.returned(kind, here.sp),
+            CallHook::ReturningFromHost | CallHook::ReturningFromWasm => self.returned(kind, here),
         }
     }
 
@@ -247,16 +247,18 @@ impl CallTracer {
     }
 
     /// A call has returned.
-    fn returned(&mut self, kind: CallHook, hook: u64) {
+    fn returned(&mut self, kind: CallHook, here: Registers) {
         let end = self.finder.now();
         let is_host = matches!(kind, CallHook::ReturningFromHost);
-        let Some(open) = self.pop(hook, |callee| callee.is_host() == is_host) else {
+        let Some(open) = self.pop(here.sp, |callee| callee.is_host() == is_host) else {
             self.finish_hook(end);
             return;
         };
         match open.callee {
-            Callee::Host(called) => self.record(called, open.start, end),
-            Callee::Guest(Entry { site: Some(site), .. }) => self.record(Called::Compiled(site), open.start, end),
+            Callee::Host(called) => self.record((called, Some(here)), open.start, end),
+            Callee::Guest(Entry { site: Some(site), .. }) => {
+                self.record((Called::Compiled(site), None), open.start, end);
+            }
             Callee::Guest(Entry { site: None, .. }) => self.tracing.calls.count_unnamed(),
         }
         self.finish_hook(end);
@@ -426,8 +428,8 @@ impl CallTracer {
         }
     }
 
-    /// Counts a call that returned at `end`.
-    fn record(&mut self, called: Called, start: Start, end: u64) {
+    /// Counts a call that returned at `end`; to the guest, if the hook is given.
+    fn record(&mut self, (called, to_guest): (Called, Option<Registers>), start: Start, end: u64) {
         if start.pauses != self.tracing.state.pauses() {
             return;
         }
@@ -447,7 +449,10 @@ impl CallTracer {
                 passed.saturating_sub(own)
             }),
         };
-        self.tracing.calls.record(called, times);
+        let Self { tracing, finder, .. } = self;
+        // What called is still where it was.
+        let stack = || to_guest.map_or_else(Vec::new, |here| finder.stack(here));
+        tracing.calls.record(called, times, stack);
     }
 }
 

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use wasmtime::{ResourceLimiter, StoreLimits};
 
 use super::Tracing;
-use crate::address::TextOffset;
+use crate::address::CodePoint;
 use crate::code::Entry;
 use crate::lock::lock;
 use crate::sampler::OwnWork;
 use crate::sampler::signal::{Beginning, CallerFinder};
-use crate::samples::{CallSite, Growth, MemoryKey, RawFrame};
+use crate::samples::{Growth, MemoryKey, RawFrame};
 use crate::symbols::{Layer, LibraryId};
 
 /// A store's limiter that also records how large its memories are. Made by
@@ -140,11 +140,7 @@ impl StoreMemories {
             // Made before the store was traced.
             log.change(key, time, size, from);
         }
-        let frames = stack.iter().map(|site| {
-            let offset = TextOffset::new(site.offset.saturating_add(1));
-            RawFrame::Text { target: site.target, offset }
-        });
-        let number = log.grow(Growth { memory: key, time, from, to, stack: frames.collect() });
+        let number = log.grow(Growth { memory: key, time, from, to, stack: stack.into() });
         self.last = Some((at, from, Some(number)));
     }
 
@@ -161,11 +157,13 @@ impl StoreMemories {
     }
 
     /// The library whose function makes a memory grow, if that is one of a guest, and its target.
-    fn grown_by(&self, stack: &[CallSite]) -> Option<(u32, LibraryId)> {
-        stack.iter().find_map(|site| {
-            let entry = self.tracing.code.entry(site.target)?;
-            let function = entry.function(site.offset).filter(|function| function.layer() == Layer::Guest)?;
-            Some((site.target, LibraryId(function.library_index())))
+    fn grown_by(&self, stack: &[RawFrame]) -> Option<(u32, LibraryId)> {
+        stack.iter().find_map(|frame| {
+            let RawFrame::Text { target, offset } = *frame else { return None };
+            let entry = self.tracing.code.entry(target)?;
+            let site = CodePoint::ReturnAddress(offset).lookup_offset().get();
+            let function = entry.function(site).filter(|function| function.layer() == Layer::Guest)?;
+            Some((target, LibraryId(function.library_index())))
         })
     }
 

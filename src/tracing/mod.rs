@@ -17,7 +17,7 @@ use crate::lock::lock;
 use crate::nanos::nanos;
 use crate::sampler::RecordingState;
 use crate::sampler::signal::{CallerFinder, CallerWays};
-use crate::samples::{CallLog, MemoryLog};
+use crate::samples::{CallLog, MemoryLog, ScriptFunctions};
 
 /// What the tracers of all stores of a recording have in common.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Tracing {
     pub(crate) state: Arc<RecordingState>,
     pub(crate) code: Arc<Registry>,
     /// What finders of callers have in common; nothing where stacks cannot be read.
-    ways: Option<Arc<CallerWays>>,
+    pub(crate) ways: Option<Arc<CallerWays>>,
     /// When the recording began.
     start: Instant,
     /// Reading of the tracers' clock at that time.
@@ -67,6 +67,11 @@ impl Tracing {
     /// Whether calls of any store are, or were, traced.
     pub(crate) fn traces_calls(&self) -> bool {
         self.traces_calls.load(Ordering::Relaxed)
+    }
+
+    /// The functions of scripts that tracers were the first to meet.
+    pub(crate) fn script_functions(&self) -> ScriptFunctions {
+        self.ways.as_ref().map_or_else(ScriptFunctions::default, |ways| ways.script_functions())
     }
 
     /// The components and modules that what was recorded refers to, some more than once.

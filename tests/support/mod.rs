@@ -8,6 +8,7 @@ pub mod guests;
 pub mod large;
 pub mod patience;
 pub mod programs;
+pub mod python;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

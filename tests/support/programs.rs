@@ -1,7 +1,8 @@
-//! Programs of others that tests compare with: perf, Go, a browser.
+//! Programs of others that tests compare with, or build guests with: perf, Go, a browser.
 
 use std::collections::HashMap;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -21,6 +22,14 @@ pub fn leave_out(missing: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{line}");
     // `eprintln!` would be captured.
     std::io::stderr().write_all(line.as_bytes()).expect("writing to stderr");
+}
+
+/// A program of a package of PyPI, where `tests/set-up` installs it.
+pub fn of_pypi(package: &str, program: &str) -> PathBuf {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = || folder("HOME").unwrap_or_else(|| PathBuf::from("/root")).join(".cache");
+    let cache = folder("XDG_CACHE_HOME").unwrap_or_else(home);
+    cache.join("witprof-tests").join(package).join("bin").join(program)
 }
 
 /// Which of these programs cannot be run, if any.

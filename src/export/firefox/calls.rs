@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::Document;
 use super::categories::Category;
-use super::markers::{Data, Marker, milliseconds};
+use super::markers::{Cause, Data, Marker, milliseconds};
 use super::shared::Str;
+use super::tracks::MarkerStacks;
 use crate::profile::CallTrace;
 use crate::samples::{HostCalls, Span};
 use crate::symbols::Layer;
@@ -14,11 +15,11 @@ const HOST: Category = Category::Layer(Layer::Host);
 
 impl Document<'_> {
     /// Adds markers for calls and spans.
-    pub(super) fn call_and_span_markers(&mut self) {
+    pub(super) fn call_and_span_markers(&mut self, stacks: &MarkerStacks) {
         let requests = Requests::new(self.profile.spans(), self.profile.spans_left_out());
         let flows: Vec<Str> = (1..=requests.spans.len()).map(|number| self.flow(number)).collect();
         if let Some(trace) = self.profile.calls() {
-            self.call_markers(trace, &requests, &flows);
+            self.call_markers(trace, stacks, (&requests, &flows));
         }
         for span in self.profile.spans() {
             self.span_marker(span, requests.number(span).map(|number| (number, flows[number])));
@@ -30,23 +31,27 @@ impl Document<'_> {
         self.shared.string(&format!("request {number}"))
     }
 
-    fn call_markers(&mut self, trace: &CallTrace, requests: &Requests<'_>, flows: &[Str]) {
+    fn call_markers(&mut self, trace: &CallTrace, stacks: &MarkerStacks, (requests, flows): (&Requests<'_>, &[Str])) {
         for call in trace.kept() {
             let crossing = &trace.functions()[call.function.index()].crossing;
             let end = call.begin.saturating_add(call.wall);
-            let marker = Marker {
-                name: self.shared.string(&crossing.function),
+            let name = self.shared.string(&crossing.function);
+            let interface = self.shared.string(&crossing.interface_name());
+            let marker = |cause: Option<Cause>| Marker {
+                name,
                 category: Category::behind(crossing.direction),
                 begin: call.begin,
                 end: Some(end),
                 data: Data::Call {
-                    interface: self.shared.string(&crossing.interface_name()),
+                    interface,
                     suspended: (!call.suspended.is_zero()).then(|| milliseconds(call.suspended)),
                     cpu: call.cpu.map(milliseconds),
                     request: requests.around(call.begin, end).map(|number| flows[number]),
+                    cause,
                 },
             };
-            self.on_both_tracks(call.thread.unwrap_or(0), &marker);
+            let [functions, interfaces] = stacks.causes(call.begin, call.stack).map(marker);
+            self.add_to_tracks(call.thread.unwrap_or(0), functions, interfaces);
         }
         if trace.left_out() > 0 {
             let (name, begin) = (self.shared.string("calls left out"), self.profile.elapsed());

@@ -15,13 +15,14 @@ pub(super) enum Category {
 }
 
 /// In the order of the file. The front-end wants a grey one for what has none; nothing of ours is in that.
-const ALL: [(Option<Category>, &str, fxprof::CategoryColor); 6] = [
+const ALL: [(Option<Category>, &str, fxprof::CategoryColor); 7] = [
     (None, "Other", fxprof::CategoryColor::Gray),
     (Some(Category::Layer(Layer::Guest)), "Guest", fxprof::CategoryColor::Blue),
     (Some(Category::Layer(Layer::Adapter)), "Adapter", fxprof::CategoryColor::Orange),
     (Some(Category::Layer(Layer::Trampoline)), "Trampoline", fxprof::CategoryColor::Yellow),
     (Some(Category::Layer(Layer::Host)), "Host", fxprof::CategoryColor::Purple),
     (Some(Category::Boundary), "Boundary", fxprof::CategoryColor::Red),
+    (Some(Category::Layer(Layer::Script)), "Script", fxprof::CategoryColor::Green),
 ];
 
 impl Category {

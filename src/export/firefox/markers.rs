@@ -38,6 +38,9 @@ pub(super) enum Data {
         cpu: Option<Milliseconds>,
         #[serde(skip_serializing_if = "Option::is_none")]
         request: Option<Str>,
+        /// Who called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<Cause>,
     },
     CallsLeftOut {
         calls: u64,

@@ -9,32 +9,26 @@ use serde::ser::Serializer;
 use super::categories::Category;
 use super::columns::{Milliseconds, Table};
 use super::markers::{Cause, Data, Marker, milliseconds};
-use super::shared::StackRow;
+use super::tracks::MarkerStacks;
 use super::{Document, PID};
-use crate::profile::{MemoryTrack, OTHER_MEMORIES, StackIndex};
+use crate::profile::{MemoryTrack, OTHER_MEMORIES};
 use crate::symbols::Layer;
 
 impl Document<'_> {
-    /// Adds a marker for each growth; `stack` has the stack on the track of functions, and that of interfaces.
-    pub(super) fn growth_markers(&mut self, stack: impl Fn(StackIndex) -> [Option<StackRow>; 2]) {
+    /// Adds a marker for each growth.
+    pub(super) fn growth_markers(&mut self, stacks: &MarkerStacks) {
         for growth in self.profile.memory_growths() {
             let memory = &self.profile.memories()[growth.memory];
             let name = self.shared.string("memory.grow");
             let memory = self.shared.string(&memory.name);
-            let stacks = growth.stack.map_or([None, None], &stack);
-            let marker = |stack: Option<StackRow>| Marker {
+            let marker = |cause: Option<Cause>| Marker {
                 name,
                 category: Category::Layer(Layer::Guest),
                 begin: growth.time,
                 end: None,
-                data: Data::MemoryGrowth {
-                    memory,
-                    from: growth.from,
-                    to: growth.to,
-                    cause: stack.map(|stack| Cause { time: milliseconds(growth.time), stack }),
-                },
+                data: Data::MemoryGrowth { memory, from: growth.from, to: growth.to, cause },
             };
-            let [functions, interfaces] = stacks.map(marker);
+            let [functions, interfaces] = stacks.causes(growth.time, growth.stack).map(marker);
             self.add_to_tracks(0, functions, interfaces);
         }
     }

@@ -95,9 +95,10 @@ impl<'p> Document<'p> {
         let functions = shown.map_or(profile.functions(), |shown| &shown.functions);
         let shared = Shared::new(libraries);
         let mut document = Self { profile, host_calls, shared, functions, tracks: Vec::new(), selected: 0 };
-        document.add_tracks(shown);
+        let stacks = document.add_tracks(shown);
+        document.growth_markers(&stacks);
         document.selected = document.selected_track();
-        document.call_and_span_markers();
+        document.call_and_span_markers(&stacks);
         document.label_markers();
         if let Some(calls) = host_calls {
             document.host_call_markers(calls);

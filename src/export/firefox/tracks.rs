@@ -7,12 +7,14 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::categories::Category;
 use super::columns::{Milliseconds, Table};
-use super::markers::{Marker, Markers, milliseconds};
+use super::markers::{Cause, Marker, Markers, milliseconds};
 use super::shared::{Shared, StackRow, StackTables};
 use super::{Document, PID};
 use crate::firefox_format::all_rows;
 use crate::nanos::nanos;
-use crate::profile::{Dimension, Label, NO_INTERFACE, OtherStacks, Profile, Sample, StackIndex, Thread, Tree};
+use crate::profile::{
+    CallTrace, Dimension, Label, NO_INTERFACE, OtherStacks, Profile, Sample, StackIndex, Thread, Tree,
+};
 use crate::symbols::Layer;
 
 /// What the stacks of a track are made of.
@@ -68,14 +70,32 @@ pub(super) struct Track<'p> {
     pub(super) markers: Vec<Marker>,
 }
 
+/// By stack of the profile: its row on the tracks of functions, and on those of interfaces.
+pub(super) struct MarkerStacks {
+    functions: Vec<Option<StackRow>>,
+    interfaces: Vec<Option<StackRow>>,
+}
+
+impl MarkerStacks {
+    /// What was running when something happened, on both tracks.
+    pub(super) fn causes(&self, time: Duration, stack: Option<StackIndex>) -> [Option<Cause>; 2] {
+        let cause = |rows: &[Option<StackRow>]| {
+            let stack = rows.get(stack?.index()).copied()??;
+            Some(Cause { time: milliseconds(time), stack })
+        };
+        [cause(&self.functions), cause(&self.interfaces)]
+    }
+}
+
 impl<'p> Document<'p> {
-    /// Adds all tracks, and markers that have a stack. `shown` has the stacks that are shown, if those are not the profile's.
-    pub(super) fn add_tracks(&mut self, shown: Option<&OtherStacks>) {
+    /// Adds all tracks. `shown` has the stacks that are shown, if those are not the profile's.
+    pub(super) fn add_tracks(&mut self, shown: Option<&OtherStacks>) -> MarkerStacks {
         let profile = self.profile;
         let samples = profile.threads().iter().flat_map(|thread| &thread.samples).map(|sample| sample.stack);
         let growths = profile.memory_growths().iter().filter_map(|growth| growth.stack);
+        let calls = profile.calls().into_iter().flat_map(CallTrace::kept).filter_map(|call| call.stack);
         let mut needed = vec![false; profile.stacks().len()];
-        samples.chain(growths).for_each(|stack| needed[stack.index()] = true);
+        samples.chain(growths).chain(calls).for_each(|stack| needed[stack.index()] = true);
         let interfaces = interface_stacks(&mut self.shared, profile, &needed);
         let fewer = shown.map(|other| {
             let OtherStacks { functions, frames, stacks, of_stack, .. } = other;
@@ -96,7 +116,7 @@ impl<'p> Document<'p> {
         if let Some(complete) = complete {
             self.add_tracks_of(Kind::Complete, profile.threads(), &complete);
         }
-        self.growth_markers(|stack: StackIndex| [functions[stack.index()], interfaces[stack.index()]]);
+        MarkerStacks { functions, interfaces }
     }
 
     /// Adds a track for each thread.

@@ -1,6 +1,6 @@
 // Timeline
 
-const LAYERS = ['guest', 'adapter', 'trampoline', 'host', 'blocked', 'preempted'];
+const LAYERS = ['guest', 'adapter', 'trampoline', 'host', 'blocked', 'preempted', 'script'];
 const timeline = {
   ...data.timeline,
   bins: Math.max(0, ...data.timeline.threads.flatMap(thread => thread.layers.map(layer => layer.length))),

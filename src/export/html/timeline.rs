@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::rounded_milliseconds;
 use super::steps::{BINS, Grid};
-use super::views::layer_position;
 use crate::export::{escape_name, microseconds};
 use crate::profile::{Profile, Thread};
+use crate::symbols::Layer;
 
 /// Threads with a timeline of their own.
 const MAX_THREADS: usize = 16;
@@ -23,8 +23,8 @@ pub(super) struct Timeline {
 #[derive(Serialize)]
 struct TimelineThread {
     name: String,
-    /// For each of guest, adapter, trampoline, host, blocked and preempted, the microseconds in each bin.
-    layers: [Vec<u64>; 6],
+    /// For each of guest, adapter, trampoline, host, blocked, preempted and script, the microseconds in each bin.
+    layers: [Vec<u64>; 7],
 }
 
 impl Timeline {
@@ -43,12 +43,23 @@ impl Timeline {
     }
 }
 
+/// The position of a layer.
+fn lane(layer: Layer) -> usize {
+    match layer {
+        Layer::Guest => 0,
+        Layer::Adapter => 1,
+        Layer::Trampoline => 2,
+        Layer::Host => 3,
+        Layer::Script => 6,
+    }
+}
+
 /// The time of each layer in each bin.
-fn bins(profile: &Profile, thread: &Thread, grid: Grid) -> [Vec<u64>; 6] {
-    let mut bins: [Vec<u64>; 6] = std::array::from_fn(|_| vec![0; BINS as usize]);
+fn bins(profile: &Profile, thread: &Thread, grid: Grid) -> [Vec<u64>; 7] {
+    let mut bins: [Vec<u64>; 7] = std::array::from_fn(|_| vec![0; BINS as usize]);
     for sample in &thread.samples {
         let function = &profile.functions()[profile.leaf(sample.stack).index()];
-        let layer = layer_position(profile.libraries()[function.library.index()].layer);
+        let layer = lane(profile.libraries()[function.library.index()].layer);
         grid.cut(sample, &mut |bin, part| {
             for (of, time) in [(layer, part.cpu), (4, part.blocked()), (5, part.preempted)] {
                 let sum = &mut bins[of][bin as usize];

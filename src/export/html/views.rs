@@ -18,8 +18,8 @@ const SMALLEST_SHARE: f64 = 1.0 / 20_000.0;
 const MAX_NODES: usize = 30_000;
 
 /// What a node of a tree may be.
-pub(super) const KINDS: [&str; 9] =
-    ["guest", "adapter", "trampoline", "host", "boundary", "blocked", "interface", "other", "preempted"];
+pub(super) const KINDS: [&str; 10] =
+    ["guest", "adapter", "trampoline", "host", "boundary", "blocked", "interface", "other", "preempted", "script"];
 
 const KIND_OTHER: usize = 7;
 
@@ -126,13 +126,13 @@ fn reduce(tree: &Tree<'_>, wall: Duration, strings: &mut Strings) -> (View<'stat
 }
 
 fn library_and_kind<'p>(tree: &Tree<'p>, label: Label) -> (Option<&'p str>, usize) {
-    let of_layer = |layer: Option<Layer>| layer.map_or(KIND_OTHER, layer_position);
+    let of_layer = |layer: Option<Layer>| layer.map_or(KIND_OTHER, kind_of_layer);
     let function = |function: FunctionIndex| &tree.profile.functions()[function.index()];
     match label {
         Label::Function(index) if function(index).kind == FunctionKind::Suspended => (None, 5),
         Label::Function(index) | Label::Line(index, _) => {
             let library = &tree.profile.libraries()[function(index).library.index()];
-            (Some(library.name.as_str()), layer_position(library.layer))
+            (Some(library.name.as_str()), kind_of_layer(library.layer))
         }
         Label::Library(_) => (None, of_layer(tree.layer(label))),
         Label::Crossing(_) => (None, 6),
@@ -143,12 +143,14 @@ fn library_and_kind<'p>(tree: &Tree<'p>, label: Label) -> (Option<&'p str>, usiz
     }
 }
 
-pub(super) fn layer_position(layer: Layer) -> usize {
+/// The position of a layer among the kinds of nodes.
+fn kind_of_layer(layer: Layer) -> usize {
     match layer {
         Layer::Guest => 0,
         Layer::Adapter => 1,
         Layer::Trampoline => 2,
         Layer::Host => 3,
+        Layer::Script => 9,
     }
 }
 

@@ -143,6 +143,7 @@ pub(super) fn calls_of(calls: &MetaCalls, places: &FxHashMap<usize, usize>) -> R
             wall: nanos(*wall),
             suspended: nanos(*suspended),
             cpu: cpu.map(nanos),
+            stack: None,
         })
     });
     Ok(CallTrace {

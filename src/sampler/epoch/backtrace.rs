@@ -1,8 +1,12 @@
 //! Where a guest is, by Wasmtime's own backtrace.
 
+use std::sync::Arc;
+
 use wasmtime::{AsContext, FrameInfo, Module, WasmBacktrace};
 
 use crate::address::WasmOffset;
+use crate::code::CodeTable;
+use crate::sampler::signal::{Beginning, CallerFinder, CallerWays};
 use crate::samples::RawFrame;
 
 /// The stack of a store that runs on this thread, as far as it may be seen.
@@ -48,4 +52,34 @@ pub(crate) fn capture(store: impl AsContext, target_of: impl Fn(&Module, u32) ->
         visible.insert(0, RawFrame::UnknownCallers);
     }
     CapturedStack { outermost_first: visible, truncated }
+}
+
+impl CapturedStack {
+    /// Puts the functions of scripts where their interpreters are on the stack.
+    pub(crate) fn insert_scripts(&mut self, code: &CodeTable, ways: &Arc<CallerWays>) {
+        let is_evaluator = |frame: &RawFrame| match *frame {
+            RawFrame::Wasm { target, module, function, .. } => code.has_evaluator(target, module, function),
+            _ => false,
+        };
+        if !self.outermost_first.iter().any(is_evaluator) {
+            return;
+        }
+        let mut runs = scripts_of_runs(ways).into_iter();
+        // Both have the innermost run; which is the outermost one that they have may differ.
+        for at in (0..self.outermost_first.len()).rev() {
+            if is_evaluator(&self.outermost_first[at]) {
+                let Some(scripts) = runs.next() else { return };
+                self.outermost_first.splice(at + 1..at + 1, scripts);
+            }
+        }
+    }
+}
+
+/// What each interpreter on the stack of this thread runs, innermost first; each outermost function first.
+// Not inlined: its frame is where the way to the guest begins.
+#[inline(never)]
+fn scripts_of_runs(ways: &Arc<CallerWays>) -> Vec<Vec<RawFrame>> {
+    let here = CallerFinder::here();
+    let mut finder = CallerFinder::new(Arc::clone(ways), Beginning::EpochCallback);
+    finder.scripts(here)
 }

@@ -8,6 +8,7 @@ use wasmtime::AsContext;
 use super::backtrace::capture;
 use super::thread_clocks::{ClockReading, ThreadClocks};
 use crate::code::Registry;
+use crate::sampler::signal::CallerWays;
 use crate::sampler::{RecordingState, own_work};
 use crate::samples::{LabelsId, RawSample, SampleLog, Taken, with_log};
 
@@ -17,6 +18,8 @@ pub(crate) struct EpochSampler {
     state: Arc<RecordingState>,
     code: Arc<Registry>,
     log: Arc<Mutex<SampleLog>>,
+    /// How scripts are found; nothing where stacks cannot be read.
+    ways: Option<Arc<CallerWays>>,
     start: Instant,
     clocks: ThreadClocks,
 }
@@ -26,11 +29,11 @@ impl EpochSampler {
     pub(crate) fn new(
         state: &Arc<RecordingState>,
         code: &Arc<Registry>,
-        log: &Arc<Mutex<SampleLog>>,
+        (log, ways): (&Arc<Mutex<SampleLog>>, Option<&Arc<CallerWays>>),
         start: Instant,
     ) -> Self {
         let (state, code, log) = (Arc::clone(state), Arc::clone(code), Arc::clone(log));
-        Self { state, code, log, start, clocks: ThreadClocks::default() }
+        Self { state, code, log, ways: ways.map(Arc::clone), start, clocks: ThreadClocks::default() }
     }
 
     /// Notes the clocks of this thread if they have never been read, and returns the time since the recording began.
@@ -81,7 +84,10 @@ impl EpochSampler {
         loop {
             let changes = self.code.changes();
             let code = self.code.table();
-            let stack = capture(&store, |module, _| code.starting_at(module.text().as_ptr().addr() as u64));
+            let mut stack = capture(&store, |module, _| code.starting_at(module.text().as_ptr().addr() as u64));
+            if let Some(ways) = self.ways.as_ref().filter(|_| code.has_evaluators()) {
+                stack.insert_scripts(&code, ways);
+            }
             // What is unregistered later than this finds the sample in the log, and keeps its names.
             let is_recorded = with_log(&self.log, |log| {
                 let is_current = self.code.changes() == changes;

@@ -19,10 +19,14 @@ use framehop::{CacheNative, MustNotAllocateDuringUnwind};
 use rustc_hash::FxHashMap;
 
 use super::clocks::{self, SampleClock};
+use super::collector::raw_frame;
 use super::scenes::{Scenes, Seen};
-use super::walk::{Registers, StackMemory, caller_by_frame_pointer, caller_of_host_frame, strip};
+use super::scripts::ScriptReader;
+use super::walk::{
+    self, FrameWord, Place, Registers, Run, StackMemory, caller_by_frame_pointer, caller_of_host_frame, strip,
+};
 use crate::lock::lock;
-use crate::samples::CallSite;
+use crate::samples::{CallSite, RawFrame, ScriptFunctions};
 
 /// What finders of a recording have in common: what may be seen, and ways that are known already.
 #[derive(Debug)]
@@ -30,6 +34,7 @@ pub(crate) struct CallerWays {
     scenes: Arc<Scenes>,
     /// Ways that finders of stores have learned that are gone.
     known: [Mutex<Vec<Ways>>; Beginning::COUNT],
+    scripts: ScriptReader,
 }
 
 /// The function that asks who called. All ways of a finder begin in the same one.
@@ -37,17 +42,24 @@ pub(crate) struct CallerWays {
 pub(crate) enum Beginning {
     CallHook,
     Limiter,
+    EpochCallback,
 }
 
 impl Beginning {
-    const COUNT: usize = 2;
+    const COUNT: usize = 3;
 }
 
 impl CallerWays {
     /// `None` where stacks cannot be read.
     #[allow(clippy::unnecessary_wraps, reason = "elsewhere there is none")]
     pub(crate) fn new(scenes: &Arc<Scenes>) -> Option<Self> {
-        Some(Self { scenes: Arc::clone(scenes), known: Default::default() })
+        let scripts = ScriptReader::new(scenes);
+        Some(Self { scenes: Arc::clone(scenes), known: Default::default(), scripts })
+    }
+
+    /// The functions of scripts that finders have met first.
+    pub(crate) fn script_functions(&self) -> ScriptFunctions {
+        self.scripts.functions()
     }
 }
 
@@ -245,7 +257,7 @@ const MAX_NODES: usize = 1 << 16;
 const MAX_GUEST_FRAMES: usize = 1 << 16;
 
 /// Frames of a stack that is kept.
-const MAX_STACK: usize = 128;
+const MAX_STACK: usize = 256;
 
 /// Return addresses are right below the stack pointer of the frame they return to.
 const IS_BELOW_FRAME: bool = cfg!(target_arch = "x86_64");
@@ -550,31 +562,87 @@ impl CallerFinder {
         self.seen.site(return_address)
     }
 
-    /// The compiled functions that are on the stack between the host and its next frame, from the one that called the host
-    /// outwards. None if the frames in between cannot be unwound.
-    pub(crate) fn stack(&mut self, here: Registers) -> Vec<CallSite> {
-        let Some(caller) = self.find(here) else { return Vec::new() };
-        let mut stack = vec![caller.site];
-        self.each_caller(caller, here, |site| stack.push(site));
-        stack.truncate(MAX_STACK);
-        stack
+    /// The frames of compiled code that are on the stack between the host and its next frame, from the one that called the host
+    /// outwards, and the functions of scripts that they run. None if the frames in between cannot be unwound.
+    pub(crate) fn stack(&mut self, here: Registers) -> Vec<RawFrame> {
+        let (words, _) = self.words(here);
+        let is_script = |word: &FrameWord| matches!(word.place(), Place::Script { .. });
+        // What is kept of a run has the frame that runs it.
+        let end = words.len().saturating_sub(MAX_STACK);
+        let runs = words.get(end).filter(|word| is_script(word));
+        let native = runs.and_then(|_| words[..end].iter().rfind(|word| !is_script(word)));
+        words[end..].iter().rev().chain(native).copied().map(raw_frame).collect()
+    }
+
+    /// What each interpreter that is on that stack runs, innermost first; each outermost function first.
+    pub(crate) fn scripts(&mut self, here: Registers) -> Vec<Vec<RawFrame>> {
+        let mut scripts: Vec<Vec<RawFrame>> = Vec::new();
+        let (words, runs) = self.words(here);
+        if words.contains(&FrameWord::ELIDED) {
+            return scripts;
+        }
+        let mut runs = runs.iter().map(|run| run.position).peekable();
+        let mut natives = 0;
+        for word in words {
+            match word.place() {
+                Place::Script { .. } => scripts.last_mut().into_iter().for_each(|run| run.push(raw_frame(word))),
+                _ => {
+                    if runs.next_if_eq(&natives).is_some() {
+                        scripts.push(Vec::new());
+                    }
+                    natives += 1;
+                }
+            }
+        }
+        scripts.reverse();
+        scripts
+    }
+
+    /// The frames of [`stack`](Self::stack), outermost first, and the runs of interpreters among those of compiled code.
+    fn words(&mut self, here: Registers) -> (Vec<FrameWord>, Vec<Run>) {
+        let Some(caller) = self.find(here) else { return (Vec::new(), Vec::new()) };
+        let returns_to = |site: CallSite| FrameWord::text(site.target, site.offset.saturating_add(1));
+        let mut stack = vec![returns_to(caller.site)];
+        let mut runs: Vec<Run> = Vec::new();
+        self.each_caller(caller, here, |site, at| {
+            if let Some(evaluator) = self.seen.code.evaluator(at.pc.wrapping_sub(1)) {
+                runs.push(Run::waiting(evaluator, at, stack.len()));
+            }
+            stack.push(returns_to(site));
+            stack.len() < walk::MAX_WORDS
+        });
+        stack.reverse();
+        if runs.is_empty() {
+            return (stack, runs);
+        }
+        runs.reverse();
+        runs.iter_mut().for_each(|run| run.position = stack.len() - 1 - run.position);
+        let mut memory = StackMemory::new(0..0, here.sp);
+        // SAFETY: the frames are those of this thread, which waits for the host that asks; their guest does nothing meanwhile.
+        (unsafe { self.common.scripts.join(&stack, &runs, &mut memory) }, runs)
     }
 
     /// The function by which the host entered the guest that called through `caller`.
     pub(crate) fn entry_of(&self, caller: Caller, here: Registers) -> CallSite {
         let mut entry = caller.site;
-        self.each_caller(caller, here, |site| entry = site);
+        self.each_caller(caller, here, |site, _| {
+            entry = site;
+            true
+        });
         entry
     }
 
-    /// The compiled functions that lead to `caller`, from the innermost outwards.
-    fn each_caller(&self, caller: Caller, here: Registers, mut each: impl FnMut(CallSite)) {
+    /// The compiled functions that lead to `caller`, from the innermost outwards, with the registers of their frames, as long as
+    /// `each` wants more.
+    fn each_caller(&self, caller: Caller, here: Registers, mut each: impl FnMut(CallSite, Registers) -> bool) {
         let mut memory = StackMemory::new(0..0, here.sp);
         let mut at = Registers { pc: 0, sp: here.sp, fp: here.sp.wrapping_add(caller.frame), lr: 0 };
         for _ in 0..MAX_GUEST_FRAMES {
             let Some(next) = caller_by_frame_pointer(at, |address| memory.read_pair(address)) else { break };
             let Some(site) = self.seen.site(next.pc) else { break };
-            each(site);
+            if !each(site, next) {
+                break;
+            }
             at = next;
         }
     }

@@ -14,7 +14,7 @@ use super::core::Core;
 use super::cost::HandlerTicks;
 use super::preemption::Round as PreemptionRound;
 use super::progress::HANDLER_LOSSES;
-use super::ring::SampleHeader;
+use super::ring::{Ring, SampleHeader};
 use super::takeover::Watch;
 use super::tasks::Wait;
 use super::thread::{StackReader, ThreadState};
@@ -47,11 +47,18 @@ impl Collector {
         let core = Arc::clone(core);
         let run = move || {
             let mut watch = Watch::new();
+            let mut pause = if core.scenes.has_evaluators() { PAUSE / 8 } else { PAUSE };
             while !core.is_stopped() {
-                core.wait_for_work(PAUSE);
+                core.wait_for_work(pause);
                 core.tick().measure();
                 watch.look(&core);
-                let is_complete = collect(&core, &log);
+                let (is_complete, fullest) = collect(&core, &log);
+                pause = match fullest {
+                    // Deep stacks that change take more room.
+                    _ if fullest > Ring::CAPACITY / 8 => PAUSE / 32,
+                    _ if core.scenes.has_evaluators() => PAUSE / 8,
+                    _ => PAUSE,
+                };
                 publish_unsampled(&core, &mut lock(&log));
                 core.scenes.look_for_libraries();
                 core.let_go(PATIENCE);
@@ -121,16 +128,21 @@ impl Round<'_> {
     }
 }
 
-/// Takes all samples out of all rings. Whether that was possible; if not, the next time it will be.
-pub(super) fn collect(core: &Core, log: &Mutex<SampleLog>) -> bool {
+/// Takes all samples out of all rings. Whether that was possible; if not, the next time it will be. And how many words were in the
+/// fullest of them.
+pub(super) fn collect(core: &Core, log: &Mutex<SampleLog>) -> (bool, usize) {
     let labels = Arc::clone(lock(log).labels());
     // No sample that is taken from here on bears them.
     let retired = labels.retired();
-    let mut is_complete = true;
+    let (mut is_complete, mut fullest) = (true, 0);
     // Not under the lock of the list: entering a thread must not wait for a round.
     let threads = core.threads().clone();
     for thread in threads {
         let has_ended = thread.has_ended.load(Ordering::Acquire);
+        fullest = fullest.max(thread.ring.used());
+        if core.scenes.has_evaluators() {
+            thread.prepare_scripts();
+        }
         is_complete &= with_log(log, |log| collect_thread(&thread, log));
         if has_ended {
             // Whoever takes it from the list closes it, and nobody else does.
@@ -144,12 +156,21 @@ pub(super) fn collect(core: &Core, log: &Mutex<SampleLog>) -> bool {
             }
         }
     }
+    if core.scenes.has_evaluators() {
+        // A number that one thread has met may be one that another has named meanwhile.
+        for thread in core.threads().clone() {
+            with_log(log, |log| {
+                let _reader = lock(&thread.reader);
+                take_names(&thread, log);
+            });
+        }
+    }
     if is_complete {
         labels.forget(retired);
     } else {
         labels.retire_again(retired);
     }
-    is_complete
+    (is_complete, fullest)
 }
 
 /// Collects what is left after the recorder was stopped, and returns what the handlers have cost.
@@ -195,6 +216,8 @@ pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) -> bool 
     let waiting = thread.ring.waiting(done.head);
     let round = PreemptionRound { now, interval: nanos(core.interval), is_active: thread.is_active() };
     let mut division = preemption.divide(waiting.headers(), round);
+    // Those of all samples that are waiting: a name comes before the first sample that it is for.
+    take_names(thread, log);
     let mut waits = std::mem::take(&mut *lock(&thread.waits)).into_iter().peekable();
     waiting.take(|header, new| {
         while let Some(wait) = waits.next_if(|wait| core.since_start(wait.end) <= header.time) {
@@ -243,6 +266,13 @@ pub(super) fn collect_thread(thread: &ThreadState, log: &mut SampleLog) -> bool 
     true
 }
 
+/// Takes the names of functions of scripts that a thread has met first. Whoever calls it has the reader's end of the thread's rings.
+fn take_names(thread: &ThreadState, log: &mut SampleLog) {
+    if let Some(names) = thread.script_names.get() {
+        names.take(|number, function| log.scripts.add(number, function));
+    }
+}
+
 /// A frame of the walk as one of the log.
 pub(super) fn raw_frame(frame: FrameWord) -> RawFrame {
     match frame.place() {
@@ -253,5 +283,6 @@ pub(super) fn raw_frame(frame: FrameWord) -> RawFrame {
         Place::Elided => RawFrame::Elided,
         Place::UnknownCallers => RawFrame::UnknownCallers,
         Place::Suspended => RawFrame::Suspended,
+        Place::Script { function, instruction } => RawFrame::Script { function, instruction },
     }
 }

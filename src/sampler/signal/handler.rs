@@ -7,8 +7,10 @@ use super::super::own_work;
 use super::clocks;
 use super::mask;
 use super::ring::SampleHeader;
+use super::scenes::Scenes;
+use super::scripts::{NameRing, Naming, Scripts, Walked};
 use super::thread::{AtWork, HandlerState, ThreadState, find_state};
-use super::walk::{Extent, FrameWord, MAX_STEPS, Place, Registers, has_room_below};
+use super::walk::{Extent, FrameWord, MAX_STEPS, Place, Registers, StackMemory, Walker, has_room_below};
 use crate::samples::LossReason;
 
 /// Stack that a sample may need, several times over: 4 KiB were seen with unwinding. Where the interrupted stack has
@@ -90,6 +92,9 @@ pub(super) fn take_put_off(state: &ThreadState, here: Registers) {
     }
 }
 
+/// Reading a frame of a script takes as long as finding so many others.
+const SCRIPT_FRAME: usize = 4;
+
 /// Takes a sample of the thread, which is at `at`, unless so much time is owed to the guest that it has to run first.
 fn take(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin: u64) {
     let state = at_work.state();
@@ -104,7 +109,8 @@ fn take(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin: u
         let cost = clocks::ticks().wrapping_sub(begin);
         state.cost.add(cost);
         // What took longer was interrupted: the machine is busy, and the sampler need not make up for that.
-        let cost = cost.min(core.longest_walk(shared.walker.new_frames()));
+        let scripts = shared.scripts.as_deref().map_or(0, |scripts| scripts.frames());
+        let cost = cost.min(core.longest_walk(shared.walker.new_frames() + SCRIPT_FRAME * scripts));
         let owed = cost.saturating_mul(PAUSE + 1).saturating_add(if is_possible { owed } else { 0 });
         state.owes_until.store(begin.saturating_add(owed), Ordering::Relaxed);
         outcome
@@ -123,7 +129,8 @@ fn take_now(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begi
 fn sample(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin: u64) -> Result<(), LossReason> {
     let state = at_work.state();
     let core = &state.core;
-    let HandlerState { accounts, breaks, clock, walker } = shared;
+    state.take_spare_scripts(shared);
+    let HandlerState { accounts, breaks, clock, walker, scripts } = shared;
     // What the profiler does itself needs no stack.
     let is_own_work = own_work::is_under_way();
     let extent = if is_own_work { Extent::Complete } else { walker.walk(&core.scene(at_work), at) };
@@ -144,8 +151,21 @@ fn sample(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin:
     let may_have_waited = !is_guest || accounts.since(time) > core.late || core.counts_cpu();
     let share = accounts.sample(time, may_have_waited, clocks::thread_cpu);
     let wall = if core.counts_cpu() { share.cpu } else { share.wall };
+    let mut scripts = scripts.as_deref_mut().zip(state.script_names.get());
+    let has_scripts = !is_own_work && scripts.is_some() && !walker.runs().is_empty();
     // Most of a stack is as it was a sample ago.
-    let (shared, new) = if is_own_work { Default::default() } else { walker.stack().split_at(walker.unchanged()) };
+    let (shared, new) = match (&mut scripts, is_own_work) {
+        (_, true) => Default::default(),
+        (Some((scripts, names)), false) if has_scripts => {
+            let mut memory = StackMemory::new(state.stack.clone(), at.sp);
+            let walked = walked(walker, extent, is_guest);
+            // SAFETY: the walk was of this thread, which does nothing else until the handler is done.
+            let (words, unchanged) = unsafe { join(scripts, walked, &mut memory, (&core.scenes, names)) };
+            words.split_at(unchanged)
+        }
+        (Some((scripts, _)), false) if scripts.has_marked() => (&[][..], walker.stack()),
+        _ => walker.stack().split_at(walker.unchanged()),
+    };
     let header = SampleHeader {
         time: core.since_start(time),
         wall,
@@ -161,10 +181,43 @@ fn sample(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin:
         accounts.give_back(share);
         return Err(LossReason::BufferFull);
     }
-    if !is_own_work {
+    if has_scripts {
+        if let Some((scripts, _)) = &mut scripts {
+            scripts.mark();
+        }
+        // The stack of the walk is not the one that is in the ring.
+        walker.unmark();
+    } else if !is_own_work {
         walker.mark();
+        if let Some((scripts, _)) = &mut scripts {
+            scripts.unmark();
+        }
     }
     Ok(())
+}
+
+/// What a walk has found.
+pub(super) fn walked(walker: &Walker, extent: Extent, is_in_guest: bool) -> Walked<'_> {
+    Walked { stack: walker.stack(), runs: walker.runs(), is_complete: extent == Extent::Complete, is_in_guest }
+}
+
+/// The stack of a walk with what scripts do; see [`Scripts::join`]. Names go into `names`.
+///
+/// # Safety
+/// As of [`Scripts::join`].
+pub(super) unsafe fn join<'s>(
+    scripts: &'s mut Scripts,
+    walked: Walked<'_>,
+    memory: &mut StackMemory,
+    (scenes, names): (&Scenes, &NameRing),
+) -> (&'s [FrameWord], usize) {
+    let naming = Naming {
+        numbers: &scenes.functions,
+        name: &mut |number, code| names.push(number, code),
+        refuse: &mut |problem| scenes.refuse_interpreter(problem),
+    };
+    // SAFETY: by contract.
+    unsafe { scripts.join(walked, memory, naming) }
 }
 
 /// Whether the stack that this runs on has room for a walk.

@@ -46,6 +46,7 @@ mod progress;
 mod retries;
 mod ring;
 mod scenes;
+mod scripts;
 mod signal_cell;
 mod takeover;
 mod tasks;

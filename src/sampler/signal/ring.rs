@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::walk::{FrameWord, MAX_WORDS};
+use super::walk::FrameWord;
 
 /// Words a ring holds: 256 KiB, which at 10,000 samples a second of a typical guest lasts for half a second. A power of
 /// two, and more than the longest sample.
@@ -49,16 +49,24 @@ impl Ring {
         Self { words, head: AtomicUsize::new(0), tail: AtomicUsize::new(0) }
     }
 
+    /// Words that it has room for.
+    pub(super) const CAPACITY: usize = WORDS;
+
+    /// Words that are in it, for the reader.
+    pub(super) fn used(&self) -> usize {
+        self.head.load(Ordering::Relaxed).wrapping_sub(self.tail.load(Ordering::Relaxed))
+    }
+
     /// Adds a sample, if there is room. To be called by one thread only; lock-free.
     pub(super) fn push(&self, sample: &SampleHeader, new_frames: &[FrameWord]) -> bool {
-        debug_assert!(new_frames.len() == sample.new && new_frames.len() <= MAX_WORDS, "as the header says");
+        debug_assert!(new_frames.len() == sample.new && new_frames.len() <= WORDS, "as the header says");
         let head = self.head.load(Ordering::Relaxed);
         let used = head.wrapping_sub(self.tail.load(Ordering::Acquire));
         let length = HEADER_WORDS + new_frames.len();
         if WORDS - used < length {
             return false;
         }
-        // `new` is at most `MAX_WORDS`, far below 2^29.
+        // `new` is at most `WORDS`, far below 2^29.
         let flags = u64::from(sample.in_guest) << 31 | u64::from(sample.is_own_work) << 1 | u64::from(sample.cut);
         let lengths = (sample.shared as u64) << 32 | (sample.new as u64) << 2 | flags;
         let header = [sample.time, sample.wall, sample.cpu, lengths, sample.labels];
@@ -139,6 +147,7 @@ impl Waiting<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scripts::MAX_WORDS;
     use super::*;
 
     fn header(time: u64, shared: usize, new: usize) -> SampleHeader {

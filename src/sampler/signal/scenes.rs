@@ -7,12 +7,14 @@
 //! scene, or a newer one.
 //! Code that was in the scene before has to stay in place as long; whoever unregisters it sees to that (`recording/`).
 
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::clocks::TickLength;
+use super::scripts::FunctionNumbers;
 use super::walk::{Gone, HostCode};
 use crate::code::CodeTable;
+use crate::interpreters::InterpreterProblem;
 use crate::lock::lock;
 use crate::samples::{CallSite, HostPlace};
 
@@ -40,6 +42,12 @@ pub(crate) struct Scenes {
     current: AtomicPtr<Seen>,
     /// That of the current one.
     number: AtomicU64,
+    /// Whether there has been an interpreter in any.
+    has_evaluators: AtomicBool,
+    /// Of functions of scripts.
+    pub(super) functions: FunctionNumbers,
+    /// Why an interpreter was not read, the first time that one was not; see [`unread_interpreter`](Self::unread_interpreter).
+    unread: AtomicU32,
     changing: Mutex<Changing>,
     pub(super) tick: TickLength,
 }
@@ -53,12 +61,19 @@ struct Changing {
 impl Scenes {
     /// A scene with the libraries of the host as they are now, and with `code`.
     pub(crate) fn new(code: Arc<CodeTable>) -> Self {
-        let number = 1;
+        let (number, has_evaluators) = (1, code.has_evaluators());
         let seen = Seen { code, host: Arc::new(HostCode::now()), number, gone: Gone::default() };
         let current = Arc::new(seen);
+        let functions = FunctionNumbers::new();
+        if has_evaluators {
+            functions.prepare();
+        }
         Self {
             current: AtomicPtr::new(Arc::as_ptr(&current).cast_mut()),
             number: AtomicU64::new(number),
+            has_evaluators: AtomicBool::new(has_evaluators),
+            functions,
+            unread: AtomicU32::new(0),
             changing: Mutex::new(Changing { current, replaced: Vec::new() }),
             tick: TickLength::new(),
         }
@@ -96,6 +111,10 @@ impl Scenes {
         let before = &changing.current;
         let number = before.number + 1;
         let gone = gone.map_or_else(|| before.gone.clone(), |target| before.gone.with(target, number));
+        if code.has_evaluators() {
+            self.functions.prepare();
+            self.has_evaluators.store(true, Ordering::Release);
+        }
         let scene = Arc::new(Seen { code, host, number, gone });
         self.current.store(Arc::as_ptr(&scene).cast_mut(), Ordering::SeqCst);
         self.number.store(number, Ordering::Release);
@@ -121,6 +140,22 @@ impl Scenes {
     #[inline]
     pub(super) fn number(&self) -> u64 {
         self.number.load(Ordering::Acquire)
+    }
+
+    /// Whether there is, or was, code of an interpreter.
+    #[inline]
+    pub(super) fn has_evaluators(&self) -> bool {
+        self.has_evaluators.load(Ordering::Acquire)
+    }
+
+    /// An interpreter cannot be read. Lock-free.
+    pub(super) fn refuse_interpreter(&self, problem: InterpreterProblem) {
+        let _ = self.unread.compare_exchange(0, problem.to_bits(), Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Why an interpreter was not read, the first time that one was not.
+    pub(crate) fn unread_interpreter(&self) -> Option<InterpreterProblem> {
+        InterpreterProblem::from_bits(self.unread.load(Ordering::Relaxed))
     }
 
     /// The current scene, for who is not in a handler.

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use super::accounts::Accounts;
@@ -18,10 +18,11 @@ use super::progress::{Done, Progress};
 use super::retries::{self, Retries};
 use super::ring::Ring;
 use super::scenes::Seen;
+use super::scripts::{NameRing, Scripts};
 use super::signal_cell::SignalCell;
 use super::tasks::Wait;
 use super::timer::Timer;
-use super::walk::{FrameWord, Registers, Walker};
+use super::walk::{FrameWord, Registers, StackMemory, Walker};
 use crate::error::SignalProblem;
 use crate::lock::lock;
 use crate::nanos::nanos;
@@ -72,6 +73,10 @@ pub(super) struct ThreadState {
     pub(super) ring: Ring,
     /// The reader's end of the ring.
     pub(super) reader: Mutex<StackReader>,
+    /// What functions of scripts are called, where there are interpreters.
+    pub(super) script_names: OnceLock<NameRing>,
+    /// What the handler is going to need for scripts, where a guest was active before there were interpreters.
+    spare_scripts: AtomicPtr<Scripts>,
     /// What tasks have waited for that were resumed here, in order of time, and that is not collected yet. The lock is never held
     /// for more than a push, or a look.
     pub(super) waits: Mutex<Vec<Wait>>,
@@ -93,6 +98,8 @@ pub(super) struct HandlerState {
     pub(super) clock: SampleClock,
     /// Marked at the last stack that went into the ring.
     pub(super) walker: Walker,
+    /// Where there are interpreters.
+    pub(super) scripts: Option<Box<Scripts>>,
 }
 
 /// Where the reader of a ring is.
@@ -114,7 +121,8 @@ impl ThreadState {
         // stacks are: each page is tried first.
         let stack = stack_of_current_thread().unwrap_or(0..0);
         let accounts = Accounts::default();
-        let shared = HandlerState { accounts, breaks: 0, clock: SampleClock::default(), walker: Walker::new() };
+        let shared =
+            HandlerState { accounts, breaks: 0, clock: SampleClock::default(), walker: Walker::new(), scripts: None };
         // SAFETY: no arguments, no preconditions.
         let number = unsafe { libc::gettid() };
         let preemption = Preemption::of_current_thread(number, core.since_start(clocks::monotonic()));
@@ -145,6 +153,8 @@ impl ThreadState {
                 shared: SignalCell::new(shared),
                 ring: Ring::new(),
                 reader: Mutex::new(reader),
+                script_names: OnceLock::new(),
+                spare_scripts: AtomicPtr::default(),
                 waits: Mutex::default(),
                 progress: Progress::default(),
                 cost: CostHistogram::default(),
@@ -190,7 +200,13 @@ impl ThreadState {
             if self.has_to_arm() {
                 self.arm();
             }
+            let has_scripts = self.core.scenes.has_evaluators();
             let enter = |shared: &mut HandlerState| {
+                if has_scripts && shared.scripts.is_none() {
+                    self.prepare_scripts();
+                }
+                self.take_spare_scripts(shared);
+                shared.scripts.iter_mut().for_each(|scripts| scripts.begin());
                 shared.breaks = self.core.breaks();
                 shared.accounts.enter(clocks::monotonic(), clocks::thread_cpu);
             };
@@ -307,6 +323,32 @@ impl ThreadState {
         self.is_armed.load(Ordering::SeqCst)
     }
 
+    /// Makes the memory that the handler needs for scripts, unless it has it, or is about to. Not for handlers.
+    pub(super) fn prepare_scripts(&self) {
+        if self.script_names.get().is_some() {
+            return;
+        }
+        let scripts = Box::into_raw(Box::new(Scripts::new()));
+        if self.script_names.set(NameRing::new()).is_ok() {
+            self.spare_scripts.store(scripts, Ordering::Release);
+        } else {
+            // Somebody else was faster.
+            // SAFETY: it was made just now, and nobody knows of it.
+            drop(unsafe { Box::from_raw(scripts) });
+        }
+    }
+
+    /// Gives the handler the memory that was made for it.
+    #[inline]
+    pub(super) fn take_spare_scripts(&self, shared: &mut HandlerState) {
+        if shared.scripts.is_none() && !self.spare_scripts.load(Ordering::Relaxed).is_null() {
+            let scripts = self.spare_scripts.swap(std::ptr::null_mut(), Ordering::Acquire);
+            // SAFETY: what is stored there came from a box, and whoever takes it out owns it; it was not null, and nobody else takes
+            // it: this is the thread's own, or its handler.
+            shared.scripts = Some(unsafe { Box::from_raw(scripts) });
+        }
+    }
+
     /// The current thread, whose state this is, is at work until the result is dropped.
     pub(super) fn at_work(&self) -> AtWork<'_> {
         // Whoever stops the recorder sees either this flag, and waits, or is seen by what comes next; and so does whoever
@@ -331,9 +373,19 @@ impl ThreadState {
             if self.core.is_stopped() {
                 return None;
             }
-            shared.walker.walk(&self.core.scene(&at_work), from);
+            let extent = shared.walker.walk(&self.core.scene(&at_work), from);
+            let HandlerState { walker, scripts, .. } = shared;
+            let stack = match scripts.as_deref_mut().zip(self.script_names.get()) {
+                Some((scripts, names)) if !walker.runs().is_empty() => {
+                    let mut memory = StackMemory::new(self.stack.clone(), from.sp);
+                    let walked = handler::walked(walker, extent, false);
+                    // SAFETY: the walk was of this thread, which does this and nothing else.
+                    unsafe { handler::join(scripts, walked, &mut memory, (&self.core.scenes, names)) }.0
+                }
+                _ => walker.stack(),
+            };
             drop(at_work);
-            Some(with(shared.walker.stack()))
+            Some(with(stack))
         };
         // SAFETY: on the thread of the state, outside of handlers.
         let result = unsafe { self.shared.use_in_thread(walk) }.flatten();
@@ -341,6 +393,16 @@ impl ThreadState {
             handler::take_put_off(self, from);
         }
         result
+    }
+}
+
+impl Drop for ThreadState {
+    fn drop(&mut self) {
+        let spare = std::mem::replace(self.spare_scripts.get_mut(), std::ptr::null_mut());
+        if !spare.is_null() {
+            // SAFETY: what is stored there came from a box, and whoever takes it out owns it.
+            drop(unsafe { Box::from_raw(spare) });
+        }
     }
 }
 

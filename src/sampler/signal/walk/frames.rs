@@ -26,18 +26,26 @@ pub(crate) enum Place {
     UnknownCallers,
     /// Not a frame, but what is in its place while a task waits: nothing runs.
     Suspended,
+    /// A function of a script.
+    Script {
+        /// Its number.
+        function: u32,
+        /// Which instruction of it.
+        instruction: u32,
+    },
 }
 
 /// A [`Place`] in 64 bits.
 ///
 /// Text: bit 63, then 31 bits of target, 32 bits of offset. Host: the address, which has bits 62 and 63 clear on every
-/// 64-bit Linux. Others: bit 62 and a number.
+/// 64-bit Linux. Scripts: bits 62 and 61, then 29 bits of function, 32 bits of instruction. Others: bit 62 and a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct FrameWord(u64);
 
 const TEXT: u64 = 1 << 63;
 const SPECIAL: u64 = 1 << 62;
+const SCRIPT: u64 = SPECIAL | 1 << 61;
 
 impl FrameWord {
     pub(crate) const HIDDEN_HOST: Self = Self(SPECIAL);
@@ -48,6 +56,11 @@ impl FrameWord {
 
     pub(crate) fn text(target: u32, offset: u32) -> Self {
         Self(TEXT | u64::from(target) << 32 | u64::from(offset))
+    }
+
+    /// Functions have numbers below 2^29.
+    pub(crate) fn script(function: u32, instruction: u32) -> Self {
+        Self(SCRIPT | u64::from(function) << 32 | u64::from(instruction))
     }
 
     pub(crate) fn host(address: u64) -> Self {
@@ -67,6 +80,9 @@ impl FrameWord {
         if self.0 & TEXT != 0 {
             let target = (self.0 & !TEXT) >> 32;
             return Place::Text { target: low_half(target), offset: low_half(self.0) };
+        }
+        if self.0 & SCRIPT == SCRIPT {
+            return Place::Script { function: low_half((self.0 & !SCRIPT) >> 32), instruction: low_half(self.0) };
         }
         match self {
             Self::HIDDEN_HOST => Place::HiddenHost,
@@ -132,6 +148,17 @@ impl Frames {
     /// Whether a stack of so many frames is shown whole.
     pub(super) fn are_all_kept(count: usize) -> bool {
         count <= 2 * HALF
+    }
+
+    /// How many words of a stack of `count` frames are further out than the frame that was found after `index` others, innermost
+    /// first, and whether it is shown.
+    pub(super) fn place_of(index: usize, count: usize) -> (usize, bool) {
+        let outwards = count.saturating_sub(index + 1);
+        if Self::are_all_kept(count) || outwards < HALF {
+            (outwards, true)
+        } else {
+            (MAX_WORDS - 1 - index.min(HALF), index < HALF)
+        }
     }
 
     /// How many more are shown whole after so many.
@@ -221,6 +248,10 @@ impl Stack {
         self.unchanged = self.length;
     }
 
+    pub(super) fn unmark(&mut self) {
+        self.unchanged = 0;
+    }
+
     /// Keeps the outermost `kept` words, and replaces the others by `frames`.
     pub(super) fn update(&mut self, kept: usize, frames: &Frames) {
         let (before, count) = (self.length, frames.count);
@@ -275,6 +306,8 @@ mod tests {
             (FrameWord::ELIDED, Place::Elided),
             (FrameWord::UNKNOWN_CALLERS, Place::UnknownCallers),
             (FrameWord::SUSPENDED, Place::Suspended),
+            (FrameWord::script(0x1fff_ffff, u32::MAX), Place::Script { function: 0x1fff_ffff, instruction: u32::MAX }),
+            (FrameWord::script(0, 0), Place::Script { function: 0, instruction: 0 }),
         ] {
             assert_eq!(FrameWord::from_bits(word.bits()).place(), place);
         }

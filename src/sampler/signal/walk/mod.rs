@@ -14,6 +14,7 @@ mod host_code;
 mod last_walk;
 mod memory;
 mod registers;
+mod runs;
 
 use std::ops::Range;
 
@@ -26,10 +27,11 @@ pub(crate) use gone::Gone;
 use gone::Targets;
 pub(crate) use host_code::HostCode;
 use last_walk::LastWalk;
-use memory::is_readable;
-pub(crate) use memory::{StackMemory, check_is_readable, has_room_below};
+pub(crate) use memory::{StackMemory, check_is_readable, has_room_below, is_readable};
 use registers::{Native, StackSwitch as _};
 pub(crate) use registers::{Registers, caller_of as caller_by_frame_pointer};
+use runs::Runs;
+pub(crate) use runs::{MAX_RUNS, Run};
 
 use crate::code::{CodeRange, CodeTable};
 
@@ -88,6 +90,7 @@ pub(crate) struct Walker {
     recent: Option<CodeRange>,
     /// Whether there was code on the stack of the last walk that was not registered.
     met_unregistered: bool,
+    runs: Runs,
     cache: CacheNative<MustNotAllocateDuringUnwind>,
 }
 
@@ -114,6 +117,7 @@ impl Walker {
             scene: 0,
             recent: None,
             met_unregistered: false,
+            runs: Runs::new(),
             cache: CacheNative::new_in(),
         }
     }
@@ -131,6 +135,16 @@ impl Walker {
     /// From now on, changes are relative to the stack that was walked last.
     pub(crate) fn mark(&mut self) {
         self.stack.mark();
+    }
+
+    /// From now on, all of a stack has changed.
+    pub(crate) fn unmark(&mut self) {
+        self.stack.unmark();
+    }
+
+    /// The runs of evaluation loops on the stack that was walked last, outermost first. None where there are too many.
+    pub(crate) fn runs(&self) -> &[Run] {
+        self.runs.all()
     }
 
     /// How many frames the last walk has found, without those that it knew.
@@ -152,6 +166,7 @@ impl Walker {
         }
         let met_before = std::mem::take(&mut self.met_unregistered);
         self.last.begin();
+        self.runs.begin();
         let (end, found_registered) = self.walk_all(scene, innermost);
         let has_joined = matches!(end, End::Joined(_));
         self.met_unregistered |= has_joined && met_before;
@@ -164,7 +179,11 @@ impl Walker {
             }
         };
         let words = kept + self.frames.count();
-        if extent == Extent::Complete && Frames::are_all_kept(words) {
+        let are_runs_known = self.runs.end(kept, words);
+        if !are_runs_known {
+            self.runs.forget();
+        }
+        if extent == Extent::Complete && Frames::are_all_kept(words) && are_runs_known {
             self.last.end(has_joined, words);
         } else {
             self.last.forget();
@@ -190,6 +209,9 @@ impl Walker {
                 self.last.meets(Targets::of(range.target));
                 let shown = at.pc.wrapping_add(self.read_back(is_leaf));
                 self.frames.push(FrameWord::text(range.target, range.offset(shown)));
+                if scene.code.has_evaluators() {
+                    self.note_run(scene, at, is_leaf);
+                }
                 let caller = if is_leaf {
                     // SAFETY: whoever made the scene promised it of all of its code.
                     unsafe { registers::caller_of_leaf(at, range, &mut memory) }
@@ -197,7 +219,7 @@ impl Walker {
                     self.caller_of(at, &mut memory)
                 };
                 // Callers are mostly in the same text section.
-                caller.map_or(End::Lost, |caller| self.walk_section(range, caller, &mut memory, &mut steps))
+                caller.map_or(End::Lost, |caller| self.walk_section(scene, range, caller, (&mut memory, &mut steps)))
             } else if scene.host.find(lookup).is_some() {
                 self.walk_host(scene, at, is_leaf, &mut memory)
             } else {
@@ -266,11 +288,12 @@ impl Walker {
     #[inline]
     fn walk_section(
         &mut self,
+        scene: &Scene<'_>,
         range: &CodeRange,
         mut at: Registers,
-        memory: &mut StackMemory,
-        steps: &mut usize,
+        (memory, steps): (&mut StackMemory, &mut usize),
     ) -> End {
+        let has_evaluators = scene.code.has_evaluators();
         let targets = Targets::of(range.target);
         while range.contains(at.pc.wrapping_sub(1)) && *steps < MAX_STEPS {
             if let Some(words) = self.come_to(at, memory) {
@@ -278,11 +301,21 @@ impl Walker {
             }
             self.last.meets(targets);
             self.frames.push(FrameWord::text(range.target, range.offset(at.pc)));
+            if has_evaluators {
+                self.note_run(scene, at, false);
+            }
             *steps += 1;
             let Some(caller) = self.caller_of(at, memory) else { return End::Lost };
             at = caller;
         }
         End::Before(at)
+    }
+
+    /// Notices the frame that was found last, should it be one of an evaluation loop.
+    fn note_run(&mut self, scene: &Scene<'_>, at: Registers, is_leaf: bool) {
+        if let Some(evaluator) = scene.code.evaluator(at.pc.wrapping_sub(u64::from(!is_leaf))) {
+            self.runs.meet(evaluator, at, is_leaf, self.frames.count());
+        }
     }
 
     /// What has to be added to the address of an instruction that executes, if it is not that of the innermost frame:

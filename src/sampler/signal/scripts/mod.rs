@@ -1,0 +1,467 @@
+//! Puts the functions of scripts onto a stack, where the interpreter runs them.
+//!
+//! A walk finds the runs of evaluation loops on the stack; each has the address of its instance in its frame, and the instance
+//! says which linear memory it works on. There the interpreter has a list of what runs, which says itself where one run ends and the
+//! next begins. All of it is read while the guest is stopped on this very thread, so that nothing changes meanwhile; but it was
+//! stopped anywhere, perhaps in the middle of a change. What cannot be told for certain is left out.
+
+mod guest;
+mod names;
+mod numbers;
+mod reader;
+mod segments;
+
+use std::ops::Range;
+
+use self::guest::Guest;
+pub(super) use self::names::NameRing;
+pub(crate) use self::numbers::FunctionNumbers;
+use self::numbers::UNKNOWN;
+pub(crate) use self::reader::ScriptReader;
+use self::segments::{List, Segment, pair};
+use super::walk::{self, FrameWord, MAX_RUNS, Run, StackMemory};
+use crate::interpreters::python::{Code, Identity, MAX_FRAMES, Python, PythonFrame};
+use crate::interpreters::{GuestMemory, InterpreterProblem};
+
+/// Words of a stack with scripts on it. Of a longer one the middle is left out.
+pub(super) const MAX_WORDS: usize = 2 * HALF + 1;
+const HALF: usize = 1023;
+
+/// Words of a stack before that: those of the walk, those of scripts, and perhaps one for each run.
+const ALL_WORDS: usize = walk::MAX_WORDS + MAX_FRAMES + MAX_RUNS;
+
+/// Interpreters that a thread remembers, and that may be on one stack.
+const MAX_INTERPRETERS: usize = 8;
+
+/// Code objects that a thread remembers; a power of two.
+const MAX_OBJECTS: usize = 1 << 11;
+
+/// How functions get numbers and names.
+pub(super) struct Naming<'n> {
+    pub(super) numbers: &'n FunctionNumbers,
+    /// Takes note of what a number stands for, if it can.
+    pub(super) name: &'n mut dyn FnMut(u32, &Code<'_>) -> bool,
+    /// An interpreter cannot be read.
+    pub(super) refuse: &'n mut dyn FnMut(InterpreterProblem),
+}
+
+/// A stack that was walked.
+#[derive(Clone, Copy)]
+pub(super) struct Walked<'w> {
+    /// Outermost frame first.
+    pub(super) stack: &'w [FrameWord],
+    /// Outermost first.
+    pub(super) runs: &'w [Run],
+    /// Whether all runs of the thread are among them.
+    pub(super) is_complete: bool,
+    /// Whether the innermost frame is one of compiled code, so that nothing is done to memories.
+    pub(super) is_in_guest: bool,
+}
+
+/// What is known of scripts. Holds all memory that is needed; one for each thread.
+pub(crate) struct Scripts {
+    /// The stack with scripts, outermost first, and the one before it.
+    words: Vec<FrameWord>,
+    before: Vec<FrameWord>,
+    /// Whether the stack that went into the ring last is `before`.
+    has_marked: bool,
+    known: [Option<Known>; MAX_INTERPRETERS],
+    /// Which of them is to be forgotten next.
+    oldest: usize,
+    /// How often in a row what an interpreter says contradicted itself.
+    contradictions: u32,
+    /// The number that was given last to what an interpreter's code objects were at some time.
+    last_time: u64,
+    /// Of each run, whose it is, and what it has.
+    of_runs: Vec<OfRun>,
+    /// The lists of frames of all interpreters on a stack, one after the other, each innermost first.
+    frames: Vec<PythonFrame>,
+    /// Of an interpreter at hand, where in that its runs have their frames; and where their marks are in its memory.
+    marked: Vec<(u32, Range<usize>)>,
+    ranges: Vec<Range<usize>>,
+    /// By address and interpreter.
+    objects: Box<[Object]>,
+}
+
+/// An interpreter, and what it was found by.
+struct Known {
+    place: Place,
+    /// Its memory, as it was tried last.
+    guest: Guest,
+    python: Python,
+    /// How many code objects had died when it was looked at last, if it says.
+    generation: Option<u64>,
+    /// A number for the time since then.
+    time: u64,
+}
+
+/// Where an interpreter is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    /// The address of the instance.
+    instance: u64,
+    /// Where the memory of the guest is in the process.
+    memory: u64,
+    /// Where in that the state of the interpreter is.
+    state: u32,
+}
+
+/// A code object that was looked at.
+#[derive(Clone, Copy)]
+struct Object {
+    /// Whose, and at which time.
+    time: u64,
+    identity: Option<Identity>,
+    function: Function,
+}
+
+/// What a code object is.
+#[derive(Clone, Copy)]
+enum Function {
+    /// Nobody wants to see it.
+    Internal,
+    /// One with this number, whose first instruction is there.
+    Known { number: u32, instructions: u32 },
+}
+
+/// Whose a run is, and what it has.
+#[derive(Clone)]
+struct OfRun {
+    /// The address of its instance, if it can be told.
+    instance: Option<u64>,
+    /// The memory of its interpreter, and the position of that among those that are known.
+    interpreter: Option<(Guest, usize)>,
+    segment: Segment,
+}
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        let nothing = Object { time: 0, identity: None, function: Function::Internal };
+        Self {
+            words: Vec::with_capacity(ALL_WORDS),
+            before: Vec::with_capacity(ALL_WORDS),
+            has_marked: false,
+            known: [const { None }; MAX_INTERPRETERS],
+            oldest: 0,
+            contradictions: 0,
+            last_time: 0,
+            of_runs: Vec::with_capacity(MAX_RUNS),
+            frames: Vec::with_capacity(MAX_FRAMES),
+            marked: Vec::with_capacity(MAX_RUNS),
+            ranges: Vec::with_capacity(MAX_RUNS),
+            objects: vec![nothing; MAX_OBJECTS].into_boxed_slice(),
+        }
+    }
+
+    /// The stack of a walk with what scripts do, outermost frame first, and how many words of it are those of the stack that was
+    /// [marked](Self::mark) last.
+    ///
+    /// # Safety
+    /// The walk was of the current thread, which is stopped, so that the instances on its stack exist, and nobody uses their
+    /// memories.
+    pub(super) unsafe fn join(
+        &mut self,
+        walked: Walked<'_>,
+        memory: &mut StackMemory,
+        mut naming: Naming<'_>,
+    ) -> (&[FrameWord], usize) {
+        let runs = &walked.runs[..walked.runs.len().min(MAX_RUNS)];
+        self.of_runs.clear();
+        let nothing =
+            |run: &Run| OfRun { instance: run.instance_address(memory), interpreter: None, segment: Segment::Unknown };
+        self.of_runs.extend(runs.iter().map(nothing));
+        self.frames.clear();
+        let mut used = 0_u32;
+        // Innermost first: each interpreter with all of its runs.
+        for inner in (0..runs.len()).rev() {
+            let Some(instance) = self.of_runs[inner].instance else {
+                // It is not known whose it is, as it has only just begun, or is about to end.
+                let is_leaf = runs[inner].is_leaf;
+                self.of_runs[inner].segment = if is_leaf { Segment::Nothing } else { Segment::Unknown };
+                continue;
+            };
+            if self.of_runs[inner + 1..].iter().any(|other| other.instance == Some(instance)) {
+                continue;
+            }
+            // SAFETY: by contract; the frame has the address of its instance.
+            let guest = unsafe { Guest::of(instance, &runs[inner].instance, self.tried(instance, walked)) };
+            let found = guest.and_then(|(guest, state)| {
+                let place = Place { instance, memory: guest.start, state };
+                // SAFETY: by contract.
+                let memory = unsafe { guest.memory() };
+                let known = self.interpreter((guest, memory), place, (&mut used, &mut naming))?;
+                self.known[known].as_mut()?.guest = guest;
+                Some((guest, memory, known))
+            });
+            let Some((guest, memory, known)) = found else {
+                if guest.is_none() && runs[inner].is_leaf {
+                    // It is no instance, so nobody can tell whose it is.
+                    self.of_runs[inner] = OfRun { instance: None, interpreter: None, segment: Segment::Nothing };
+                    continue;
+                }
+                let was_read = self.known.iter().flatten().any(|known| known.place.instance == instance);
+                if guest.is_none() && !was_read {
+                    (naming.refuse)(InterpreterProblem::Memory);
+                }
+                // Of others nothing is known at all.
+                let segment = if was_read { Segment::Unknown } else { Segment::Nothing };
+                self.each_run_of(instance, |run| run.segment = segment.clone());
+                continue;
+            };
+            self.each_run_of(instance, |run| run.interpreter = Some((guest, known)));
+            self.pair(inner, (memory, known), walked);
+        }
+        self.words.clear();
+        let mut next = 0;
+        for (position, word) in walked.stack.iter().enumerate() {
+            self.push(*word);
+            while next < runs.len() && runs[next].position <= position {
+                if runs[next].is_shown {
+                    // SAFETY: as above.
+                    unsafe { self.push_functions(next, &mut naming) };
+                    if runs[next].is_leaf && self.words.last() != Some(word) {
+                        // It is no more the innermost one, so it is told by what comes after.
+                        self.tell_as_caller(*word);
+                    }
+                }
+                next += 1;
+            }
+        }
+        if self.words.len() > MAX_WORDS {
+            self.leave_out_the_middle();
+        }
+        let same = self.before.iter().zip(&self.words).take_while(|(before, now)| before == now).count();
+        (&self.words, if self.has_marked { same } else { 0 })
+    }
+
+    /// Of a deep stack the middle is left out. What is kept of a run has the frame that runs it.
+    fn leave_out_the_middle(&mut self) {
+        let end = self.words.len() - HALF;
+        let is_script = |word: &FrameWord| matches!(word.place(), walk::Place::Script { .. });
+        let native =
+            self.words[..end].iter().rposition(|word| !is_script(word)).filter(|_| is_script(&self.words[end]));
+        if let Some(native) = native {
+            self.words[end] = self.words[native];
+        }
+        self.words[HALF] = FrameWord::ELIDED;
+        self.words.copy_within(end.., HALF + 1);
+        self.words.truncate(MAX_WORDS);
+    }
+
+    /// Another guest may be active from now on: what is in a memory that was known is to be looked at again.
+    pub(super) fn begin(&mut self) {
+        for known in self.known.iter_mut().flatten() {
+            self.last_time += 1;
+            known.time = self.last_time;
+        }
+    }
+
+    /// The stack that was joined last went into the ring.
+    pub(super) fn mark(&mut self) {
+        std::mem::swap(&mut self.words, &mut self.before);
+        self.has_marked = true;
+    }
+
+    /// A stack without scripts went into the ring.
+    pub(super) fn unmark(&mut self) {
+        self.has_marked = false;
+    }
+
+    /// Whether the stack that went into the ring last has scripts.
+    pub(super) fn has_marked(&self) -> bool {
+        self.has_marked
+    }
+
+    /// How many frames of scripts the last stack has.
+    pub(super) fn frames(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// What the memory of an instance at this address was when it was tried, if that says something.
+    fn tried(&self, instance: u64, walked: Walked<'_>) -> Option<Guest> {
+        let mut known = self.known.iter().flatten().filter(|known| known.place.instance == instance);
+        known.next().filter(|_| walked.is_in_guest).map(|known| known.guest)
+    }
+
+    /// An interpreter cannot be read. One that contradicts itself may be changing what it says.
+    fn refuse(&mut self, problem: InterpreterProblem, naming: &mut Naming<'_>) {
+        /// In a row.
+        const MANY: u32 = 64;
+        self.contradictions = self.contradictions.saturating_add(1);
+        if problem != InterpreterProblem::Contradiction || self.contradictions > MANY {
+            (naming.refuse)(problem);
+        }
+    }
+
+    fn each_run_of(&mut self, instance: u64, each: impl FnMut(&mut OfRun)) {
+        self.of_runs.iter_mut().filter(|run| run.instance == Some(instance)).for_each(each);
+    }
+
+    /// The position of an interpreter among those that are known. `used` are those that may not be forgotten.
+    fn interpreter(
+        &mut self,
+        (tried, guest): (Guest, GuestMemory<'_>),
+        place: Place,
+        (used, naming): (&mut u32, &mut Naming<'_>),
+    ) -> Option<usize> {
+        let is_there = |known: &Known| known.place == place && known.python.is_in(guest);
+        let known = self.known.iter().position(|known| known.as_ref().is_some_and(is_there));
+        let position = match known {
+            Some(known) => known,
+            None => {
+                let python = match Python::at(guest, place.state) {
+                    Ok(python) => python,
+                    Err(problem) => {
+                        self.refuse(problem, naming);
+                        return None;
+                    }
+                };
+                self.contradictions = 0;
+                let mut free = (0..MAX_INTERPRETERS).map(|step| (self.oldest + step) % MAX_INTERPRETERS);
+                let position = free.find(|position| *used >> *position & 1 == 0)?;
+                self.oldest = (position + 1) % MAX_INTERPRETERS;
+                self.known[position] = Some(Known { place, guest: tried, python, generation: None, time: 0 });
+                position
+            }
+        };
+        *used |= 1 << position;
+        let known = self.known[position].as_mut()?;
+        let generation = known.python.generation(guest);
+        if generation.is_none() || generation != known.generation {
+            // Code objects may be others from now on.
+            self.last_time += 1;
+            (known.generation, known.time) = (generation, self.last_time);
+        }
+        Some(position)
+    }
+
+    /// Finds out what the runs of an interpreter have, of which `inner` is the innermost.
+    fn pair(&mut self, inner: usize, (guest, known): (GuestMemory<'_>, usize), walked: Walked<'_>) {
+        let rest = self.read(guest, known);
+        // A leaf whose instance cannot be told is the innermost run of some interpreter: perhaps of this one.
+        let leaf = self.of_runs.len() - 1;
+        let leaf_is_unknown = self.of_runs[leaf].instance.is_none() && walked.runs[leaf].is_leaf;
+        let is_leaf = walked.runs[inner].is_leaf;
+        let instance = self.of_runs[inner].instance;
+        let runs = segments::Runs {
+            count: self.of_runs.iter().filter(|run| run.instance == instance).count(),
+            may_change: is_leaf || leaf_is_unknown,
+            is_leaf,
+            are_all: walked.is_complete,
+        };
+        self.ranges.clear();
+        self.ranges.extend(self.marked.iter().map(|(_, range)| range.clone()));
+        let innermost = self.ranges.first().or(rest.as_ref()).filter(|range| !range.is_empty());
+        let innermost = innermost.and_then(|range| self.frames.get(range.start));
+        let python = self.known[known].as_ref().map(|known| &known.python);
+        let has_begun = innermost.zip(python).is_some_and(|(frame, python)| python.has_just_begun(*frame));
+        let own = self.of_runs.iter_mut().rev().filter(|run| run.instance == instance);
+        let segments = pair(runs, List { marked: &self.ranges, rest, has_begun });
+        own.zip(segments).for_each(|(run, segment)| run.segment = segment);
+    }
+
+    /// Reads what runs in an interpreter: what each run has, innermost first. Returns what is not known to belong to any, should there
+    /// be such.
+    fn read(&mut self, guest: GuestMemory<'_>, known: usize) -> Option<Range<usize>> {
+        self.marked.clear();
+        let first = self.frames.len();
+        let Some(Known { python, .. }) = &self.known[known] else { return Some(first..first) };
+        let mut rest = None;
+        for thread in python.threads(guest) {
+            let mut begin = self.frames.len();
+            let mut is_whole = true;
+            for frame in python.frames(guest, thread) {
+                let is_room = self.frames.len() < MAX_FRAMES && self.marked.len() < MAX_RUNS;
+                match frame.filter(|_| is_room) {
+                    Some(frame @ PythonFrame::Function { .. }) => self.frames.push(frame),
+                    Some(PythonFrame::Run { at }) => {
+                        self.marked.push((at, begin..self.frames.len()));
+                        begin = self.frames.len();
+                    }
+                    None => is_whole = false,
+                }
+                if !is_whole {
+                    break;
+                }
+            }
+            // The outermost frame is always one that a run began with.
+            if !is_whole || begin < self.frames.len() {
+                rest = Some(begin..self.frames.len());
+            }
+        }
+        // Those of several threads are inside of each other.
+        self.marked.sort_unstable_by_key(|(at, _)| *at);
+        rest
+    }
+
+    fn push(&mut self, word: FrameWord) {
+        if self.words.len() < ALL_WORDS {
+            self.words.push(word);
+        }
+    }
+
+    /// Makes the address in a frame that was the innermost one that of the instruction behind.
+    fn tell_as_caller(&mut self, word: FrameWord) {
+        if let (walk::Place::Text { target, offset }, Some(known)) =
+            (word.place(), self.words.iter_mut().rfind(|known| **known == word))
+        {
+            *known = FrameWord::text(target, offset.saturating_add(1));
+        }
+    }
+
+    /// Puts the frames of a run onto the stack.
+    ///
+    /// # Safety
+    /// As of [`join`](Self::join).
+    unsafe fn push_functions(&mut self, position: usize, naming: &mut Naming<'_>) {
+        let OfRun { interpreter, segment, .. } = self.of_runs[position].clone();
+        let frames = match segment {
+            Segment::Nothing => return,
+            Segment::Frames(frames) => frames,
+            Segment::Unknown => return self.push(FrameWord::script(UNKNOWN, 0)),
+        };
+        let Some((guest, known)) = interpreter else { return };
+        // SAFETY: by contract.
+        let guest = unsafe { guest.memory() };
+        for at in frames.rev() {
+            let Some(PythonFrame::Function { code, instruction }) = self.frames.get(at).copied() else { continue };
+            match self.function(guest, (known, code), naming) {
+                Some(Function::Internal) => {}
+                Some(Function::Known { number, instructions }) => {
+                    let units = instruction.wrapping_sub(instructions) / 2;
+                    self.push(FrameWord::script(number, units));
+                }
+                None => self.push(FrameWord::script(UNKNOWN, 0)),
+            }
+        }
+    }
+
+    /// What a code object is.
+    fn function(
+        &mut self,
+        guest: GuestMemory<'_>,
+        (known, address): (usize, u32),
+        naming: &mut Naming<'_>,
+    ) -> Option<Function> {
+        let Known { python, time, .. } = self.known[known].as_mut()?;
+        let identity = python.identity(guest, address)?;
+        let slot = usize::try_from(u64::from(address >> 4) ^ *time).unwrap_or(0) % MAX_OBJECTS;
+        let object = &mut self.objects[slot];
+        if object.time == *time && object.identity == Some(identity) {
+            return Some(object.function);
+        }
+        let code = python.code(guest, &identity)?;
+        let function = if code.is_internal() {
+            // What is called for a class is a function of the interpreter's own, between the caller and `__init__`.
+            Function::Internal
+        } else {
+            let number = naming.numbers.number(&code, |number| (naming.name)(number, &code));
+            if number == UNKNOWN {
+                return None;
+            }
+            Function::Known { number, instructions: code.instructions }
+        };
+        *object = Object { time: *time, identity: Some(identity), function };
+        Some(function)
+    }
+}
