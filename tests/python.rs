@@ -277,6 +277,23 @@ fn all_time_is_somewhere() {
     assert!(time_of(&recording.scripts, "Run.run") / 1000.0 > recorded * 0.9);
 }
 
+#[test]
+fn a_function_is_shown_line_by_line_with_its_source() {
+    if !python::can_build() {
+        return;
+    }
+    let recording = shared();
+    let sources = recording.folder.path().join("sources");
+    std::fs::create_dir_all(&sources).expect("a folder");
+    std::fs::write(sources.join("app.py"), APP).expect("writing Python");
+    let shown = printed(recording.folder.path(), &["annotate", "--source", "sources", "p.json", "triple"]);
+    let hot = shown.lines().find(|line| line.contains("# HOT LINE")).unwrap_or_else(|| panic!("{shown}"));
+    let numbers: Vec<&str> = hot.split_whitespace().take(3).collect();
+    let [own, total, number] = numbers[..] else { panic!("{hot}") };
+    assert_eq!((own, number), (total, line("HOT LINE").to_string().as_str()), "{hot}");
+    assert_ne!(own, "0.0%", "{hot}");
+}
+
 /// The garbage collector, and functions in C.
 #[test]
 fn what_the_interpreter_does_is_time_of_the_function_that_it_does_it_for() {

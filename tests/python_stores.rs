@@ -62,6 +62,10 @@ impl WasiView for Host {
     }
 }
 
+fn host() -> Host {
+    Host { wasi: WasiCtx::builder().build(), table: ResourceTable::new(), next: None, memories: None }
+}
+
 /// A Python in a store of its own.
 struct Python {
     store: Store<Host>,
@@ -82,8 +86,7 @@ impl Python {
             Ok((python.call(function, n),))
         };
         linker.root().func_wrap("go-on", go_on).expect("go-on");
-        let host = Host { wasi: WasiCtx::builder().build(), table: ResourceTable::new(), next: None, memories: None };
-        let mut store = Store::new(component.engine(), host);
+        let mut store = Store::new(component.engine(), host());
         store.set_epoch_deadline(u64::MAX / 2);
         prepare(&mut store);
         let instance = linker.instantiate(&mut store, component).expect("an instance");
@@ -262,6 +265,55 @@ fn a_function_in_the_place_of_another_one_does_not_get_its_name() {
     for (function, expected) in MADE {
         let of_label = profile.filter(&witprof::Filter::default().label("made", function));
         check(&functions(&of_label), &[expected], 50);
+    }
+}
+
+/// Two async stores on one thread, each of which is suspended inside of Python while the other one runs.
+#[test]
+fn async_stores_that_wait_inside_of_python_are_not_mixed_up() {
+    if !python::can_build() {
+        return;
+    }
+    let component = component();
+    let mut linker: Linker<Host> = Linker::new(component.engine());
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("WASI");
+    linker
+        .root()
+        .func_wrap_async("go-on", |_: StoreContextMut<'_, Host>, (n,): (u32,)| {
+            Box::new(async move {
+                tokio::task::yield_now().await;
+                Ok((n,))
+            })
+        })
+        .expect("go-on");
+    let recorder = recorder(SamplerChoice::Signal);
+    let run = async |name: &'static str| {
+        let mut store = Store::new(component.engine(), host());
+        store.set_epoch_deadline(u64::MAX / 2);
+        let instance = linker.instantiate_async(&mut store, component).await.expect("an instance");
+        let work = instance.get_export_index(&mut store, None, "test:stores/work").expect("the interface");
+        let mut function = |name| {
+            let index = instance.get_export_index(&mut store, Some(&work), name).expect("the function");
+            instance.get_typed_func::<(u32,), (u32,)>(&mut store, index).expect("a function")
+        };
+        let (through, work) = (function("through"), function(name));
+        for _ in 0..40 {
+            // The other one runs until this one goes on.
+            through.call_async(&mut store, (1,)).await.expect("a call");
+            work.call_async(&mut store, (MANY,)).await.expect("a call");
+        }
+    };
+    let labeled = |name| recorder.instrument(run(name)).labeled(&recorder.labels([("store", name)]));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async { tokio::join!(labeled("left"), labeled("right")) });
+    let profile = recorder.finish();
+    support::check_profile(&profile);
+    for (name, expected) in [("left", LEFT), ("right", RIGHT)] {
+        let of_store = profile.filter(&witprof::Filter::default().label("store", name));
+        let found = functions(&of_store);
+        check(&found, &[expected, &["Work.through", "passes_on"]], 0);
+        let loops: usize = found.iter().filter(|(stack, _)| *stack == expected).map(|(_, count)| count).sum();
+        assert!(loops >= 50, "{found:#?}");
     }
 }
 
