@@ -154,6 +154,17 @@ fn check(found: &BTreeMap<Vec<String>, usize>, expected: &[&[&str]], at_least: u
     assert!(cut * 25 <= all, "{cut} of {all} are cut: {found:#?}");
 }
 
+/// What runs under a label is what it says.
+fn check_labeled(profile: &Profile, (key, value): (&str, &str), expected: &[&str]) {
+    let labeled = profile.filter(&witprof::Filter::default().label(key, value));
+    check(&functions(&labeled), &[expected], 50);
+}
+
+fn check_stores(profile: &Profile) {
+    check_labeled(profile, ("store", "left"), LEFT);
+    check_labeled(profile, ("store", "right"), RIGHT);
+}
+
 const LEFT: &[&str] = &["Work.left", "left_loop"];
 const RIGHT: &[&str] = &["Work.right", "right_loop"];
 const NESTED: &[&str] = &["Work.through", "passes_on", "Work.right", "right_loop"];
@@ -203,10 +214,7 @@ fn stores_that_take_turns_on_a_thread_are_not_mixed_up() {
     }
     let profile = recorder.finish();
     support::check_profile(&profile);
-    for (name, expected) in [("left", LEFT), ("right", RIGHT)] {
-        let of_store = profile.filter(&witprof::Filter::default().label("store", name));
-        check(&functions(&of_store), &[expected], 50);
-    }
+    check_stores(&profile);
 }
 
 #[test]
@@ -224,10 +232,7 @@ fn stores_that_come_and_go_in_the_same_memory_are_not_mixed_up() {
     }
     let profile = recorder.finish();
     support::check_profile(&profile);
-    for (name, expected) in [("left", LEFT), ("right", RIGHT)] {
-        let of_store = profile.filter(&witprof::Filter::default().label("store", name));
-        check(&functions(&of_store), &[expected], 50);
-    }
+    check_stores(&profile);
     // One function is one, in however many stores.
     let loops = profile.functions().iter().filter(|function| function.name == "left_loop").count();
     assert_eq!(loops, 1);
@@ -263,8 +268,7 @@ fn a_function_in_the_place_of_another_one_does_not_get_its_name() {
     let profile = recorder.finish();
     support::check_profile(&profile);
     for (function, expected) in MADE {
-        let of_label = profile.filter(&witprof::Filter::default().label("made", function));
-        check(&functions(&of_label), &[expected], 50);
+        check_labeled(&profile, ("made", function), expected);
     }
 }
 

@@ -34,7 +34,7 @@ pub enum Dimension {
     Script,
     /// A line of source code. What has none goes by its function.
     Line,
-    /// Guest, adapter, trampoline or host.
+    /// Script, guest, adapter, trampoline or host.
     Layer,
     /// A thread.
     Thread,

@@ -135,7 +135,8 @@ struct Shard {
     kept: Selection<KeptCall>,
     /// The components and modules that stacks of calls go, or went, through.
     callers: FxHashSet<u32>,
-    /// The stacks of calls, most of which come again and again, and how many frames they have together.
+    /// The stacks of calls, most of which come again and again, and how many frames they have together. All of those that are kept are
+    /// among them.
     stacks: FxHashSet<Arc<[RawFrame]>>,
     frames: usize,
     /// Stacks of calls that did not take long that are still to be read.
@@ -339,11 +340,15 @@ impl CallLog {
             let Shard { sums, kept, callers, stacks, frames, .. } = &mut *shard;
             let is_meant: Vec<Called> = sums.keys().copied().filter(|called| called.target() == from).collect();
             let has_called = callers.remove(&from);
+            // Each stack once, so that calls go on sharing it.
+            let mut changed: FxHashMap<Arc<[RawFrame]>, Arc<[RawFrame]>> = FxHashMap::default();
             if has_called {
                 callers.insert(to);
-                // They are made again where they are met again.
-                stacks.clear();
-                *frames = 0;
+                let is_of = |stack: &&Arc<[RawFrame]>| stack.iter().any(|frame| frame.target() == Some(from));
+                let new = |stack: &Arc<[RawFrame]>| stack.iter().map(|frame| frame.of(from, to)).collect();
+                changed.extend(stacks.iter().filter(is_of).map(|stack| (Arc::clone(stack), new(stack))));
+                *stacks = stacks.drain().map(|stack| changed.get(&stack).cloned().unwrap_or(stack)).collect();
+                *frames = stacks.iter().map(|stack| stack.len()).sum();
             } else if is_meant.is_empty() {
                 continue;
             }
@@ -356,8 +361,8 @@ impl CallLog {
                 if call.called.target() == from {
                     call.called = call.called.of(to);
                 }
-                if has_called && call.stack.iter().any(|frame| frame.target() == Some(from)) {
-                    call.stack = call.stack.iter().map(|frame| frame.of(from, to)).collect();
+                if let Some(stack) = changed.get(&call.stack) {
+                    call.stack = Arc::clone(stack);
                 }
             });
         }

@@ -21,7 +21,7 @@ use rustc_hash::FxHashMap;
 use super::clocks::{self, SampleClock};
 use super::collector::raw_frame;
 use super::scenes::{Scenes, Seen};
-use super::scripts::ScriptReader;
+use super::scripts::{ScriptReader, frame_that_runs};
 use super::walk::{
     self, FrameWord, Place, Registers, Run, StackMemory, caller_by_frame_pointer, caller_of_host_frame, strip,
 };
@@ -566,12 +566,9 @@ impl CallerFinder {
     /// outwards, and the functions of scripts that they run. None if the frames in between cannot be unwound.
     pub(crate) fn stack(&mut self, here: Registers) -> Vec<RawFrame> {
         let (words, _) = self.words(here);
-        let is_script = |word: &FrameWord| matches!(word.place(), Place::Script { .. });
         // What is kept of a run has the frame that runs it.
         let end = words.len().saturating_sub(MAX_STACK);
-        let runs = words.get(end).filter(|word| is_script(word));
-        let native = runs.and_then(|_| words[..end].iter().rfind(|word| !is_script(word)));
-        words[end..].iter().rev().chain(native).copied().map(raw_frame).collect()
+        words[end..].iter().rev().copied().chain(frame_that_runs(&words, end)).map(raw_frame).collect()
     }
 
     /// What each interpreter that is on that stack runs, innermost first; each outermost function first.

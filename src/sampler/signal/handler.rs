@@ -163,7 +163,6 @@ fn sample(at_work: &AtWork<'_>, shared: &mut HandlerState, at: Registers, begin:
             let (words, unchanged) = unsafe { join(scripts, walked, &mut memory, (&core.scenes, names)) };
             words.split_at(unchanged)
         }
-        (Some((scripts, _)), false) if scripts.has_marked() => (&[][..], walker.stack()),
         _ => walker.stack().split_at(walker.unchanged()),
     };
     let header = SampleHeader {

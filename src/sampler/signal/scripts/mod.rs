@@ -134,6 +134,13 @@ struct OfRun {
     segment: Segment,
 }
 
+/// The frame that runs the function of a script that is at a position of a stack, outermost frame first; `None` if there is none.
+pub(super) fn frame_that_runs(words: &[FrameWord], position: usize) -> Option<FrameWord> {
+    let is_script = |word: &FrameWord| matches!(word.place(), walk::Place::Script { .. });
+    words.get(position).filter(|word| is_script(word))?;
+    words[..position].iter().rfind(|word| !is_script(word)).copied()
+}
+
 impl Scripts {
     pub(super) fn new() -> Self {
         let nothing = Object { time: 0, identity: None, function: Function::Internal };
@@ -237,11 +244,8 @@ impl Scripts {
     /// Of a deep stack the middle is left out. What is kept of a run has the frame that runs it.
     fn leave_out_the_middle(&mut self) {
         let end = self.words.len() - HALF;
-        let is_script = |word: &FrameWord| matches!(word.place(), walk::Place::Script { .. });
-        let native =
-            self.words[..end].iter().rposition(|word| !is_script(word)).filter(|_| is_script(&self.words[end]));
-        if let Some(native) = native {
-            self.words[end] = self.words[native];
+        if let Some(native) = frame_that_runs(&self.words, end) {
+            self.words[end] = native;
         }
         self.words[HALF] = FrameWord::ELIDED;
         self.words.copy_within(end.., HALF + 1);
@@ -265,11 +269,6 @@ impl Scripts {
     /// A stack without scripts went into the ring.
     pub(super) fn unmark(&mut self) {
         self.has_marked = false;
-    }
-
-    /// Whether the stack that went into the ring last has scripts.
-    pub(super) fn has_marked(&self) -> bool {
-        self.has_marked
     }
 
     /// How many frames of scripts the last stack has.

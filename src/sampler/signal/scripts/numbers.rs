@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::interpreters::python::Code;
 
-/// Functions that get a number: a mebibyte of memory, of which only what is used is taken from the system.
+/// Functions that get a number: a mebibyte of memory, where there is an interpreter.
 const MANY: usize = 1 << 17;
 
 /// Places at which a function may be.

@@ -3,8 +3,8 @@
 //! Guest, adapter and trampoline frames are walked by frame pointer, which Wasmtime always keeps; the process's own
 //! frames by their unwind information, with framehop. Nothing here allocates, locks, or calls into Wasmtime; all memory
 //! is there before a walk begins, all reads are bounded and validated ([`memory`]), and the number of steps is
-//! limited. This folder depends on nothing else of the library but the table of code, so that tests can hold it against the
-//! truth.
+//! limited. This folder depends on nothing else of the library but the table of code and what an interpreter is, so that tests
+//! can hold it against the truth.
 
 mod code_window;
 mod errno;
