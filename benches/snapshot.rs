@@ -14,6 +14,8 @@
 mod address {
     pub(crate) use witprof::{TextOffset, WasmOffset};
 }
+#[path = "../src/interpreters/mod.rs"]
+mod interpreters;
 #[path = "../src/lock.rs"]
 mod lock;
 #[path = "../src/nanos.rs"]

@@ -27,6 +27,12 @@ pub enum Error {
         /// The component or module that was to be profiled.
         name: String,
     },
+    /// What should be a source map is none.
+    #[error("reading a source map: {problem}; give the file that a bundler or compiler has written beside the script")]
+    SourceMap {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The interval between samples is outside what can be measured.
     #[error("starting a recorder: an interval of {interval:?} is outside {min:?} to {max:?}")]
     Interval {
@@ -364,6 +370,7 @@ mod tests {
         ];
         let mut errors = vec![
             Error::GuestDebug { name: name() },
+            Error::SourceMap { problem: "bad json".into() },
             Error::Interval { interval: Duration::ZERO, min: interval, max: interval },
             Error::NoEpochs { name: name(), reason: None },
             Error::Thread { source: source() },
@@ -403,6 +410,7 @@ mod tests {
             Error::Read { source, .. } => source.is_some(),
             Error::GuestDebug { .. }
             | Error::Interval { .. }
+            | Error::SourceMap { .. }
             | Error::OtherEngine { .. }
             | Error::OtherCode { .. }
             | Error::Finished { .. }

@@ -117,6 +117,8 @@ pub use recording::{
 pub use recording::{PPROF_INDEX, PPROF_PATH, Scrape};
 pub use sampler::SamplingClock;
 pub use samples::{HandlerCost, LossReason, ProfilerTime, SampleCounts, Span};
+#[cfg(feature = "source-maps")]
+pub use symbols::SourceMap;
 pub use symbols::{
     ComponentNamedBy, CrossingEnd, Direction, Ends, Function, FunctionKind, Layer, Library, NamedBy, SymbolMap,
     SymbolMapBuilder,

@@ -21,7 +21,7 @@ const LIBRARY: &[Row] = &[
     ("component", &["interpreters"]),
     ("debug_info", &["component"]),
     ("symbols", &["component", "debug_info"]),
-    ("samples", &[]),
+    ("samples", &["interpreters"]),
     ("code", &["interpreters", "component", "symbols", "samples"]),
     // Numbers, and no names.
     ("sampler", &["interpreters", "code", "samples"]),

@@ -15,7 +15,9 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use serde_json::Value;
 use support::patience::{assert_figure, patiently};
 use support::python;
-use tempfile::TempDir;
+use support::stacks::{
+    Recording, Stack, assert_all_time_is_somewhere, milliseconds, names, rows, time, time_of, triple_to_single,
+};
 
 use self::command::printed;
 
@@ -32,84 +34,22 @@ const IN_A_CHANGE: f64 = 0.04;
 /// What stands for functions that could not be told.
 const UNKNOWN: &str = "(unknown script function)";
 
-/// A stack, outermost first, and its time in microseconds.
-struct Stack {
-    frames: Vec<String>,
-    time: f64,
+/// Records a run of the component.
+fn record() -> Recording {
+    /// One at a time: the first one builds the component, and a run that has the machine for itself is measured best.
+    static RUNNING: Mutex<()> = Mutex::new(());
+    let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    Recording::new(printed, &python::component(APP, WORLD, "command"), &[])
 }
 
-impl Stack {
-    fn has(&self, name: &str) -> bool {
-        self.frames.iter().any(|frame| frame == name)
-    }
-
-    fn count(&self, name: &str) -> usize {
-        self.frames.iter().filter(|frame| *frame == name).count()
-    }
-
-    /// Whether it has all of these, each further in than the one before.
-    fn has_in_order(&self, names: &[&str]) -> bool {
-        let mut frames = self.frames.iter();
-        names.iter().all(|name| frames.any(|frame| frame == name))
-    }
-
-    /// Whether it has these next to each other.
-    fn has_adjacent(&self, names: &[&str]) -> bool {
-        self.frames.windows(names.len()).any(|frames| frames == names)
-    }
-}
-
-/// A run of the component.
-struct Recording {
-    folder: TempDir,
-    /// With the interpreter's own functions, and without.
-    whole: Vec<Stack>,
-    scripts: Vec<Stack>,
-}
-
-impl Recording {
-    fn new() -> Self {
-        /// One at a time: the first one builds the component, and a run that has the machine for itself is measured best.
-        static RUNNING: Mutex<()> = Mutex::new(());
-        let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        let component = python::component(APP, WORLD, "command");
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let component = component.to_str().expect("UTF-8");
-        let out = printed(folder.path(), &["run", "--quiet", "--sampler", "signal", "-o", "p.json", component]);
-        assert_eq!(out, "done\n");
-        let stacks = |options: &[&str]| {
-            let arguments = [&["convert", "p.json", "--format", "folded", "-o", "-"], options].concat();
-            let folded = printed(folder.path(), &arguments);
-            let stacks = folded.lines().map(|line| {
-                let (frames, time) = line.rsplit_once(' ').expect("frames and a time");
-                let time = time.parse().expect("a number");
-                Stack { frames: frames.split(';').map(str::to_owned).collect(), time }
-            });
-            stacks.collect()
-        };
-        let (whole, scripts) = (stacks(&["--native"]), stacks(&["--no-native"]));
-        Self { folder, whole, scripts }
-    }
-
-    fn report(&self, by: &str) -> Value {
-        let report = printed(self.folder.path(), &["report", "--json", "--by", by, "p.json"]);
-        serde_json::from_str(&report).expect("JSON")
-    }
-}
-
-/// The time of these stacks.
-fn time<'s>(stacks: impl IntoIterator<Item = &'s Stack>) -> f64 {
-    stacks.into_iter().map(|stack| stack.time).sum()
-}
-
-/// The time of stacks that have a function.
-fn time_of(stacks: &[Stack], function: &str) -> f64 {
-    time(stacks.iter().filter(|stack| stack.has(function)))
+fn report(recording: &Recording, by: &str) -> Value {
+    let report = printed(recording.folder.path(), &["report", "--json", "--by", by, "p.json"]);
+    serde_json::from_str(&report).expect("JSON")
 }
 
 /// The recording that all tests look at that do not care how fast the machine was.
 fn shared() -> &'static Recording {
-    static SHARED: LazyLock<Recording> = LazyLock::new(Recording::new);
+    static SHARED: LazyLock<Recording> = LazyLock::new(record);
     &SHARED
 }
 
@@ -119,18 +59,6 @@ fn line(comment: &str) -> usize {
     found.unwrap_or_else(|| panic!("no {comment}")) + 1
 }
 
-fn rows(report: &Value) -> &[Value] {
-    report["rows"].as_array().expect("rows")
-}
-
-fn names(report: &Value) -> HashSet<&str> {
-    rows(report).iter().map(|row| row["name"].as_str().expect("a name")).collect()
-}
-
-fn milliseconds(row: &Value, what: &str) -> f64 {
-    row[what].as_f64().unwrap_or_else(|| panic!("no {what} in {row}"))
-}
-
 /// The function that three times the work is in, and the one that has it once.
 #[test]
 fn three_times_the_work_is_three_times_the_time() {
@@ -138,21 +66,10 @@ fn three_times_the_work_is_three_times_the_time() {
         return;
     }
     patiently(|| {
-        let recording = Recording::new();
-        let report = recording.report("script");
-        let [single, triple] = ["single", "triple"].map(|function| {
-            let row = rows(&report).iter().find(|row| row["name"] == function).expect("a row");
-            let total = milliseconds(row, "total_ms");
-            for stacks in [&recording.whole, &recording.scripts] {
-                let (found, rounding) = (time_of(stacks, function) / 1000.0, stacks.len() as f64 / 1000.0);
-                assert!((found - total).abs() <= rounding, "{function}: {found} and {total}");
-            }
-            // They call no other function, and what else the machine did is not theirs.
-            let own = milliseconds(row, "self_ms") + milliseconds(row, "boundary_ms");
-            assert!((own - total).abs() < 0.001, "{row}");
-            total - milliseconds(row, "preempted_ms")
-        });
-        assert_figure!((triple / single - 3.0).abs() <= 0.2, "{triple} and {single}");
+        let recording = record();
+        let report = report(&recording, "script");
+        let ratio = triple_to_single(&recording, &report);
+        assert_figure!((ratio - 3.0).abs() <= 0.2, "{ratio}");
     });
 }
 
@@ -161,7 +78,7 @@ fn the_hot_line_has_most_of_its_function() {
     if !python::can_build() {
         return;
     }
-    let report = shared().report("line");
+    let report = report(shared(), "line");
     let function = line("HOT LINE") - 4..=line("HOT LINE") + 1;
     let times = function.map(|number| {
         let name = format!("{FILE}:{number}");
@@ -181,7 +98,7 @@ fn lines_are_those_of_the_statements() {
     if !python::can_build() {
         return;
     }
-    let report = shared().report("line");
+    let report = report(shared(), "line");
     let names = names(&report);
     for comment in ["HOT LINE", "NEXT NUMBER", "COMPREHENSION"] {
         let name = format!("{FILE}:{}", line(comment));
@@ -202,7 +119,7 @@ fn functions_have_their_qualified_names() {
     if !python::can_build() {
         return;
     }
-    let report = shared().report("script");
+    let report = report(shared(), "script");
     let names = names(&report);
     let expected = [
         "Run.run",
@@ -231,7 +148,13 @@ fn functions_have_their_qualified_names() {
     let missing: Vec<&str> = expected.into_iter().filter(|name| !names.contains(name)).collect();
     assert!(missing.is_empty(), "{missing:?} are not in {names:?}");
     for row in rows(&report).iter().filter(|row| expected.iter().any(|name| row["name"] == *name)) {
-        assert_eq!(row["detail"], FILE, "{row}");
+        let first_line = row["detail"].as_str().and_then(|detail| detail.strip_prefix(FILE)?.strip_prefix(':'));
+        let first_line: usize = first_line.and_then(|line| line.parse().ok()).unwrap_or_else(|| panic!("{row}"));
+        // A decorator is a part of the function that it is for.
+        let begin: Vec<&str> = APP.lines().skip(first_line - 1).take(2).collect();
+        let begin = begin.join(" ");
+        let name = row["name"].as_str().and_then(|name| name.rsplit('.').next()).expect("a name");
+        assert!(begin.contains(name.trim_matches(['<', '>'])) || name.starts_with('<'), "{row}: {begin}");
     }
 }
 
@@ -241,7 +164,7 @@ fn every_function_is_known() {
         return;
     }
     patiently(|| {
-        let recording = Recording::new();
+        let recording = record();
         let unknown = time_of(&recording.whole, UNKNOWN);
         assert_figure!(unknown <= time(&recording.whole) / 100.0, "{unknown}");
         for stack in &recording.whole {
@@ -262,12 +185,9 @@ fn all_time_is_somewhere() {
         return;
     }
     let recording = shared();
-    let report = recording.report("script");
+    let report = report(recording, "script");
     let recorded = milliseconds(&report, "wall_ms");
-    let rows = rows(&report).iter().map(|row| milliseconds(row, "self_ms") + milliseconds(row, "boundary_ms"));
-    // No row has the profiler's own work.
-    let rows = rows.sum::<f64>() + milliseconds(&report, "profiler_ms");
-    assert!((rows - recorded).abs() < 0.001, "{rows} of {recorded}");
+    assert_all_time_is_somewhere(&report);
     for stacks in [&recording.whole, &recording.scripts] {
         // Each is rounded to a microsecond.
         let (found, rounding) = (time(stacks) / 1000.0, stacks.len() as f64 / 1000.0);
@@ -307,7 +227,7 @@ fn what_the_interpreter_does_is_time_of_the_function_that_it_does_it_for() {
         ("JSONDecoder.raw_decode", "scan_once_unicode"),
     ];
     let recording = shared();
-    let report = recording.report("script");
+    let report = report(recording, "script");
     for (function, of_c) in WORK {
         let row = rows(&report).iter().find(|row| row["name"] == function).expect("a row");
         // No other function of Python is called.
@@ -327,7 +247,7 @@ fn recursion_is_as_deep_as_it_is() {
         return;
     }
     patiently(|| {
-        let recording = Recording::new();
+        let recording = record();
         for stacks in [&recording.whole, &recording.scripts] {
             let deepest = stacks.iter().map(|stack| stack.count("recurse")).max();
             assert_eq!(deepest, Some(200));
@@ -365,7 +285,7 @@ fn callers_are_in_the_order_of_their_calls() {
         (&["Run.run", "main", "comprehension"], &["Run.run", "main", "comprehension"]),
     ];
     patiently(|| {
-        let recording = Recording::new();
+        let recording = record();
         for (calls, of_python) in CALLS {
             let innermost = calls[calls.len() - 1];
             let all = time_of(&recording.whole, innermost);

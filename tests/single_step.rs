@@ -38,8 +38,13 @@ mod code {
 mod evaluator;
 
 mod interpreters {
+    pub(crate) use super::InterpreterKind;
     pub(crate) use super::evaluator::{Evaluator, InstanceLayout};
 }
+
+/// The walk does not look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct InterpreterKind;
 
 /// The flag that stops the processor after each instruction.
 const TRAP_FLAG: i64 = 0x100;

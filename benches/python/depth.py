@@ -1,4 +1,4 @@
-"""What benches/python.rs samples: a loop under so many functions."""
+"""What benches/scripts.rs samples: a loop under so many functions."""
 
 import wit_world
 

@@ -10,7 +10,7 @@ use witprof::{Recorder, SamplerChoice, SamplingClock, ScriptFrames};
 use super::arguments::{OUTPUT, RECORDING};
 use super::host_frames::HostFramesChoice;
 use super::script_frames::ScriptsChoice;
-use crate::files::{Format, OutputFile, Outputs, Sources};
+use crate::files::{Format, OutputFile, Outputs, SourceMapFile, Sources};
 use crate::host::{CallTracing, ExternalProfilers, Sampling, Verbosity, WasmFile};
 
 /// How samples are taken.
@@ -125,6 +125,11 @@ pub(super) struct ProfilingArguments {
     #[arg(long, value_name = "FROM=TO", value_parser = parse_path_rule)]
     path_map: Vec<(String, String)>,
 
+    /// Show places in a bundled or compiled script as places in its sources, as this file says (repeatable). SCRIPT is the script
+    /// that it is for, if that is not the one that it names itself. A map that a script has in itself needs no option
+    #[arg(long, value_name = "[SCRIPT=]FILE", value_parser = parse_source_map)]
+    source_map: Vec<SourceMapFile>,
+
     /// Tell `perf` the names of all functions: writes /tmp/perf-PID.map (Linux). For `perf record witprof run …`
     #[arg(long)]
     perf_map: bool,
@@ -175,7 +180,7 @@ impl ProfilingArguments {
         let (choice, clock) = (self.sampler.into(), self.clock.into());
         let Self { interval, perf_map, vtune, raw_names, .. } = *self;
         let external = ExternalProfilers { perf_map, jit_dump: self.jitdump.clone(), vtune };
-        let (lines, path_map) = (!self.no_lines, self.path_map.clone());
+        let (lines, path_map, source_maps) = (!self.no_lines, self.path_map.clone(), self.source_map.clone());
         let SignalNumber(signal) = self.signal;
         let scripts = self.scripts.asked() != Some(ScriptFrames::None);
         Sampling {
@@ -190,6 +195,7 @@ impl ProfilingArguments {
             scripts,
             lines,
             path_map,
+            source_maps,
         }
     }
 
@@ -223,6 +229,16 @@ fn parse_path_rule(text: &str) -> Result<(String, String)> {
     match text.split_once('=') {
         Some((from, to)) if !from.is_empty() => Ok((from.to_owned(), to.to_owned())),
         _ => bail!("not of the form FROM=TO"),
+    }
+}
+
+fn parse_source_map(text: &str) -> Result<SourceMapFile> {
+    match text.split_once('=') {
+        Some((script, file)) if !script.is_empty() && !file.is_empty() => {
+            Ok(SourceMapFile { script: Some(script.to_owned()), file: file.into() })
+        }
+        Some(_) => bail!("not of the form SCRIPT=FILE"),
+        None => Ok(SourceMapFile { script: None, file: text.into() }),
     }
 }
 

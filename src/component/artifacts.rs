@@ -9,6 +9,8 @@ use wasmtime_environ::{
     MemoryInitialization, ModuleInternedTypeIndex, ModuleTypes, WasmFuncType, WasmValType,
 };
 
+#[cfg(feature = "source-maps")]
+use super::code::Code;
 use super::function_table::{self, CompiledFunction};
 use super::image::{Image, ImageKind};
 use super::symbol_name::{TrampolinePurpose, parse_component_trampoline};
@@ -376,6 +378,18 @@ impl<'a> ModuleArtifact<'a> {
         let all = u32::try_from(self.info.module.functions.len()).unwrap_or(u32::MAX);
         all.saturating_sub(self.imported_functions())
     }
+}
+
+/// What `read` makes of so many bytes that the memory of some core module has at an address at first.
+#[cfg(feature = "source-maps")]
+pub(crate) fn initial_bytes<T>(code: &Code, address: u32, length: u32, read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+    let image = Image::parse(code.image()).ok()?;
+    let artifacts = Artifacts::decode(&image).ok()?;
+    artifacts.modules.iter().find_map(|module| {
+        let (start, bytes) = module.initial_memory(image.wasm_data())?;
+        let from = usize::try_from(u64::from(address).checked_sub(start)?).ok()?;
+        read(bytes.get(from..)?.get(..length as usize)?)
+    })
 }
 
 #[cfg(test)]

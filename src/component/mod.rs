@@ -22,6 +22,8 @@ mod source;
 mod symbol_name;
 mod wiring;
 
+#[cfg(feature = "source-maps")]
+pub(crate) use artifacts::initial_bytes;
 pub(crate) use artifacts::{Artifacts, ModuleArtifact, ResourceOrigin};
 pub use code::Code;
 pub(crate) use evaluators::find as find_evaluators;

@@ -5,6 +5,7 @@ mod descriptor;
 mod format;
 mod output;
 mod shown_profile;
+mod source_map;
 mod sources;
 mod told;
 
@@ -12,5 +13,6 @@ pub(crate) use self::command_line::command_line;
 pub(crate) use self::format::Format;
 pub(crate) use self::output::{Destination, OutputFile, Outputs};
 pub(crate) use self::shown_profile::ShownProfile;
+pub(crate) use self::source_map::SourceMapFile;
 pub(crate) use self::sources::{Sources, missing_source};
 pub(crate) use self::told::{GZIP, Told};

@@ -14,7 +14,7 @@ use witprof::{
 
 use super::external::{ExternalProfilers, Listeners};
 use super::{WasmFile, checks, failed};
-use crate::files::{Outputs, ShownProfile, command_line, missing_source};
+use crate::files::{Outputs, ShownProfile, SourceMapFile, command_line, missing_source};
 use crate::terminal::{self, Stream, table_style};
 
 /// Frames kept of a backtrace. Wasmtime's default of 20 cuts off the callers of anything real; each frame costs about
@@ -69,6 +69,8 @@ pub(crate) struct Sampling {
     pub(crate) lines: bool,
     /// What paths of source files begin with, and what they are to begin with.
     pub(crate) path_map: Vec<(String, String)>,
+    /// Which sources scripts were made from.
+    pub(crate) source_maps: Vec<SourceMapFile>,
 }
 
 /// An engine with what the options ask for and what sampling needs, and what `load` loads with it. Settles how samples
@@ -230,6 +232,9 @@ pub(super) fn recorder(
     for (from, to) in path_map {
         map = map.path_map(from, to);
     }
+    for source_map in &sampling.source_maps {
+        map = map.source_map(source_map.read()?);
+    }
     let mut recorder = Recorder::builder(interval).sampler(choice).clock(clock).show_host_frames();
     if choice == SamplerChoice::Auto {
         recorder = recorder.allow_unsampled();
@@ -326,8 +331,9 @@ pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs, verbo
         terminal::report(&anyhow!("not everything was sampled: {}", reason(problem)));
     }
     if let Some(problem) = recorder.unread_interpreter() {
-        let which = if profile.has_scripts() { "some Python" } else { "Python" };
-        verbosity.message(&format!("witprof: functions of {which} are not shown: {problem}"));
+        let some = if profile.has_scripts() { "some " } else { "" };
+        let language = problem.language().unwrap_or("scripts");
+        verbosity.message(&format!("witprof: functions of {some}{language} are not shown: {problem}"));
     }
     for problem in profile.missing_lines() {
         verbosity.message(&escape_control(problem));

@@ -1,5 +1,7 @@
 //! Where the evaluation loops of interpreters are, and where each finds what it works on.
 
+use super::InterpreterKind;
+
 /// The evaluation loop of an interpreter: the function that runs scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Evaluator {
@@ -19,6 +21,7 @@ pub(crate) struct Evaluator {
     /// The static index of its core module, and its index in that.
     pub(crate) function: (u32, u32),
     pub(crate) instance: InstanceLayout,
+    pub(crate) interpreter: InterpreterKind,
 }
 
 impl Evaluator {

@@ -7,11 +7,22 @@
 //! a change.
 
 mod evaluator;
+mod function;
+mod interpreter;
+mod language;
+mod lines;
 mod problem;
 pub(crate) mod python;
+pub(crate) mod spidermonkey;
+mod text;
 
 pub(crate) use evaluator::{Evaluator, InstanceLayout, StatePlace};
+pub(crate) use function::{Function, LineTable, PartOf};
+pub(crate) use interpreter::{Frame, FunctionPlace, Identity, Interpreter, InterpreterKind, MAX_FRAMES};
+pub(crate) use language::Language;
+pub(crate) use lines::{LineFormat, SourcePosition};
 pub use problem::InterpreterProblem;
+pub(crate) use text::{Encoding, Text};
 
 /// A linear memory of a guest that does not run meanwhile. Addresses are those of the guest.
 #[derive(Clone, Copy, Debug)]

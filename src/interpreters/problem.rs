@@ -26,7 +26,7 @@ pub enum InterpreterProblem {
     #[error("this Python was built without its global lock")]
     FreeThreaded,
     /// What it says of itself cannot be true.
-    #[error("what this Python says about where it keeps things contradicts itself")]
+    #[error("what the interpreter has in its memory contradicts itself")]
     Contradiction,
     /// Its evaluation loop was found, but not where that keeps its instance.
     #[error("its evaluation loop was compiled in a way that is not known, so that its memory cannot be found")]
@@ -36,12 +36,27 @@ pub enum InterpreterProblem {
         "its memory cannot be read where samples are taken, as where memories are protected by keys of the processor's"
     )]
     Memory,
+    /// Where this build of SpiderMonkey has what is not known.
+    #[error(
+        "this build of SpiderMonkey is not known; those of componentize-js 0.18 to 0.23 are, without ahead-of-time compilation"
+    )]
+    Engine,
     /// Memory of guests is not read here.
     #[error("interpreters are read on Linux on x86-64 only")]
     Platform,
 }
 
 impl InterpreterProblem {
+    /// The language of the scripts, `Python` or `JavaScript`, if the problem says which.
+    #[must_use]
+    pub const fn language(self) -> Option<&'static str> {
+        match self {
+            Self::NoTable | Self::Version { .. } | Self::BeforeRelease | Self::FreeThreaded => Some("Python"),
+            Self::Engine => Some("JavaScript"),
+            Self::Contradiction | Self::Code | Self::Memory | Self::Platform => None,
+        }
+    }
+
     /// Any number but zero.
     pub(crate) fn to_bits(self) -> u32 {
         match self {
@@ -53,6 +68,7 @@ impl InterpreterProblem {
             Self::Code => 6,
             Self::Platform => 7,
             Self::Memory => 8,
+            Self::Engine => 9,
         }
     }
 
@@ -68,6 +84,7 @@ impl InterpreterProblem {
             6 => Self::Code,
             7 => Self::Platform,
             8 => Self::Memory,
+            9 => Self::Engine,
             _ => return None,
         })
     }
@@ -76,14 +93,14 @@ impl InterpreterProblem {
 #[cfg(test)]
 mod tests {
     use super::InterpreterProblem::{
-        BeforeRelease, Code, Contradiction, FreeThreaded, Memory, NoTable, Platform, Version,
+        BeforeRelease, Code, Contradiction, Engine, FreeThreaded, Memory, NoTable, Platform, Version,
     };
     use super::*;
 
     #[test]
     fn each_has_a_number() {
         let version = Version { major: 3, minor: 12 };
-        for problem in [NoTable, version, BeforeRelease, FreeThreaded, Contradiction, Code, Platform, Memory] {
+        for problem in [NoTable, version, BeforeRelease, FreeThreaded, Contradiction, Code, Platform, Memory, Engine] {
             assert_eq!(InterpreterProblem::from_bits(problem.to_bits()), Some(problem));
         }
         assert_eq!(InterpreterProblem::from_bits(0), None);

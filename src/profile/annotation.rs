@@ -73,11 +73,12 @@ impl Profile {
     }
 
     fn annotate_all(&self, is_meant: &dyn Fn(&str) -> bool) -> Vec<Annotation> {
-        // Functions of a name and library are one; by function, its position.
-        let mut found: indexmap::IndexMap<(&str, u32), Annotation> = indexmap::IndexMap::new();
+        // Functions of a name and library are one, but those of scripts that begin in other places; by function, its position.
+        let mut found: indexmap::IndexMap<(&str, u32, _), Annotation> = indexmap::IndexMap::new();
         let functions = self.functions.iter().map(|function| {
             is_meant(&function.name).then(|| {
-                let entry = found.entry((&function.name, function.library.0));
+                let begin = function.first_line.map(|line| (function.file, line));
+                let entry = found.entry((&function.name, function.library.0, begin));
                 let index = entry.index();
                 entry.or_insert_with(|| Annotation {
                     function: function.name.clone(),

@@ -142,6 +142,7 @@ impl Profile {
                 // See `forget_ends_of_others`.
                 ends: _,
                 file: _,
+                first_line: _,
             } = function;
             let ProfileLibrary { name: _, layer, component: _ } = &self.libraries[library.index()];
             let is_between = match layer {

@@ -21,6 +21,7 @@ mod memories;
 mod origin;
 mod report;
 mod script_frames;
+mod script_table;
 mod symbolize;
 mod tables;
 mod toolchain;

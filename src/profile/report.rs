@@ -10,7 +10,7 @@ use super::calls::{CallTrace, CalledFunction};
 use super::crossing::{Crossing, CrossingFilter};
 #[cfg(feature = "html")]
 use super::tables::Stack;
-use super::tables::{FileIndex, LibraryIndex, Profile, ProfileFunction, Sample, SourceLine, StackIndex};
+use super::tables::{FileIndex, Profile, ProfileFunction, Sample, SourceLine, StackIndex};
 use crate::samples::ProfilerTime;
 use crate::symbols::{CrossingEnd, Direction, Ends, FunctionKind, Layer};
 
@@ -497,21 +497,22 @@ fn outermost(stacks: &[Stack], mut here: Vec<Option<usize>>, rows: usize) -> Vec
 struct View<'p> {
     profile: &'p Profile,
     attribution: Attribution<'p>,
-    /// By function: the first of that name and library, and of scripts of that file. Others may be parts that nothing tells apart for a reader, such as
-    /// functions without a symbol.
+    /// By function: the first of that name and library, and of scripts of that line in that file. Others may be parts that nothing tells
+    /// apart for a reader, such as functions without a symbol.
     functions: Vec<u32>,
     /// The label that is meant, if rows are labels.
     label: Option<&'p str>,
 }
 
 fn functions_by_name(profile: &Profile) -> Vec<u32> {
-    let mut known: FxHashMap<(&str, LibraryIndex, Option<FileIndex>), u32> = FxHashMap::default();
+    let mut known = FxHashMap::default();
     let functions = profile.functions.iter().zip(0..);
     functions
         .map(|(function, index)| {
-            // Scripts have functions of one name in several files.
-            let file = function.file.filter(|_| function.kind == FunctionKind::Script);
-            *known.entry((&function.name, function.library, file)).or_insert(index)
+            // Scripts have several functions of one name.
+            let begin = function.file.filter(|_| function.kind == FunctionKind::Script);
+            let begin = begin.map(|file| (file, function.first_line));
+            *known.entry((&function.name, function.library, begin)).or_insert(index)
         })
         .collect()
 }
@@ -659,13 +660,14 @@ impl<'p> View<'p> {
                 let library = &self.profile.libraries[function.library.index()].name;
                 let script = (function.kind == FunctionKind::Script).then(|| {
                     let file = function.file.map_or("", |file| self.profile.file(file));
-                    (file, self.script_component(function))
+                    let begin = function.first_line.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}"));
+                    (begin, self.script_component(function))
                 });
                 let detail = match (script, dimension) {
-                    (Some((file, None)), Dimension::Script) => file.to_owned(),
-                    (Some((file, Some(component))), Dimension::Script) => format!("{file}, {component}"),
-                    // Those of the same name may be in several files.
-                    (Some((file, _)), _) if !file.is_empty() => format!("{library}, {file}"),
+                    (Some((begin, None)), Dimension::Script) => begin,
+                    (Some((begin, Some(component))), Dimension::Script) => format!("{begin}, {component}"),
+                    // There may be several of the same name.
+                    (Some((begin, _)), _) if !begin.is_empty() => format!("{library}, {begin}"),
                     _ => library.clone(),
                 };
                 (function.name.clone(), (!detail.is_empty()).then_some(detail))

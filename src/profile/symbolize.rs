@@ -13,16 +13,17 @@ use super::host_frames::HOST;
 use super::host_symbols::HostSymbols;
 use super::memories::{MemoryGrowth, name_memories};
 use super::origin::Origin;
+use super::script_table::{ScriptTable, script_name, script_place};
 use super::tables::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
     Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,
 };
 use crate::address::{CodePoint, TextOffset, WasmOffset};
 use crate::code::{Target, Targets};
-use crate::interpreters::python::line_of;
+use crate::interpreters::Language;
 use crate::samples::{
     CountedCalls, Entry, FrameId, FrozenLog, Growth, HostPlace, LabelSet, LabelSetId, LossReason, MemoryLog,
-    ProfilerTime, RawFrame, ScriptFunction, ScriptFunctions, Span, StackId, Track, Window,
+    ProfilerTime, RawFrame, ScriptFunctions, Span, StackId, Track, Window,
 };
 use crate::symbols::{Direction, Ends, FunctionId, FunctionKind, Layer, LibraryId};
 
@@ -154,8 +155,11 @@ const OWN_CODE: [&str; 3] = [
     concat!(env!("CARGO_CRATE_NAME"), "::recording::recorder::Recorder::trace_calls"),
 ];
 
-/// What scripts are interpreted in.
-const SCRIPTS: &str = "Python";
+/// What of an interpreter is written in the language that it runs.
+const SELF_HOSTED: &str = "self-hosted";
+
+/// A function of which only that is known.
+const UNKNOWN_SCRIPT: &str = "(unknown script function)";
 
 /// What tells one function from another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -198,8 +202,12 @@ enum LibraryKey {
         library: LibraryId,
     },
     Host(String),
-    /// Those that an interpreter runs.
-    Scripts(Option<Interpreter>),
+    /// Functions that an interpreter runs: those of a program, or its own.
+    Scripts {
+        interpreter: Option<Interpreter>,
+        language: Language,
+        is_interpreters: bool,
+    },
     HostImports {
         target: u32,
         module: String,
@@ -217,7 +225,7 @@ struct Tables<'r> {
     /// Of scripts.
     files: IndexSet<String, FxBuildHasher>,
     /// The functions of scripts by number, once that was asked for.
-    scripts: Option<FxHashMap<u32, Arc<ScriptFunction>>>,
+    scripts: Option<ScriptTable>,
     recording_scripts: &'r ScriptFunctions,
     /// Sets of labels that samples bear; the empty one comes first.
     labels: IndexSet<Arc<LabelSet>, FxBuildHasher>,
@@ -559,41 +567,68 @@ impl<'r> Tables<'r> {
         let scripts = self.scripts.get_or_insert_with(|| {
             let mut functions = self.recording.scripts.by_number();
             functions.extend(self.recording_scripts.by_number());
-            functions
+            ScriptTable::new(functions)
         });
-        let unknown = || {
-            let name = "(unknown script function)".to_owned();
-            Arc::new(ScriptFunction { name, file: String::new(), first_line: 0, lines: [].into() })
+        let found = scripts.find(number, instruction);
+        let number = found.as_ref().map_or(number, |found| found.number);
+        // Of what is not known, the instruction tells the language.
+        let language = match &found {
+            Some(found) => found.function.format.language(),
+            None => Language::ALL.get(instruction as usize).copied().unwrap_or(Language::Python),
         };
-        let script = scripts.get(&number).cloned().unwrap_or_else(unknown);
-        let of = interpreter.and_then(|(target, library)| Some((self.recording.targets.get(target)?.map(), library)));
-        let component = of.map(|(map, library)| {
+        let of = interpreter.and_then(|(target, library)| Some((self.recording.targets.get(target)?, library)));
+        let component = of.map(|(target, library)| {
+            let map = target.map();
             let component = map.libraries().get(library.0 as usize).and_then(|library| library.component.clone());
             component.unwrap_or_else(|| map.component().to_owned())
         });
-        let path = of.map_or_else(|| script.file.clone(), |(map, _)| map.script_path(&script.file));
-        let row = || ProfileLibrary {
-            name: component.as_ref().map_or_else(|| SCRIPTS.to_owned(), |name| format!("{name} ({SCRIPTS})")),
-            layer: Layer::Script,
-            component: component.clone(),
+        let is_interpreters = found.as_ref().is_some_and(|found| found.function.is_interpreters);
+        // Of a program, or of the interpreter, which is a part of the guest as any other.
+        let (kind, layer) = match is_interpreters {
+            false => (FunctionKind::Script, Layer::Script),
+            true => (FunctionKind::Guest, Layer::Guest),
         };
-        let library = self.library(LibraryKey::Scripts(interpreter), row);
-        let file = (!path.is_empty()).then(|| FileIndex(handle(self.files.insert_full(path).0)));
-        let function = self.functions.entry(FunctionKey::Script { interpreter, number });
-        let index = FunctionIndex(handle(function.index()));
-        // They have no text, so they are told apart by their numbers.
-        function.or_insert_with(|| ProfileFunction {
-            offset: number,
-            size: 1,
-            file,
-            ..ProfileFunction::without_interface(script.name.clone(), library, FunctionKind::Script)
+        let row = || {
+            let language = if is_interpreters { SELF_HOSTED } else { language.name() };
+            let name = component.as_ref().map_or_else(|| language.to_owned(), |name| format!("{name} ({language})"));
+            ProfileLibrary { name, layer, component: component.clone() }
+        };
+        let library = self.library(LibraryKey::Scripts { interpreter, language, is_interpreters }, row);
+        let index = match self.functions.get_index_of(&FunctionKey::Script { interpreter, number }) {
+            Some(known) => FunctionIndex(handle(known)),
+            None => {
+                let begin = found.as_ref().map(|found| {
+                    let (file, at) = script_place(found, of.map(|(target, _)| target), found.start);
+                    (file, at.map(|at| at.line).filter(|line| *line > 0))
+                });
+                let file = begin.as_ref().and_then(|(file, _)| self.file_of_script(file));
+                let name = found.as_ref().map(|found| script_name(found, of.map(|(target, _)| target)));
+                let name = name.unwrap_or_else(|| UNKNOWN_SCRIPT.to_owned());
+                // They have no text, so they are told apart by their numbers.
+                let function = ProfileFunction {
+                    offset: number,
+                    size: 1,
+                    file,
+                    first_line: begin.and_then(|(_, line)| line),
+                    ..ProfileFunction::without_interface(name, library, kind)
+                };
+                FunctionIndex(handle(
+                    self.functions.insert_full(FunctionKey::Script { interpreter, number }, function).0,
+                ))
+            }
+        };
+        let place = found.as_ref().map(|found| script_place(found, of.map(|(target, _)| target), found.at));
+        let source = place.and_then(|(file, at)| {
+            let (file, at) = (self.file_of_script(&file)?, at.filter(|at| at.line > 0)?);
+            Some(SourceLine { file, line: at.line, column: (at.column > 0).then_some(at.column) })
         });
-        // What is not known has no line.
-        let in_table = || line_of(&script.lines, script.first_line, instruction).unwrap_or(script.first_line);
-        let line = if script.lines.is_empty() { 0 } else { in_table() };
-        let source = file.filter(|_| line > 0).map(|file| SourceLine { file, line, column: None });
         let point = position.point_of(TextOffset::new(number), TextOffset::new(number.saturating_add(1)));
         self.frame(Frame { function: index, point, instruction: None, source })
+    }
+
+    /// A file of scripts; none if it has no name.
+    fn file_of_script(&mut self, path: &str) -> Option<FileIndex> {
+        (!path.is_empty()).then(|| FileIndex(handle(self.files.insert_full(path.to_owned()).0)))
     }
 
     /// A frame that stands for others, or for none.
@@ -654,6 +689,7 @@ impl<'r> Tables<'r> {
             offset: function.offset().get(),
             size: function.size(),
             file: None,
+            first_line: None,
         };
         let (index, _) = self.functions.insert_full(key, row);
         FunctionIndex(handle(index))

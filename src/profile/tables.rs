@@ -105,6 +105,8 @@ pub struct ProfileFunction {
     pub size: u32,
     /// The file that most of its source is in, as far as is known.
     pub file: Option<FileIndex>,
+    /// The line in that file that it begins with, from 1 on: of functions of scripts.
+    pub first_line: Option<u32>,
 }
 
 impl ProfileFunction {
@@ -121,6 +123,7 @@ impl ProfileFunction {
             offset: 0,
             size: 0,
             file: None,
+            first_line: None,
         }
     }
 }

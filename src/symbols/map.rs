@@ -11,6 +11,8 @@ use super::host_imports::HostImports;
 use super::library::{ComponentNamedBy, Library};
 use super::name_table::{NameHandle, NameTable};
 use super::namer;
+#[cfg(feature = "source-maps")]
+use super::source_map::{SourceMap, SourceMaps};
 use super::wit_signatures::WitSignatures;
 use crate::address::TextOffset;
 use crate::component::{Artifacts, Code, Identity, Image, Memories, Source};
@@ -103,6 +105,8 @@ pub struct SymbolMap {
     memory_owners: FxHashMap<LibraryId, Vec<LibraryId>>,
     /// The user's rules for paths of source files.
     paths: PathMap,
+    #[cfg(feature = "source-maps")]
+    source_maps: SourceMaps,
     /// Which code it is of; nothing of a map that is of none.
     identity: Option<Identity>,
     index: OffsetIndex,
@@ -118,6 +122,8 @@ impl SymbolMap {
             source: None,
             debug_info: None,
             path_map: Vec::new(),
+            #[cfg(feature = "source-maps")]
+            source_maps: Vec::new(),
             lines: true,
             signatures: false,
             raw_names: false,
@@ -267,6 +273,8 @@ impl SymbolMap {
             memories: Vec::new(),
             memory_owners: FxHashMap::default(),
             paths: PathMap::default(),
+            #[cfg(feature = "source-maps")]
+            source_maps: SourceMaps::default(),
             identity: None,
             index: OffsetIndex::new(vec![0]),
         }
@@ -313,6 +321,8 @@ pub struct SymbolMapBuilder<'s> {
     lines: bool,
     signatures: bool,
     raw_names: bool,
+    #[cfg(feature = "source-maps")]
+    source_maps: Vec<SourceMap>,
 }
 
 impl<'s> SymbolMapBuilder<'s> {
@@ -326,8 +336,17 @@ impl<'s> SymbolMapBuilder<'s> {
     /// not used.
     #[must_use]
     pub fn source<'t>(self, wasm: &'t [u8]) -> SymbolMapBuilder<'t> {
-        let Self { name, source: _, debug_info, path_map, lines, signatures, raw_names } = self;
-        SymbolMapBuilder { source: Some(wasm), name, debug_info, path_map, lines, signatures, raw_names }
+        SymbolMapBuilder {
+            source: Some(wasm),
+            name: self.name,
+            debug_info: self.debug_info,
+            path_map: self.path_map,
+            lines: self.lines,
+            signatures: self.signatures,
+            raw_names: self.raw_names,
+            #[cfg(feature = "source-maps")]
+            source_maps: self.source_maps,
+        }
     }
 
     /// Keeps the WebAssembly binary that was compiled, for the lines of source code in it and for what
@@ -355,6 +374,15 @@ impl<'s> SymbolMapBuilder<'s> {
     #[must_use]
     pub fn path_map(mut self, from: &str, to: &str) -> Self {
         self.path_map.push((from.to_owned(), to.to_owned()));
+        self
+    }
+
+    /// Shows places in a script as places in the sources that it was made from. Scripts that have their source map in themselves, as
+    /// `//# sourceMappingURL=data:…`, need nothing; what is given goes first.
+    #[cfg(feature = "source-maps")]
+    #[must_use]
+    pub fn source_map(mut self, source_map: SourceMap) -> Self {
+        self.source_maps.push(source_map);
         self
     }
 
@@ -430,6 +458,10 @@ impl<'s> SymbolMapBuilder<'s> {
         map.identity = Some(image.identity());
         map.raw_names = self.raw_names;
         map.paths = PathMap::new(self.path_map.clone());
+        #[cfg(feature = "source-maps")]
+        {
+            map.source_maps = SourceMaps::new(self.source_maps);
+        }
         map.host_imports = HostImports::new(&artifacts, self.debug_info.as_ref(), self.source);
         if let (true, Some(bytes), Some(source)) = (self.signatures, bytes, &source) {
             map.signatures = WitSignatures::decode(bytes, source);
@@ -442,6 +474,29 @@ impl<'s> SymbolMapBuilder<'s> {
 }
 
 impl SymbolMap {
+    /// Where a place in a script comes from: line and column, from 1 on. `url` is where the script's address of a source map is in the
+    /// memory, and how many bytes that has.
+    #[cfg(feature = "source-maps")]
+    pub(crate) fn original_place(
+        &self,
+        code: Option<&Code>,
+        script: (&str, Option<(u32, u32)>),
+        at: (u32, u32),
+    ) -> Option<(String, (u32, u32))> {
+        self.source_maps.original(code, script, at)
+    }
+
+    /// What a function of a script was called in the source, if its parameters begin at a place: line and column, from 1 on.
+    #[cfg(feature = "source-maps")]
+    pub(crate) fn original_name(
+        &self,
+        code: Option<&Code>,
+        script: (&str, Option<(u32, u32)>),
+        function: ((u32, u32), &str),
+    ) -> Option<String> {
+        self.source_maps.name(code, script, function)
+    }
+
     /// The path of a script's file, as it is to be shown: that of its interpreter, unless a [rule](SymbolMapBuilder::path_map) says
     /// otherwise.
     pub(crate) fn script_path(&self, path: &str) -> String {
@@ -477,6 +532,8 @@ impl SymbolMap {
             lines: None,
             modules: parts.modules,
             paths: PathMap::default(),
+            #[cfg(feature = "source-maps")]
+            source_maps: SourceMaps::default(),
             identity: None,
             signatures: WitSignatures::default(),
         }

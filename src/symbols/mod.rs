@@ -15,6 +15,8 @@ mod library;
 mod map;
 mod name_table;
 mod namer;
+#[cfg(feature = "source-maps")]
+mod source_map;
 mod toolchain;
 mod wit_name;
 mod wit_signatures;
@@ -26,4 +28,6 @@ pub(crate) use host_imports::BY_SIGNATURE;
 pub use library::{ComponentNamedBy, Library};
 pub(crate) use map::{FunctionId, LibraryId};
 pub use map::{SymbolMap, SymbolMapBuilder};
+#[cfg(feature = "source-maps")]
+pub use source_map::SourceMap;
 pub(crate) use toolchain::is_toolchain_module;

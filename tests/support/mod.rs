@@ -5,10 +5,14 @@
 pub mod chromium;
 pub mod firefox;
 pub mod guests;
+pub mod javascript;
 pub mod large;
 pub mod patience;
 pub mod programs;
 pub mod python;
+pub mod serving;
+pub mod stacks;
+pub mod wit;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

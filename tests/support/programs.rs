@@ -26,10 +26,15 @@ pub fn leave_out(missing: &str) {
 
 /// A program of a package of PyPI, where `tests/set-up` installs it.
 pub fn of_pypi(package: &str, program: &str) -> PathBuf {
+    folder_of(package).join("bin").join(program)
+}
+
+/// The folder that `tests/set-up` installs a package into.
+pub fn folder_of(package: &str) -> PathBuf {
     let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || folder("HOME").unwrap_or_else(|| PathBuf::from("/root")).join(".cache");
     let cache = folder("XDG_CACHE_HOME").unwrap_or_else(home);
-    cache.join("witprof-tests").join(package).join("bin").join(program)
+    cache.join("witprof-tests").join(package)
 }
 
 /// Which of these programs cannot be run, if any.

@@ -4,8 +4,6 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
-
 use super::programs;
 
 /// What makes components of Python, in the version that `tests/set-up` installs.
@@ -30,10 +28,7 @@ pub fn component(app: &str, world: &str, world_name: &str) -> PathBuf {
     let wit = build.path().join("wit");
     std::fs::create_dir_all(wit.join("deps")).expect("a folder");
     std::fs::write(wit.join("world.wit"), world).expect("writing WIT");
-    for file in std::fs::read_dir(wit_of_wasi()).expect("the WIT of WASI") {
-        let file = file.expect("a file");
-        std::fs::copy(file.path(), wit.join("deps").join(file.file_name())).expect("copying WIT");
-    }
+    super::wit::copy_wasi(&wit.join("deps"), "0.2.12");
     std::fs::write(build.path().join("app.py"), app).expect("writing Python");
     let mut make = Command::new(programs::of_pypi(COMPONENTIZE_PY, "componentize-py"));
     make.current_dir(build.path()).args(["-d", "wit", "-w", world_name, "componentize", "app", "-o", "app.wasm"]);
@@ -42,19 +37,4 @@ pub fn component(app: &str, world: &str, world_name: &str) -> PathBuf {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
     std::fs::rename(build.path().join("app.wasm"), &component).expect("moving the component");
     component
-}
-
-/// The folder with the WIT of WASI 0.2, which is in the sources of `wasmtime-wasi`.
-fn wit_of_wasi() -> PathBuf {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(super::root()).args(["metadata", "--format-version", "1", "--locked", "--offline"]);
-    // Crates for other platforms are not there.
-    cargo.args(["--filter-platform", "x86_64-unknown-linux-gnu"]);
-    let output = cargo.output().expect("running cargo");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let mut packages = metadata["packages"].as_array().expect("packages").iter();
-    let wasi = packages.find(|package| package["name"] == "wasmtime-wasi").expect("the crate with WASI");
-    let manifest = Path::new(wasi["manifest_path"].as_str().expect("a path"));
-    manifest.parent().expect("a folder").join("src/p2/wit/deps")
 }

@@ -4,25 +4,28 @@
 //! and one that is as large as an evaluation loop puts it onto the stack at once, in a place that is the same in all of its frames.
 //! Where that is, its first instructions say.
 
+mod machine_code;
+mod python;
+mod spidermonkey;
 mod start;
 
-use wasmtime_environ::{EntityIndex, FuncKey, HostPtr, IndexType, MemoryIndex, Module, VMOffsets};
+use wasmtime_environ::{DefinedFuncIndex, FuncKey, HostPtr, IndexType, MemoryIndex, Module, VMOffsets};
 
 use self::start::{InstanceSlot, instance_slot};
 use super::artifacts::{Artifacts, ModuleArtifact};
 use super::code::Code;
+use super::function_table::CompiledFunction;
 use super::image::Image;
-use crate::interpreters::{Evaluator, GuestMemory, InstanceLayout, InterpreterProblem, StatePlace, python};
-
-/// CPython's evaluation loop, and the state of the runtime, by their names in the object files.
-const PYTHON_EVALUATOR: &str = "_PyEval_EvalFrameDefault";
-const PYTHON_STATE: &str = "_PyRuntime";
+use crate::interpreters::{Evaluator, InstanceLayout, InterpreterKind, InterpreterProblem, StatePlace};
 
 /// No interpreter is smaller, and most components are: they are not looked through.
 const MIN_TEXT: usize = 1 << 20;
 
 /// No evaluation loop is smaller: what is, is a way to one.
-const MIN_EVALUATOR: usize = 8 << 10;
+const MIN_EVALUATOR: u32 = 8 << 10;
+
+/// What a search for an interpreter in a core module finds: nothing, its evaluation loop, or why that cannot be used.
+type Found = Option<Result<Evaluator, InterpreterProblem>>;
 
 /// The evaluation loops in some code, with offsets into its text; and why there may be more, if one of them cannot be used. Costs
 /// nothing where there is little code, and little where there is no interpreter.
@@ -34,13 +37,23 @@ pub(crate) fn find(code: &Code) -> (Vec<Evaluator>, Option<InterpreterProblem>) 
     }
     // A damaged image has been, or will be, said to be one.
     let Ok(image) = Image::parse(code.image()) else { return nothing };
-    let has_python = |names: &[u8]| memchr::memmem::find(names, PYTHON_EVALUATOR.as_bytes()).is_some();
-    if !has_python(image.info()) && !has_python(image.function_names()) {
+    let (has_python, has_spidermonkey) = (python::may_be_in(&image), spidermonkey::may_be_in(&image));
+    if !has_python && !has_spidermonkey {
         return nothing;
     }
     let Ok(artifacts) = Artifacts::decode(&image) else { return nothing };
-    let modules = (0_u32..).zip(&artifacts.modules);
-    let found = modules.filter_map(|(index, module)| python(&artifacts, (index, module), (text, image.wasm_data())));
+    let modules = (0_u32..).zip(&artifacts.modules).map(|(index, artifact)| Candidate {
+        functions: &artifacts.functions,
+        index,
+        artifact,
+        text,
+        data: image.wasm_data(),
+    });
+    let found = modules.filter_map(|module| {
+        let python = || python::find(&module).filter(|_| has_python);
+        let spidermonkey = || spidermonkey::find(&module).filter(|_| has_spidermonkey);
+        python().or_else(spidermonkey)
+    });
     let (mut evaluators, mut problem) = nothing;
     for evaluator in found {
         match evaluator {
@@ -51,74 +64,56 @@ pub(crate) fn find(code: &Code) -> (Vec<Evaluator>, Option<InterpreterProblem>) 
     (evaluators, problem)
 }
 
-/// The evaluation loop of CPython, if the module has it. Where one exports a function of that name, it may be only a way to it.
-fn python(
-    artifacts: &Artifacts<'_>,
-    (index, artifact): (u32, &ModuleArtifact<'_>),
-    (text, data): (&[u8], &[u8]),
-) -> Option<Result<Evaluator, InterpreterProblem>> {
-    let exported = || artifact.exported_functions().find(|(name, _)| *name == PYTHON_EVALUATOR);
-    let name = exported().map(|(_, name)| name).or_else(|| artifact.function_named(PYTHON_EVALUATOR))?;
-    let defined = artifact.module().defined_func_index(name)?;
-    let key =
-        |key: FuncKey| matches!(key, FuncKey::DefinedWasmFunction(of, at) if of.as_u32() == index && at == defined);
-    let function = artifacts.functions.iter().find(|function| key(function.key))?;
-    let code = text.get(function.start as usize..)?.get(..function.length as usize)?;
-    if code.len() < MIN_EVALUATOR {
-        return None;
-    }
-    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        return Some(Err(InterpreterProblem::Platform));
-    }
-    // Before 3.13 there was no table, and that is worth more to know than what is wrong beside.
-    let is_known = || memchr::memmem::find(data, &python::COOKIE).is_some();
-    let problem = || Some(Err(if is_known() { InterpreterProblem::Code } else { InterpreterProblem::NoTable }));
-    let Some(state) = python_state(artifact, data) else { return problem() };
-    let place = instance_slot(code).zip(memory(artifact.module()));
-    let Some((InstanceSlot { slot, frame, holds_from, not_yet }, memory)) = place else {
-        return problem();
-    };
-    let start = u64::from(function.start);
-    Some(Ok(Evaluator {
-        start,
-        end: start + u64::from(function.length),
-        holds_from: start + holds_from,
-        not_yet: not_yet.map(|range| range.map(|(from, to)| (start + from, start + to))),
-        slot,
-        frame,
-        target: 0,
-        function: (index, name.as_u32()),
-        instance: InstanceLayout { memory, state },
-    }))
+/// A core module that may be an interpreter.
+struct Candidate<'c> {
+    /// Of all modules.
+    functions: &'c [CompiledFunction],
+    index: u32,
+    artifact: &'c ModuleArtifact<'c>,
+    text: &'c [u8],
+    data: &'c [u8],
 }
 
-/// Where CPython has its state. A library that may be loaded anywhere exports that; a program that is linked as a whole does not,
-/// but there what the memory holds at first is known.
-fn python_state(artifact: &ModuleArtifact<'_>, data: &[u8]) -> Option<StatePlace> {
-    let module = artifact.module();
-    let exported = artifact.exports().find_map(|(name, export)| match export {
-        EntityIndex::Global(global) if name == PYTHON_STATE => Some(global),
-        _ => None,
-    });
-    if let Some(global) = exported {
-        if !is_plain(module) {
-            return None;
-        }
-        let offsets = VMOffsets::new(HostPtr, module);
-        let memory_base = artifact.imports().find_map(|(_, field, import)| match import {
-            EntityIndex::Global(global) if field == "__memory_base" => Some(offsets.vmctx_vmglobal_import_from(global)),
-            _ => None,
-        });
-        let at = offsets.vmctx_vmglobal_definition(module.defined_global_index(global)?);
-        return Some(StatePlace::Global { at, memory_base });
+impl<'c> Candidate<'c> {
+    /// Its functions that are large enough for an evaluation loop, each with its code.
+    fn large_functions(&self) -> impl Iterator<Item = (DefinedFuncIndex, &CompiledFunction, &'c [u8])> {
+        self.all_functions().filter(|(_, function, _)| function.length >= MIN_EVALUATOR)
     }
-    let (address, bytes) = artifact.initial_memory(data)?;
-    let mut tables = memchr::memmem::find_iter(bytes, &python::COOKIE).filter_map(|at| {
-        let address = u32::try_from(address.checked_add(at as u64)?).ok()?;
-        python::describes_itself(GuestMemory::new(bytes.get(at..)?)).then_some(address)
-    });
-    // The cookie is in the code, too, that writes it elsewhere.
-    tables.next().filter(|_| tables.next().is_none()).map(StatePlace::Fixed)
+
+    /// Its functions, each with its code.
+    fn all_functions(&self) -> impl Iterator<Item = (DefinedFuncIndex, &CompiledFunction, &'c [u8])> {
+        self.functions.iter().filter_map(|function| match function.key {
+            FuncKey::DefinedWasmFunction(module, defined) if module.as_u32() == self.index => {
+                let code = self.text.get(function.start as usize..)?.get(..function.length as usize)?;
+                Some((defined, function, code))
+            }
+            _ => None,
+        })
+    }
+
+    /// The evaluation loop that a function is, whose interpreter has its state in a place. `None` if it was compiled in a way that is not
+    /// known.
+    fn evaluator(
+        &self,
+        (defined, function, code): (DefinedFuncIndex, &CompiledFunction, &[u8]),
+        interpreter: InterpreterKind,
+        state: StatePlace,
+    ) -> Option<Evaluator> {
+        let InstanceSlot { slot, frame, holds_from, not_yet } = instance_slot(code)?;
+        let start = u64::from(function.start);
+        Some(Evaluator {
+            start,
+            end: start + u64::from(function.length),
+            holds_from: start + holds_from,
+            not_yet: not_yet.map(|range| range.map(|(from, to)| (start + from, start + to))),
+            slot,
+            frame,
+            target: 0,
+            function: (self.index, self.artifact.module().func_index(defined).as_u32()),
+            instance: InstanceLayout { memory: memory(self.artifact.module())?, state },
+            interpreter,
+        })
+    }
 }
 
 /// Where an instance of a module has a pointer to the definition of its memory.

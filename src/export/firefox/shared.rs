@@ -39,6 +39,7 @@ struct FunctionRow {
     name: Str,
     resource: Option<u32>,
     source: Option<u32>,
+    line: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,7 +88,7 @@ impl<'p> Shared<'p> {
 
     /// A stack whose innermost frame is nothing but a name.
     pub(super) fn label(&mut self, caller: Option<StackRow>, name: &str, category: CategoryRow) -> StackRow {
-        let function = FunctionRow { name: self.string(name), resource: None, source: None };
+        let function = FunctionRow { name: self.string(name), resource: None, source: None, line: None };
         let function = row_number(self.functions.insert_full(function).0);
         self.stack(
             caller,
@@ -224,6 +225,7 @@ impl<'p> FrameMaker<'_, 'p> {
             name: self.shared.string(&function.name),
             resource: Some(row_number(self.shared.resources.insert_full(resource).0)),
             source: file.map(|file| self.source(file)),
+            line: function.first_line,
         };
         let row = row_number(self.shared.functions.insert_full(row).0);
         self.functions.insert((index, file), row);
@@ -340,7 +342,7 @@ impl Serialize for Functions<'_, '_> {
             .all("relevantForJS", false)?
             .add("resource", || functions.iter().map(|function| or_none(function.resource)))?
             .add("source", || functions.iter().map(|function| function.source))?
-            .all("lineNumber", ())?
+            .add("lineNumber", || functions.iter().map(|function| function.line))?
             .all("columnNumber", ())?
             .all("originalLocation", ())?
             .end()

@@ -40,6 +40,8 @@ pub(super) struct Tables {
     pub(super) names: Column<u32>,
     /// By function: the name of its file, a string.
     pub(super) files: Column<Option<u32>>,
+    /// By function: the line that it begins with.
+    pub(super) lines: Column<Option<u32>>,
     pub(super) symbols: SymbolsJson,
 }
 

@@ -200,6 +200,8 @@ pub(super) struct FunctionsJson {
     pub(super) file_name: Column<Option<u32>>,
     #[serde(default)]
     pub(super) source: Column<Option<u32>>,
+    #[serde(default)]
+    pub(super) line_number: Column<Option<u32>>,
 }
 
 #[derive(Deserialize, Default)]

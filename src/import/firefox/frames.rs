@@ -104,7 +104,9 @@ impl<'d> Reader<'d> {
             let function = if is_inlined {
                 ProfileFunction::without_interface(name.clone(), library_index, FunctionKind::Inlined)
             } else {
-                self.function(name, library_index, own, symbol_at, size)
+                let function = self.function(name, library_index, own, symbol_at, size);
+                let line = tables.lines.get(row_of_function).copied().flatten();
+                ProfileFunction { first_line: line.filter(|_| function.kind == FunctionKind::Script), ..function }
             };
             self.functions.insert(key, function);
         }

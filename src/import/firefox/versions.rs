@@ -149,7 +149,8 @@ impl TablesJson {
         let missing = |what: &str| format!("there is no `{what}`, which version {version} of the format keeps there");
         let stacks = self.stacks.ok_or_else(|| missing("stackTable"))?;
         let mut frames = self.frames.ok_or_else(|| missing("frameTable"))?;
-        let FunctionsJson { name, resource, file_name, source } = self.functions.ok_or_else(|| missing("funcTable"))?;
+        let FunctionsJson { name, resource, file_name, source, line_number } =
+            self.functions.ok_or_else(|| missing("funcTable"))?;
         let callers = if version >= PREFIX_OFFSETS {
             callers(&stacks.prefix_offset.ok_or_else(|| missing("stackTable.prefixOffset"))?)?
         } else {
@@ -176,6 +177,7 @@ impl TablesJson {
             libraries,
             names: name,
             files,
+            lines: line_number,
             symbols: self.symbols.unwrap_or_default(),
         })
     }

@@ -15,15 +15,12 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use code::{Code, Identity, Text};
-pub(crate) use lines::line_of;
+pub(super) use code::Identity;
+pub(super) use lines::line_of;
 pub(crate) use table::COOKIE;
 use table::Offsets;
 
-use super::{GuestMemory, InterpreterProblem};
-
-/// Frames that are looked at: Python gives up at a thousand, unless somebody asks for more.
-pub(crate) const MAX_FRAMES: usize = 1 << 13;
+use super::{Frame, Function, FunctionPlace, GuestMemory, InterpreterProblem, MAX_FRAMES};
 
 /// Interpreters that are looked at, and threads of each.
 const MAX_THREADS: usize = 16;
@@ -44,23 +41,6 @@ pub(crate) struct Python {
     offsets: Offsets,
     /// The type of code objects, once one was seen.
     code_type: Option<u32>,
-}
-
-/// A frame of Python's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PythonFrame {
-    /// A function of the program, at an instruction.
-    Function {
-        /// Address of its code object.
-        code: u32,
-        /// Address of the instruction that executes, or that has called.
-        instruction: u32,
-    },
-    /// What a run of the evaluation loop began with: frames after this one belong to the run before it.
-    Run {
-        /// Where it is: on the stack that the interpreter's own code has in the memory, so that outer runs are at higher addresses.
-        at: u32,
-    },
 }
 
 impl Python {
@@ -106,7 +86,7 @@ impl Python {
         &self,
         memory: GuestMemory<'m>,
         thread: u32,
-    ) -> impl Iterator<Item = Option<PythonFrame>> + use<'m, '_> {
+    ) -> impl Iterator<Item = Option<Frame>> + use<'m, '_> {
         let offsets = &self.offsets;
         let of_thread = |offset: u32| memory.u32(thread.checked_add(offset)?);
         let mut next = of_thread(offsets.current_frame);
@@ -119,8 +99,8 @@ impl Python {
                 return None;
             }
             let frame = next.and_then(|at| offsets.frame(memory, at)).filter(|(frame, _)| match frame {
-                PythonFrame::Run { at } => std::mem::replace(&mut inner_run, *at) < *at,
-                PythonFrame::Function { .. } => true,
+                Frame::Run { at } => std::mem::replace(&mut inner_run, *at) < *at,
+                Frame::Function { .. } => true,
             });
             is_over = frame.is_none();
             next = frame.map(|(_, previous)| previous);
@@ -139,8 +119,8 @@ impl Python {
     }
 
     /// Whether a frame is at its first instruction: then it is not known to have called anything.
-    pub(crate) fn has_just_begun(&self, frame: PythonFrame) -> bool {
-        let PythonFrame::Function { code, instruction } = frame else { return false };
+    pub(crate) fn has_just_begun(&self, frame: Frame) -> bool {
+        let Frame::Function { function: FunctionPlace::Code(code), instruction } = frame else { return false };
         code.checked_add(self.offsets.code_instructions) == Some(instruction)
     }
 
@@ -159,7 +139,7 @@ impl Python {
     }
 
     /// What is known of a code object. `None` if it is none, or cannot be read.
-    pub(crate) fn code<'m>(&mut self, memory: GuestMemory<'m>, identity: &Identity) -> Option<Code<'m>> {
+    pub(crate) fn function<'m>(&mut self, memory: GuestMemory<'m>, identity: &Identity) -> Option<Function<'m>> {
         if self.code_type != Some(identity.object_type) {
             let name = memory.u32(identity.object_type.checked_add(self.offsets.type_name)?)?;
             if memory.bytes(name, CODE_TYPE.len())? != CODE_TYPE {
@@ -167,7 +147,7 @@ impl Python {
             }
             self.code_type = Some(identity.object_type);
         }
-        Code::read(&self.offsets, memory, identity)
+        code::function(&self.offsets, memory, identity)
     }
 }
 
@@ -192,11 +172,11 @@ fn list(memory: GuestMemory<'_>, head: Option<u32>, next: u32) -> impl Iterator<
 impl Offsets {
     /// The frame at an address, and where the one before it is.
     #[inline]
-    fn frame(&self, memory: GuestMemory<'_>, at: u32) -> Option<(PythonFrame, u32)> {
+    fn frame(&self, memory: GuestMemory<'_>, at: u32) -> Option<(Frame, u32)> {
         let word = |offset: u32| memory.u32(at.checked_add(offset)?);
         let previous = word(self.frame_previous)?;
         if memory.u8(at.checked_add(self.frame_owner)?)? >= OWNED_BY_INTERPRETER {
-            return Some((PythonFrame::Run { at }, previous));
+            return Some((Frame::Run { at }, previous));
         }
         let executable = word(self.frame_executable)?;
         if executable & REFERENCE_TAGS == REFERENCE_TAGS {
@@ -204,6 +184,7 @@ impl Offsets {
             return None;
         }
         let code = executable & !REFERENCE_TAGS;
-        Some((PythonFrame::Function { code, instruction: word(self.frame_instruction)? }, previous))
+        let function = FunctionPlace::Code(code);
+        Some((Frame::Function { function, instruction: word(self.frame_instruction)? }, previous))
     }
 }

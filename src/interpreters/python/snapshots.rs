@@ -74,20 +74,20 @@ impl Snapshot {
         let mut stack = String::new();
         for frame in &frames {
             match frame {
-                Some(PythonFrame::Function { code, instruction }) => {
-                    let identity = python.identity(memory, *code).expect("a code object");
-                    let code = python.code(memory, &identity).expect("a code object");
+                Some(Frame::Function { function, instruction }) => {
+                    let identity = python.identity(memory, function.address()).expect("a code object");
+                    let code = python.function(memory, &identity).expect("a code object");
                     let unit = (instruction - code.instructions) / 2;
-                    let line =
-                        line_of(code.lines, code.first_line, unit).map_or("?".to_owned(), |line| line.to_string());
-                    writeln!(stack, "{} {}:{line}", code.qualname, code.filename).expect("memory");
+                    let line = line_of(code.lines.bytes, code.start.line, unit)
+                        .map_or("?".to_owned(), |line| line.to_string());
+                    writeln!(stack, "{} {}:{line}", code.name, code.file).expect("memory");
                 }
-                Some(PythonFrame::Run { .. }) => stack.push_str("-- run --\n"),
+                Some(Frame::Run { .. }) => stack.push_str("-- run --\n"),
                 None => {}
             }
         }
         // The list leads nowhere, or ends before the run that is always the first.
-        if !matches!(frames.last(), Some(Some(PythonFrame::Run { .. }))) {
+        if !matches!(frames.last(), Some(Some(Frame::Run { .. }))) {
             stack.push_str("(cut)\n");
         }
         stack

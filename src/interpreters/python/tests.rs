@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 
+use super::super::PartOf;
 use super::*;
 
 /// Versions whose tables are known.
@@ -328,10 +329,10 @@ impl Guest {
     }
 
     /// What is known of a code object.
-    fn described(&self, code: u32) -> Option<Code<'_>> {
+    fn described(&self, code: u32) -> Option<Function<'_>> {
         let mut python = self.python();
         let identity = python.identity(self.memory(), code)?;
-        python.code(self.memory(), &identity)
+        python.function(self.memory(), &identity)
     }
 
     /// What runs, innermost first: functions with the lines they are in, `-` where a run begins, `?` where it cannot be told further.
@@ -340,13 +341,13 @@ impl Guest {
         let frames = python.frames(self.memory(), self.thread);
         frames
             .map(|frame| match frame {
-                Some(PythonFrame::Function { code, instruction }) => {
-                    let code = self.described(code).expect("a code object");
+                Some(Frame::Function { function, instruction }) => {
+                    let code = self.described(function.address()).expect("a code object");
                     let unit = (instruction - code.instructions) / 2;
-                    let line = line_of(code.lines, code.first_line, unit);
-                    format!("{} ({}:{})", code.qualname, code.filename, line.map_or(0, |line| line))
+                    let line = line_of(code.lines.bytes, code.start.line, unit);
+                    format!("{} ({}:{})", code.name, code.file, line.map_or(0, |line| line))
                 }
-                Some(PythonFrame::Run { .. }) => "-".to_owned(),
+                Some(Frame::Run { .. }) => "-".to_owned(),
                 None => "?".to_owned(),
             })
             .collect()
@@ -469,7 +470,7 @@ fn long_names_are_cut() {
     }
     for (code, name) in guest.codes.iter().zip(&names) {
         let cut: String = name.chars().take(256).collect();
-        assert_eq!(guest.described(*code).expect("a code object").qualname.to_string(), cut);
+        assert_eq!(guest.described(*code).expect("a code object").name.to_string(), cut);
     }
 }
 
@@ -491,7 +492,7 @@ fn the_function_between_a_class_and_its_init_is_internal() {
     let names = [("__init__", "__init__"), ("Shape.__init__", "app.py"), ("__init__", "app.py"), ("f", "__init__")];
     let internal = names.map(|(name, file)| {
         let code = guest.code(name, file, 1, &[(1, Location::Near)]);
-        guest.described(code).expect("a code object").is_internal()
+        guest.described(code).expect("a code object").part_of == PartOf::Machinery
     });
     assert_eq!(internal, [true, false, false, false]);
 }
@@ -714,9 +715,9 @@ pub(super) fn read_all(bytes: &[u8], runtime: u32, codes: &[u32]) -> usize {
     let mut reader = python.clone();
     let mut describe = |code: u32, instruction: u32| {
         let Some(identity) = reader.identity(memory, code) else { return };
-        let Some(found) = reader.code(memory, &identity) else { return };
-        let _ = (found.qualname.to_string(), found.filename.to_string(), found.is_internal(), found.hash(7));
-        let _ = line_of(found.lines, found.first_line, instruction.wrapping_sub(found.instructions) / 2);
+        let Some(found) = reader.function(memory, &identity) else { return };
+        let _ = (found.name.to_string(), found.file.to_string(), found.part_of, found.hash(7));
+        let _ = line_of(found.lines.bytes, found.start.line, instruction.wrapping_sub(found.instructions) / 2);
     };
     let _ = python.generation(memory);
     let mut frames = 0;
@@ -724,10 +725,10 @@ pub(super) fn read_all(bytes: &[u8], runtime: u32, codes: &[u32]) -> usize {
     for frame in python.threads(memory).take(2).flat_map(|thread| python.frames(memory, thread)) {
         frames += 1;
         // In a circle, one that was described does not need it again.
-        if let Some(PythonFrame::Function { code, instruction }) = frame
-            && last.replace((code, instruction)) != Some((code, instruction))
+        if let Some(Frame::Function { function, instruction }) = frame
+            && last.replace((function, instruction)) != Some((function, instruction))
         {
-            describe(code, instruction);
+            describe(function.address(), instruction);
         }
     }
     for code in codes {
@@ -816,7 +817,7 @@ proptest! {
         let mut guest = Guest::new(version);
         let code = guest.code(&name, &file, 1, &[(1, Location::Near)]);
         let code = guest.described(code).expect("a code object");
-        prop_assert_eq!((code.qualname.to_string(), code.filename.to_string()), (name, file));
+        prop_assert_eq!((code.name.to_string(), code.file.to_string()), (name, file));
     }
 
     #[test]

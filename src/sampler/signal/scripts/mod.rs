@@ -20,8 +20,10 @@ use self::numbers::UNKNOWN;
 pub(crate) use self::reader::ScriptReader;
 use self::segments::{List, Segment, pair};
 use super::walk::{self, FrameWord, MAX_RUNS, Run, StackMemory};
-use crate::interpreters::python::{Code, Identity, MAX_FRAMES, Python, PythonFrame};
-use crate::interpreters::{GuestMemory, InterpreterProblem};
+use crate::interpreters::{
+    self, Frame, FunctionPlace, GuestMemory, Identity, Interpreter, InterpreterKind, InterpreterProblem, Language,
+    MAX_FRAMES, PartOf,
+};
 
 /// Words of a stack with scripts on it. Of a longer one the middle is left out.
 pub(super) const MAX_WORDS: usize = 2 * HALF + 1;
@@ -33,14 +35,17 @@ const ALL_WORDS: usize = walk::MAX_WORDS + MAX_FRAMES + MAX_RUNS;
 /// Interpreters that a thread remembers, and that may be on one stack.
 const MAX_INTERPRETERS: usize = 8;
 
-/// Code objects that a thread remembers; a power of two.
+/// Functions that a thread remembers; a power of two.
 const MAX_OBJECTS: usize = 1 << 11;
+
+/// An instruction that is not in its function: no function is so long.
+const NOWHERE: u32 = u32::MAX;
 
 /// How functions get numbers and names.
 pub(super) struct Naming<'n> {
     pub(super) numbers: &'n FunctionNumbers,
     /// Takes note of what a number stands for, if it can.
-    pub(super) name: &'n mut dyn FnMut(u32, &Code<'_>) -> bool,
+    pub(super) name: &'n mut dyn FnMut(u32, &interpreters::Function<'_>) -> bool,
     /// An interpreter cannot be read.
     pub(super) refuse: &'n mut dyn FnMut(InterpreterProblem),
 }
@@ -75,7 +80,7 @@ pub(crate) struct Scripts {
     /// Of each run, whose it is, and what it has.
     of_runs: Vec<OfRun>,
     /// The lists of frames of all interpreters on a stack, one after the other, each innermost first.
-    frames: Vec<PythonFrame>,
+    frames: Vec<Frame>,
     /// Of an interpreter at hand, where in that its runs have their frames; and where their marks are in its memory.
     marked: Vec<(u32, Range<usize>)>,
     ranges: Vec<Range<usize>>,
@@ -88,7 +93,7 @@ struct Known {
     place: Place,
     /// Its memory, as it was tried last.
     guest: Guest,
-    python: Python,
+    interpreter: Interpreter,
     /// How many code objects had died when it was looked at last, if it says.
     generation: Option<u64>,
     /// A number for the time since then.
@@ -102,11 +107,12 @@ struct Place {
     instance: u64,
     /// Where the memory of the guest is in the process.
     memory: u64,
-    /// Where in that the state of the interpreter is.
+    /// Where in that the state of the interpreter is, and which it is.
     state: u32,
+    kind: InterpreterKind,
 }
 
-/// A code object that was looked at.
+/// A function that was looked at.
 #[derive(Clone, Copy)]
 struct Object {
     /// Whose, and at which time.
@@ -115,13 +121,13 @@ struct Object {
     function: Function,
 }
 
-/// What a code object is.
+/// What a function is.
 #[derive(Clone, Copy)]
 enum Function {
     /// Nobody wants to see it.
     Internal,
-    /// One with this number, whose first instruction is there.
-    Known { number: u32, instructions: u32 },
+    /// One with this number, whose first instruction is there, and how many bytes of them there are.
+    Known { number: u32, instructions: u32, length: u32 },
 }
 
 /// Whose a run is, and what it has.
@@ -131,6 +137,7 @@ struct OfRun {
     instance: Option<u64>,
     /// The memory of its interpreter, and the position of that among those that are known.
     interpreter: Option<(Guest, usize)>,
+    language: Language,
     segment: Segment,
 }
 
@@ -174,8 +181,12 @@ impl Scripts {
     ) -> (&[FrameWord], usize) {
         let runs = &walked.runs[..walked.runs.len().min(MAX_RUNS)];
         self.of_runs.clear();
-        let nothing =
-            |run: &Run| OfRun { instance: run.instance_address(memory), interpreter: None, segment: Segment::Unknown };
+        let nothing = |run: &Run| OfRun {
+            instance: run.instance_address(memory),
+            interpreter: None,
+            language: run.interpreter.language(),
+            segment: Segment::Unknown,
+        };
         self.of_runs.extend(runs.iter().map(nothing));
         self.frames.clear();
         let mut used = 0_u32;
@@ -192,8 +203,9 @@ impl Scripts {
             }
             // SAFETY: by contract; the frame has the address of its instance.
             let guest = unsafe { Guest::of(instance, &runs[inner].instance, self.tried(instance, walked)) };
+            let kind = runs[inner].interpreter;
             let found = guest.and_then(|(guest, state)| {
-                let place = Place { instance, memory: guest.start, state };
+                let place = Place { instance, memory: guest.start, state, kind };
                 // SAFETY: by contract.
                 let memory = unsafe { guest.memory() };
                 let known = self.interpreter((guest, memory), place, (&mut used, &mut naming))?;
@@ -203,7 +215,7 @@ impl Scripts {
             let Some((guest, memory, known)) = found else {
                 if guest.is_none() && runs[inner].is_leaf {
                     // It is no instance, so nobody can tell whose it is.
-                    self.of_runs[inner] = OfRun { instance: None, interpreter: None, segment: Segment::Nothing };
+                    (self.of_runs[inner].instance, self.of_runs[inner].segment) = (None, Segment::Nothing);
                     continue;
                 }
                 let was_read = self.known.iter().flatten().any(|known| known.place.instance == instance);
@@ -287,7 +299,8 @@ impl Scripts {
         /// In a row.
         const MANY: u32 = 64;
         self.contradictions = self.contradictions.saturating_add(1);
-        if problem != InterpreterProblem::Contradiction || self.contradictions > MANY {
+        let may_pass = matches!(problem, InterpreterProblem::Contradiction | InterpreterProblem::Engine);
+        if !may_pass || self.contradictions > MANY {
             (naming.refuse)(problem);
         }
     }
@@ -303,13 +316,13 @@ impl Scripts {
         place: Place,
         (used, naming): (&mut u32, &mut Naming<'_>),
     ) -> Option<usize> {
-        let is_there = |known: &Known| known.place == place && known.python.is_in(guest);
+        let is_there = |known: &Known| known.place == place && known.interpreter.is_in(guest);
         let known = self.known.iter().position(|known| known.as_ref().is_some_and(is_there));
         let position = match known {
             Some(known) => known,
             None => {
-                let python = match Python::at(guest, place.state) {
-                    Ok(python) => python,
+                let interpreter = match Interpreter::at(place.kind, guest, place.state) {
+                    Ok(interpreter) => interpreter,
                     Err(problem) => {
                         self.refuse(problem, naming);
                         return None;
@@ -319,13 +332,13 @@ impl Scripts {
                 let mut free = (0..MAX_INTERPRETERS).map(|step| (self.oldest + step) % MAX_INTERPRETERS);
                 let position = free.find(|position| *used >> *position & 1 == 0)?;
                 self.oldest = (position + 1) % MAX_INTERPRETERS;
-                self.known[position] = Some(Known { place, guest: tried, python, generation: None, time: 0 });
+                self.known[position] = Some(Known { place, guest: tried, interpreter, generation: None, time: 0 });
                 position
             }
         };
         *used |= 1 << position;
         let known = self.known[position].as_mut()?;
-        let generation = known.python.generation(guest);
+        let generation = known.interpreter.generation(guest);
         if generation.is_none() || generation != known.generation {
             // Code objects may be others from now on.
             self.last_time += 1;
@@ -342,18 +355,19 @@ impl Scripts {
         let leaf_is_unknown = self.of_runs[leaf].instance.is_none() && walked.runs[leaf].is_leaf;
         let is_leaf = walked.runs[inner].is_leaf;
         let instance = self.of_runs[inner].instance;
+        let interpreter = self.known[known].as_ref().map(|known| &known.interpreter);
         let runs = segments::Runs {
             count: self.of_runs.iter().filter(|run| run.instance == instance).count(),
             may_change: is_leaf || leaf_is_unknown,
             is_leaf,
             are_all: walked.is_complete,
+            may_call_first: interpreter.is_some_and(Interpreter::calls_before_it_marks),
         };
         self.ranges.clear();
         self.ranges.extend(self.marked.iter().map(|(_, range)| range.clone()));
         let innermost = self.ranges.first().or(rest.as_ref()).filter(|range| !range.is_empty());
         let innermost = innermost.and_then(|range| self.frames.get(range.start));
-        let python = self.known[known].as_ref().map(|known| &known.python);
-        let has_begun = innermost.zip(python).is_some_and(|(frame, python)| python.has_just_begun(*frame));
+        let has_begun = innermost.zip(interpreter).is_some_and(|(frame, of)| of.has_just_begun(*frame));
         let own = self.of_runs.iter_mut().rev().filter(|run| run.instance == instance);
         let segments = pair(runs, List { marked: &self.ranges, rest, has_begun });
         own.zip(segments).for_each(|(run, segment)| run.segment = segment);
@@ -364,16 +378,16 @@ impl Scripts {
     fn read(&mut self, guest: GuestMemory<'_>, known: usize) -> Option<Range<usize>> {
         self.marked.clear();
         let first = self.frames.len();
-        let Some(Known { python, .. }) = &self.known[known] else { return Some(first..first) };
+        let Some(Known { interpreter, .. }) = &self.known[known] else { return Some(first..first) };
         let mut rest = None;
-        for thread in python.threads(guest) {
+        for thread in interpreter.threads(guest) {
             let mut begin = self.frames.len();
             let mut is_whole = true;
-            for frame in python.frames(guest, thread) {
+            for frame in interpreter.frames(guest, thread) {
                 let is_room = self.frames.len() < MAX_FRAMES && self.marked.len() < MAX_RUNS;
                 match frame.filter(|_| is_room) {
-                    Some(frame @ PythonFrame::Function { .. }) => self.frames.push(frame),
-                    Some(PythonFrame::Run { at }) => {
+                    Some(frame @ Frame::Function { .. }) => self.frames.push(frame),
+                    Some(Frame::Run { at }) => {
                         self.marked.push((at, begin..self.frames.len()));
                         begin = self.frames.len();
                     }
@@ -413,52 +427,54 @@ impl Scripts {
     /// # Safety
     /// As of [`join`](Self::join).
     unsafe fn push_functions(&mut self, position: usize, naming: &mut Naming<'_>) {
-        let OfRun { interpreter, segment, .. } = self.of_runs[position].clone();
+        let OfRun { interpreter, language, segment, .. } = self.of_runs[position].clone();
+        let unknown = FrameWord::script(UNKNOWN, language as u32);
         let frames = match segment {
             Segment::Nothing => return,
             Segment::Frames(frames) => frames,
-            Segment::Unknown => return self.push(FrameWord::script(UNKNOWN, 0)),
+            Segment::Unknown => return self.push(unknown),
         };
         let Some((guest, known)) = interpreter else { return };
         // SAFETY: by contract.
         let guest = unsafe { guest.memory() };
         for at in frames.rev() {
-            let Some(PythonFrame::Function { code, instruction }) = self.frames.get(at).copied() else { continue };
-            match self.function(guest, (known, code), naming) {
+            let Some(Frame::Function { function, instruction }) = self.frames.get(at).copied() else { continue };
+            match self.function(guest, (known, function), naming) {
                 Some(Function::Internal) => {}
-                Some(Function::Known { number, instructions }) => {
-                    let units = instruction.wrapping_sub(instructions) / 2;
-                    self.push(FrameWord::script(number, units));
+                Some(Function::Known { number, instructions, length }) => {
+                    // A frame may be in the making.
+                    let offset = instruction.checked_sub(instructions).filter(|offset| *offset < length);
+                    self.push(FrameWord::script(number, offset.unwrap_or(NOWHERE)));
                 }
-                None => self.push(FrameWord::script(UNKNOWN, 0)),
+                None => self.push(unknown),
             }
         }
     }
 
-    /// What a code object is.
+    /// What a function is.
     fn function(
         &mut self,
         guest: GuestMemory<'_>,
-        (known, address): (usize, u32),
+        (known, place): (usize, FunctionPlace),
         naming: &mut Naming<'_>,
     ) -> Option<Function> {
-        let Known { python, time, .. } = self.known[known].as_mut()?;
-        let identity = python.identity(guest, address)?;
-        let slot = usize::try_from(u64::from(address >> 4) ^ *time).unwrap_or(0) % MAX_OBJECTS;
+        let Known { interpreter, time, .. } = self.known[known].as_mut()?;
+        let identity = interpreter.identity(guest, place)?;
+        let slot = usize::try_from(u64::from(place.address() >> 4) ^ *time).unwrap_or(0) % MAX_OBJECTS;
         let object = &mut self.objects[slot];
         if object.time == *time && object.identity == Some(identity) {
             return Some(object.function);
         }
-        let code = python.code(guest, &identity)?;
-        let function = if code.is_internal() {
-            // What is called for a class is a function of the interpreter's own, between the caller and `__init__`.
+        let known = interpreter.function(guest, &identity)?;
+        let function = if known.part_of == PartOf::Machinery {
             Function::Internal
         } else {
-            let number = naming.numbers.number(&code, |number| (naming.name)(number, &code));
+            let number = naming.numbers.number(&known, |number| (naming.name)(number, &known));
             if number == UNKNOWN {
                 return None;
             }
-            Function::Known { number, instructions: code.instructions }
+            let length = known.length.unwrap_or(u32::MAX);
+            Function::Known { number, instructions: known.instructions, length }
         };
         *object = Object { time: *time, identity: Some(identity), function };
         Some(function)

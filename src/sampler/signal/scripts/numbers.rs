@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::interpreters::python::Code;
+use crate::interpreters::Function;
 
 /// Functions that get a number: a mebibyte of memory, where there is an interpreter.
 const MANY: usize = 1 << 17;
@@ -15,7 +15,7 @@ const MANY: usize = 1 << 17;
 /// Places at which a function may be.
 const PROBES: usize = 64;
 
-/// The number of functions that nothing is known of.
+/// The number of functions that nothing is known of. They are at an instruction with the number of their language.
 pub(crate) const UNKNOWN: u32 = 0;
 
 /// Somebody has been told what the function is called.
@@ -41,7 +41,7 @@ impl FunctionNumbers {
     }
 
     /// The number of a function. `name` takes note of what the number stands for, if it can; it may be asked twice.
-    pub(crate) fn number(&self, function: &Code<'_>, name: impl FnOnce(u32) -> bool) -> u32 {
+    pub(crate) fn number(&self, function: &Function<'_>, name: impl FnOnce(u32) -> bool) -> u32 {
         let Some(places) = self.places.get() else { return UNKNOWN };
         let hash = (function.hash(self.seed) & !IS_NAMED).max(2);
         let first = usize::try_from(hash >> 32).unwrap_or(0);

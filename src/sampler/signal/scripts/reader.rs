@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::super::scenes::Scenes;
 use super::super::walk::{FrameWord, Run, StackMemory};
 use super::{Naming, Scripts, Walked};
+use crate::interpreters::{LineTable, PartOf};
 use crate::lock::lock;
 use crate::samples::{ScriptFunction, ScriptFunctions};
 
@@ -38,9 +39,12 @@ impl ScriptReader {
     ) -> Vec<FrameWord> {
         let naming = Naming {
             numbers: &self.scenes.functions,
-            name: &mut |number, code| {
-                let (name, file) = (code.qualname.to_string(), code.filename.to_string());
-                let function = ScriptFunction { name, file, first_line: code.first_line, lines: code.lines.into() };
+            name: &mut |number, function| {
+                let (name, file) = (function.name.to_string(), function.file.to_string());
+                let (start, LineTable { format, bytes }) = (function.start, function.lines);
+                let is_interpreters = function.part_of != PartOf::Program;
+                let (lines, source_map) = (bytes.into(), function.source_map);
+                let function = ScriptFunction { name, file, is_interpreters, start, format, lines, source_map };
                 lock(&self.functions).add(number, function);
                 true
             },

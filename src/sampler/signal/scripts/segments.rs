@@ -40,17 +40,19 @@ pub(super) struct Runs {
     pub(super) is_leaf: bool,
     /// All of them were found.
     pub(super) are_all: bool,
+    /// The innermost one may have called something before it left its mark.
+    pub(super) may_call_first: bool,
 }
 
 /// What each run has, innermost first.
 pub(super) fn pair<'l>(runs: Runs, list: List<'l>) -> impl Iterator<Item = Segment> + use<'l> {
-    let Runs { count, may_change, is_leaf, are_all } = runs;
+    let Runs { count, may_change, is_leaf, are_all, may_call_first } = runs;
     let List { marked, rest, has_begun } = list;
-    let is_whole = rest.is_none() && !marked.is_empty();
+    let is_whole = rest.is_none() && (may_call_first || !marked.is_empty());
     let first = match (is_whole && are_all, count.cmp(&marked.len())) {
         (true, Equal) => Some(0),
         // One that is just beginning has no frames yet, and one that ends has none any more.
-        (true, Greater) if count == marked.len() + 1 && is_leaf && !has_begun => Some(1),
+        (true, Greater) if count == marked.len() + 1 && (may_call_first || is_leaf && !has_begun) => Some(1),
         // The outer ones are on stacks that are suspended, or that the walk did not get to.
         (_, Less) | (false, _) if !may_change => Some(0),
         _ => None,
@@ -77,7 +79,7 @@ mod tests {
     use super::Segment::{Frames, Nothing, Unknown};
     use super::*;
 
-    const WHOLE: Runs = Runs { count: 2, may_change: false, is_leaf: false, are_all: true };
+    const WHOLE: Runs = Runs { count: 2, may_change: false, is_leaf: false, are_all: true, may_call_first: false };
     const LEAF: Runs = Runs { may_change: true, is_leaf: true, ..WHOLE };
 
     #[test]
@@ -97,6 +99,12 @@ mod tests {
         // Its first function is there, and its mark is not: some other mark is missing, too.
         check(LEAF, List { has_begun: true, ..list(1, None) }, &[Unknown, Unknown]);
         check(WHOLE, list(1, None), &[Unknown, Unknown]);
+        // It calls something first, and has no mark meanwhile; nor need there be another one.
+        let calls_first = Runs { may_call_first: true, ..WHOLE };
+        check(calls_first, list(1, None), &[Nothing, fa.clone()]);
+        check(Runs { count: 1, ..calls_first }, list(0, None), &[Nothing]);
+        check(calls_first, list(0, None), &[Unknown, Unknown]);
+        check(Runs { are_all: false, ..calls_first }, list(1, None), &[fa.clone(), Unknown]);
         // Others are on a suspended stack.
         check(WHOLE, list(3, None), &[fa.clone(), fb.clone()]);
         check(LEAF, list(3, None), &[Unknown, Unknown]);
@@ -113,13 +121,13 @@ mod tests {
     proptest! {
         #[test]
         fn each_run_has_its_own_frames_and_outer_ones_outer_frames(
-            (count, marks) in (0_usize..9, 0_usize..9), flags in prop::array::uniform4(any::<bool>()),
+            (count, marks) in (0_usize..9, 0_usize..9), flags in prop::array::uniform5(any::<bool>()),
         ) {
             let marked: Vec<Range<usize>> = (0..marks).map(|mark| 3 * mark..3 * mark + 2).collect();
-            let [may_change, is_leaf, are_all, has_rest] = flags;
+            let [may_change, is_leaf, are_all, may_call_first, has_rest] = flags;
             let rest = has_rest.then_some(3 * marks..3 * marks + 2);
             let list = List { marked: &marked, rest, has_begun: false };
-            let runs = Runs { count, may_change: may_change || is_leaf, is_leaf, are_all };
+            let runs = Runs { count, may_change: may_change || is_leaf, is_leaf, are_all, may_call_first };
             let segments: Vec<Segment> = pair(runs, list).collect();
             prop_assert_eq!(segments.len(), count);
             let ranges: Vec<_> = segments.iter().filter_map(|segment| match segment {

@@ -3,7 +3,7 @@
 use super::frames::Frames;
 use super::memory::StackMemory;
 use super::registers::Registers;
-use crate::interpreters::{Evaluator, InstanceLayout};
+use crate::interpreters::{Evaluator, InstanceLayout, InterpreterKind};
 
 /// Runs that are noticed on one stack. A script that calls a function of the interpreter that calls a script is two.
 pub(crate) const MAX_RUNS: usize = 512;
@@ -22,6 +22,7 @@ pub(crate) struct Run {
     /// Whether it is the innermost frame of all, which may be just beginning or ending.
     pub(crate) is_leaf: bool,
     pub(crate) instance: InstanceLayout,
+    pub(crate) interpreter: InterpreterKind,
 }
 
 impl Run {
@@ -29,7 +30,8 @@ impl Run {
     /// are further out.
     pub(crate) fn waiting(evaluator: &Evaluator, at: Registers, position: usize) -> Self {
         let slot = at.fp.checked_add_signed(evaluator.slot);
-        Self { position, is_shown: true, slot, sp: at.sp, is_leaf: false, instance: evaluator.instance }
+        let Evaluator { instance, interpreter, .. } = *evaluator;
+        Self { position, is_shown: true, slot, sp: at.sp, is_leaf: false, instance, interpreter }
     }
 
     /// The address of the instance, as the stack has it.
@@ -72,7 +74,8 @@ impl Runs {
         let is_there = !is_leaf || is_whole;
         let slot = at.fp.checked_add_signed(evaluator.slot).filter(|_| is_there);
         let position = count.saturating_sub(1);
-        self.new.push(Run { position, is_shown: true, slot, sp: at.sp, is_leaf, instance: evaluator.instance });
+        let Evaluator { instance, interpreter, .. } = *evaluator;
+        self.new.push(Run { position, is_shown: true, slot, sp: at.sp, is_leaf, instance, interpreter });
     }
 
     /// The walk has ended with a stack of `words` frames, of which the outermost `kept` are those of the last one. `false` if there are

@@ -1,25 +1,28 @@
-//! What it costs a sample to know the functions of a Python program: the median of the handler's time with and without them
-//! ([`RecorderBuilder::without_scripts`]), by how many functions of Python are on the stack.
+//! What it costs a sample to know the functions of a Python or JavaScript program: the median of the handler's time with and without them
+//! ([`RecorderBuilder::without_scripts`]), by how many functions are on the stack.
 //!
-//! `cargo bench --bench python`. The two take turns, so that a machine that changes its pace disturbs both alike. Printed are medians
+//! `cargo bench --bench scripts`. The two take turns, so that a machine that changes its pace disturbs both alike. Printed are medians
 //! of the differences, and the quartiles around them.
 //!
-//! Needs componentize-py; see `tests/set-up`.
+//! Needs componentize-py and componentize-js; see `tests/set-up`.
 #![allow(missing_docs, reason = "a bench")]
 
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use std::path::Path;
 use std::time::Duration;
 
+use support::javascript::{self, Engine as JavaScriptEngine};
 use support::python;
 use wasmtime::component::{Linker, ResourceTable, TypedFunc};
 use wasmtime::{Engine, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use witprof::{Recorder, SamplerChoice, SymbolMap};
 
-const APP: &str = include_str!("python/depth.py");
-const WORLD: &str = "package bench:python;\nworld depth { export work: func(depth: u32, n: u32) -> u32; }\n";
+const PYTHON: &str = include_str!("python/depth.py");
+const JAVASCRIPT: &str = include_str!("javascript/depth.js");
+const WORLD: &str = "package bench:scripts;\nworld depth { export work: func(depth: u32, n: u32) -> u32; }\n";
 
 /// Pairs of runs for each depth.
 const PAIRS: usize = 15;
@@ -43,20 +46,27 @@ impl WasiView for Host {
 }
 
 fn main() {
-    if !python::can_build() {
-        return;
-    }
     // `cargo test --benches` runs benches to see whether they work.
     let (pairs, rounds) = if std::env::args().any(|argument| argument == "--bench") { (PAIRS, ROUNDS) } else { (1, 5) };
-    let component = python::component(APP, WORLD, "depth");
-    let component = support::component(&Engine::default(), &support::read(&component));
+    println!("a sample, in µs: median of {pairs} pairs [quartiles]");
+    if python::can_build() {
+        measure("Python", &python::component(PYTHON, WORLD, "depth"), (pairs, rounds));
+    }
+    if javascript::can_build() {
+        let component = javascript::component(JavaScriptEngine::Release, JAVASCRIPT, WORLD, "depth");
+        measure("JavaScript", &component, (pairs, rounds));
+    }
+}
+
+fn measure(language: &str, component: &Path, (pairs, rounds): (usize, u32)) {
+    let component = support::component(&Engine::default(), &support::read(component));
     let mut linker: Linker<Host> = Linker::new(component.engine());
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker).expect("WASI");
     let host = Host { wasi: WasiCtx::builder().build(), table: ResourceTable::new() };
     let mut store = Store::new(component.engine(), host);
     let instance = linker.instantiate(&mut store, &component).expect("an instance");
     let work: TypedFunc<(u32, u32), (u32,)> = instance.get_typed_func(&mut store, "work").expect("the function");
-    println!("a sample, in µs: median of {pairs} pairs [quartiles]");
+    println!("{language}");
     println!("{:>5}  {:>8}  {:>8}  more", "depth", "without", "with");
     for depth in DEPTHS {
         let mut run = |with_scripts: bool| {

@@ -1,0 +1,379 @@
+//! Functions of real JavaScript components, in what `witprof run` and `witprof serve` record of them: their time, names, places and callers.
+//! The components are made by componentize-js with its own engines.
+//!
+//! Needs Node.js and componentize-js; see `tests/set-up`.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![allow(missing_docs, reason = "tests")]
+
+#[path = "support/command.rs"]
+mod command;
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use serde_json::Value;
+use support::javascript::{self, Engine};
+use support::patience::{assert_figure, patiently};
+use support::serving::serve;
+use support::stacks::{
+    Recording, Stack, assert_all_time_is_somewhere, milliseconds, names, rows, time, time_of, triple_to_single,
+};
+use witprof::{Dimension, Filter};
+
+use self::command::printed;
+
+const APP: &str = include_str!("javascript/app.js");
+const WORLD: &str = include_str!("javascript/world.wit");
+
+/// What componentize-js calls a source that it gets as text.
+const FILE: &str = "source.js";
+
+/// What stands for functions that could not be told.
+const UNKNOWN: &str = "(unknown script function)";
+
+/// The evaluation loop.
+const LOOP: &str = "js::Interpret(JSContext*, js::RunState&)";
+
+/// The component of the program with an engine.
+fn component(engine: Engine, app: &str) -> PathBuf {
+    javascript::component(engine, app, WORLD, "command")
+}
+
+/// Records a run of the program with the engine of a release.
+fn record() -> Recording {
+    record_component(&component(Engine::Release, APP), &[])
+}
+
+fn record_component(component: &Path, options: &[&str]) -> Recording {
+    /// One at a time: a run that has the machine for itself is measured best.
+    static RUNNING: Mutex<()> = Mutex::new(());
+    let _running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    Recording::new(printed, component, options)
+}
+
+/// The recording that all tests look at that do not care how fast the machine was.
+fn shared() -> &'static Recording {
+    static SHARED: LazyLock<Recording> = LazyLock::new(record);
+    &SHARED
+}
+
+fn report(recording: &Recording, by: &str) -> Value {
+    let report = printed(recording.folder.path(), &["report", "--json", "--by", by, "p.json"]);
+    serde_json::from_str(&report).expect("JSON")
+}
+
+/// The number of the line with a comment.
+fn line(comment: &str) -> usize {
+    let found = APP.lines().position(|line| line.ends_with(&format!("// {comment}")));
+    found.unwrap_or_else(|| panic!("no {comment}")) + 1
+}
+
+/// The number of the line that has this.
+fn line_with(text: &str) -> usize {
+    APP.lines().position(|line| line.contains(text)).unwrap_or_else(|| panic!("no {text}")) + 1
+}
+
+/// Functions of the program as the engine calls them, and what is in the lines that they begin with.
+const FUNCTIONS: [(&str, &str); 19] = [
+    ("run", "async run()"),
+    ("main", "function main("),
+    ("single", "function single("),
+    ("triple", "function triple("),
+    ("recurse", "function recurse("),
+    ("bottom", "function bottom("),
+    ("adder", "return function adder("),
+    ("Shape", "constructor(side)"),
+    ("get area", "get area()"),
+    ("scaled", "scaled(by)"),
+    ("scaled/<", "// CALLBACK"),
+    ("of", "static of("),
+    ("numbers", "function* numbers("),
+    ("compare", "function compare("),
+    ("toJSON", "toJSON()"),
+    ("größe", "function größe("),
+    ("waits", "async function waits("),
+    ("works", "function works("),
+    ("outer", "async function outer("),
+];
+
+/// Whether a report by script has all functions, each in its file and line; `shift` is added to lines.
+fn assert_has_functions(report: &Value, file: &str, shift: usize) {
+    for (name, begin) in FUNCTIONS {
+        let detail = format!("{file}:{}", line_with(begin) + shift);
+        let found = rows(report).iter().any(|row| row["name"] == name && row["detail"] == *detail);
+        let rows: Vec<_> = rows(report).iter().map(|row| (&row["name"], &row["detail"])).collect();
+        assert!(found, "{name} [{detail}] is not in {rows:?}");
+    }
+}
+
+#[test]
+fn functions_have_the_names_of_the_engine_and_their_places() {
+    if !javascript::can_build() {
+        return;
+    }
+    assert_has_functions(&report(shared(), "script"), FILE, 0);
+    // What is made of text has the place where that was done for a file.
+    let made = line_with("return new Function(");
+    let detail = format!("{FILE} line {made} > Function:1");
+    let report = report(shared(), "script");
+    assert!(rows(&report).iter().any(|row| row["name"] == "anonymous" && row["detail"] == *detail), "{report}");
+}
+
+/// The function that three times the work is in, and the one that has it once.
+#[test]
+fn three_times_the_work_is_three_times_the_time() {
+    if !javascript::can_build() {
+        return;
+    }
+    patiently(|| {
+        let recording = record();
+        let report = report(&recording, "script");
+        let ratio = triple_to_single(&recording, &report);
+        assert_figure!((ratio - 3.0).abs() <= 0.3, "{ratio}");
+    });
+}
+
+#[test]
+fn the_hot_lines_have_nearly_all_of_their_function() {
+    if !javascript::can_build() {
+        return;
+    }
+    let report = report(shared(), "line");
+    let first = line_with("function triple(");
+    let times = (first..first + 7).map(|number| {
+        let row = rows(&report).iter().find(|row| row["name"] == *format!("{FILE}:{number}"));
+        (row.map_or(0.0, |row| milliseconds(row, "total_ms")), number)
+    });
+    let mut times: Vec<(f64, usize)> = times.collect();
+    times.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let [hot, head] = [line("HOT LINE"), line("HEAD OF THE LOOP")];
+    let hottest = [times[0].1, times[1].1];
+    assert!(hottest == [hot, head] || hottest == [head, hot], "{times:?}");
+    assert!(times[2].0 < times[1].0 / 20.0, "{times:?}");
+}
+
+#[test]
+fn lines_are_those_of_statements() {
+    if !javascript::can_build() {
+        return;
+    }
+    let report = report(shared(), "line");
+    let names = names(&report);
+    for comment in ["HOT LINE", "NEXT NUMBER", "CALLBACK", "AFTER A WAIT"] {
+        let line = line(comment);
+        let is_there = |line: usize| names.contains(format!("{FILE}:{line}").as_str());
+        // A callback has its work in the lines after its head.
+        assert!(is_there(line) || comment == "CALLBACK" && is_there(line + 2), "no {comment}: {names:?}");
+    }
+    let lines: Vec<&str> = APP.lines().collect();
+    for name in names {
+        let Some(number) = name.strip_prefix(FILE).and_then(|rest| rest.strip_prefix(':')) else { continue };
+        let number: usize = number.parse().expect("a number");
+        let statement = lines.get(number - 1).unwrap_or_else(|| panic!("{name}: no such line")).trim();
+        assert!(!statement.is_empty() && !statement.starts_with("//"), "{name}: `{statement}`");
+    }
+}
+
+#[test]
+fn every_function_is_known() {
+    if !javascript::can_build() {
+        return;
+    }
+    patiently(|| {
+        let recording = record();
+        let unknown = time_of(&recording.whole, UNKNOWN);
+        assert_figure!(unknown <= time(&recording.whole) / 500.0, "{unknown}");
+    });
+}
+
+#[test]
+fn all_time_is_somewhere() {
+    if !javascript::can_build() {
+        return;
+    }
+    let report = report(shared(), "script");
+    let recorded = milliseconds(&report, "wall_ms");
+    assert_all_time_is_somewhere(&report);
+    assert!(time_of(&shared().scripts, "run") / 1000.0 > recorded * 0.9);
+}
+
+#[test]
+fn recursion_is_as_deep_as_it_is() {
+    if !javascript::can_build() {
+        return;
+    }
+    let is_whole = |stack: &&Stack| stack.count("recurse") == 200 && stack.has_in_order(&["main", "recurse", "bottom"]);
+    for stacks in [&shared().whole, &shared().scripts] {
+        assert_eq!(stacks.iter().map(|stack| stack.count("recurse")).max(), Some(200));
+        let (whole, all) = (time(stacks.iter().filter(is_whole)), time_of(stacks, "bottom"));
+        assert!(whole >= all * 0.99, "{whole} of {all}");
+    }
+}
+
+/// Callers, from `main` inwards: with what the engine has in JavaScript itself, and without.
+const CALLS: [(&[&str], &[&str]); 8] = [
+    (&["main", "scaled", "map", "scaled/<"], &["main", "scaled", "scaled/<"]),
+    (&["main", "compare"], &["main", "compare"]),
+    (&["main", "next", "numbers"], &["main", "numbers"]),
+    (&["main", "toJSON"], &["main", "toJSON"]),
+    (&["main", "get area"], &["main", "get area"]),
+    (&["main", "of", "Shape"], &["main", "of", "Shape"]),
+    (&["main", "adder"], &["main", "adder"]),
+    (&["run", "main", "größe"], &["run", "main", "größe"]),
+];
+
+#[test]
+fn callers_are_in_the_order_of_their_calls() {
+    if !javascript::can_build() {
+        return;
+    }
+    for (calls, of_program) in CALLS {
+        let innermost = calls[calls.len() - 1];
+        let all = time_of(&shared().whole, innermost);
+        assert!(all > 0.0, "{innermost} is not there");
+        let in_order = time(shared().whole.iter().filter(|stack| stack.has_in_order(calls)));
+        // A generator is made where it is called, without `next`.
+        assert!(in_order >= all * 0.9, "{calls:?}: {in_order} of {all}");
+        let adjacent = time(shared().scripts.iter().filter(|stack| stack.has_adjacent(of_program)));
+        assert!(adjacent >= all * 0.97, "{of_program:?}: {adjacent} of {all}");
+    }
+}
+
+#[test]
+fn a_function_that_has_waited_is_below_those_that_wait_for_it() {
+    if !javascript::can_build() {
+        return;
+    }
+    // The first half of its work is done in a call, the second half when the event loop goes on with it.
+    let all = time_of(&shared().scripts, "works");
+    let below = |names: &[&str]| time(shared().scripts.iter().filter(|stack| stack.has_adjacent(names)));
+    let waiting = below(&["run", "outer", "waits", "works"]);
+    assert!(waiting >= all * 0.99, "{waiting} of {all}");
+    let calling: f64 = below(&["run", "outer", "waits"]);
+    let all = time_of(&shared().scripts, "waits");
+    assert!(calling >= all * 0.99, "{calling} of {all}");
+}
+
+#[test]
+fn a_function_is_shown_line_by_line_with_its_source() {
+    if !javascript::can_build() {
+        return;
+    }
+    let sources = shared().folder.path().join("sources");
+    std::fs::create_dir_all(&sources).expect("a folder");
+    std::fs::write(sources.join(FILE), APP).expect("writing JavaScript");
+    let shown = printed(shared().folder.path(), &["annotate", "--source", "sources", "p.json", "triple"]);
+    let hot = shown.lines().find(|line| line.contains("// HOT LINE")).unwrap_or_else(|| panic!("{shown}"));
+    let numbers: Vec<&str> = hot.split_whitespace().take(3).collect();
+    let [own, total, number] = numbers[..] else { panic!("{hot}") };
+    assert_eq!((own, number), (total, line("HOT LINE").to_string().as_str()), "{hot}");
+    assert_ne!(own, "0.0%", "{hot}");
+}
+
+#[test]
+fn scripts_can_be_left_out() {
+    if !javascript::can_build() {
+        return;
+    }
+    let folded =
+        printed(shared().folder.path(), &["convert", "p.json", "--no-scripts", "--format", "folded", "-o", "-"]);
+    for name in ["triple", "get area", "scaled/<"] {
+        assert!(!folded.contains(name), "{name}");
+    }
+}
+
+/// Lines of the program as lines of a source that it was made from: `src/app.ts`, 100 lines further down.
+fn source_map() -> String {
+    let lines = vec![";AACA"; APP.lines().count() - 1].concat();
+    format!(r#"{{"version": 3, "sources": ["../src/app.ts"], "names": [], "mappings": "AAoGA{lines}"}}"#)
+}
+
+const SHIFT: usize = 100;
+
+/// The engine for debugging has names, so that stacks show where runs of the evaluation loop are.
+#[test]
+fn runs_are_where_the_engine_runs_them_and_scripts_have_their_source_maps_in_themselves() {
+    if !javascript::can_build() {
+        return;
+    }
+    let map = data_encoding::BASE64.encode(source_map().as_bytes());
+    let app = format!("{APP}//# sourceMappingURL=data:application/json;base64,{map}\n");
+    let recording = record_component(&component(Engine::Debug, &app), &[]);
+    assert_has_functions(&report(&recording, "script"), "src/app.ts", SHIFT);
+    let report = report(&recording, "line");
+    let hot = format!("src/app.ts:{}", line("HOT LINE") + SHIFT);
+    assert!(names(&report).contains(hot.as_str()), "{report}");
+    // `sort` and `JSON.stringify` are in the engine's own code, and begin another run.
+    for (outer, native, inner) in [("main", "js::array_sort(", "compare"), ("main", "js::Stringify(", "toJSON")] {
+        let stacks = recording.whole.iter().filter(|stack| stack.has(inner) && stack.has(outer));
+        let (mut in_order, mut all) = (0.0, 0.0);
+        for stack in stacks {
+            let at = |name: &str| stack.frames.iter().position(|frame| frame.starts_with(name));
+            let outer_at = at(outer).expect("it is there");
+            let inner_at = stack.frames.iter().rposition(|frame| frame == inner).expect("it is there");
+            let is_between = at(native).is_some_and(|native| outer_at < native && native < inner_at);
+            let has_run = stack.frames[outer_at..inner_at].iter().any(|frame| frame == LOOP);
+            all += stack.time;
+            in_order += if is_between && has_run { stack.time } else { 0.0 };
+        }
+        assert!(all > 0.0 && in_order >= all * 0.95, "{native}: {in_order} of {all}");
+    }
+}
+
+#[test]
+fn a_source_map_may_be_given() {
+    if !javascript::can_build() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let map = folder.path().join("app.js.map");
+    std::fs::write(&map, source_map()).expect("writing a source map");
+    let map = map.to_str().expect("UTF-8");
+    let recording = record_component(&component(Engine::Release, APP), &["--source-map", map]);
+    assert_has_functions(&report(&recording, "script"), "src/app.ts", SHIFT);
+    // One of another script changes nothing.
+    let other = record_component(&component(Engine::Release, APP), &["--source-map", &format!("other.js={map}")]);
+    assert!(names(&report(&other, "line")).iter().all(|name| !name.starts_with("src/app.ts")));
+}
+
+/// An engine that nobody has seen before: one whose constants differ from all that are known.
+#[test]
+fn an_unknown_engine_is_read_if_everything_agrees() {
+    if !javascript::can_build() {
+        return;
+    }
+    let mut wasm = support::read(&component(Engine::Release, APP));
+    let message = b"invalid array length";
+    let at = memchr::memmem::find(&wasm, message).expect("a message of the engine");
+    wasm[at..at + message.len()].make_ascii_uppercase();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let changed = folder.path().join("changed.wasm");
+    std::fs::write(&changed, wasm).expect("writing a component");
+    let recording = record_component(&changed, &[]);
+    assert_has_functions(&report(&recording, "script"), FILE, 0);
+    let unknown = time_of(&recording.whole, UNKNOWN);
+    assert!(unknown <= time(&recording.whole) / 100.0, "{unknown}");
+}
+
+#[test]
+fn a_server_shows_its_functions_by_route() {
+    if !javascript::can_build() {
+        return;
+    }
+    let app = include_str!("javascript/server.js");
+    let component = javascript::component(Engine::Release, app, include_str!("javascript/server.wit"), "server");
+    let paths: Vec<String> = (0..40).map(|number| ["/report", "/orders/300"][number % 2].to_owned()).collect();
+    let (messages, profile, _) = serve(&component, &["-S", "cli"], &paths);
+    assert!(messages.contains("40 requests, 0 failed"), "{messages}");
+    for (route, function, other) in [("/report", "checksum", "order"), ("/orders/{}", "order", "checksum")] {
+        let report = profile.filter(&Filter::default().label("route", route)).report(Dimension::Script);
+        let time_of = |name: &str| report.rows.iter().find(|row| row.name == name).map(|row| row.total);
+        assert!(time_of(function).is_some(), "{route}: {:?}", report.rows);
+        assert_eq!(time_of(other), None, "{route}: {:?}", report.rows);
+        // It has waited, and is above what it has called then.
+        assert!(time_of("handle") >= time_of(function), "{route}: {:?}", report.rows);
+        let unknown = time_of(UNKNOWN).unwrap_or_default();
+        assert!(unknown <= report.wall / 50, "{route}: {unknown:?} of {:?}", report.wall);
+    }
+}
