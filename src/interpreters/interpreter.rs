@@ -119,7 +119,6 @@ impl Interpreter {
             Self::Python(python) => Left(python.frames(memory, thread)),
             Self::SpiderMonkey(engine) => Right(engine.frames(memory, thread)),
         }
-        .take(MAX_FRAMES)
     }
 
     /// Whether a frame is at its first instruction, and its run should have left a mark by then: it is not known to have called

@@ -25,9 +25,15 @@ impl LineFormat {
         }
     }
 
+    /// An instruction that is not in its function: no function is so long.
+    pub(crate) const NOWHERE: u32 = u32::MAX;
+
     /// The position of an instruction, given by how many bytes are before it, in a function that begins at `first`; `None` if it has
     /// none.
     pub(crate) fn position(self, table: &[u8], first: SourcePosition, instruction: u32) -> Option<SourcePosition> {
+        if instruction == Self::NOWHERE {
+            return None;
+        }
         match self {
             Self::Python => {
                 let line = python::line_of(table, first.line, instruction / 2)?;

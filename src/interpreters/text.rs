@@ -43,11 +43,18 @@ impl Text<'static> {
     }
 }
 
+impl Text<'_> {
+    /// The numbers that it is written in, by the width of its encoding.
+    pub(crate) fn units(&self) -> impl Iterator<Item = u32> {
+        let units = self.bytes.chunks_exact(self.encoding.width());
+        units.map(|unit| unit.iter().rev().fold(0, |unit, byte| unit << 8 | u32::from(*byte)))
+    }
+}
+
 /// What cannot be read is shown as the replacement character.
 impl Display for Text<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let units = self.bytes.chunks_exact(self.encoding.width());
-        let mut units = units.map(|unit| unit.iter().rev().fold(0, |unit, byte| unit << 8 | u32::from(*byte)));
+        let mut units = self.units();
         let character = |unit: u32| char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
         match self.encoding {
             Encoding::Latin1 | Encoding::Utf32 => units.try_for_each(|unit| f.write_char(character(unit))),

@@ -7,14 +7,14 @@ use rustc_hash::FxHashMap;
 use crate::code::Target;
 use crate::interpreters::{LineFormat, SourcePosition};
 use crate::samples::ScriptFunction;
+#[cfg(feature = "source-maps")]
+use crate::symbols::SourceMap;
 
 /// Functions with what they are known by.
 pub(super) struct ScriptTable {
     by_number: FxHashMap<u32, Arc<ScriptFunction>>,
-    /// By name and file: where they begin, and their numbers; in order.
-    by_name: FxHashMap<(String, String), Vec<(SourcePosition, u32)>>,
-    /// Those of which only calls are known, by name and file: the number of one for all.
-    callers: FxHashMap<(String, String), u32>,
+    /// By number of one of which only a call is known: that of the function.
+    callers: FxHashMap<u32, u32>,
 }
 
 /// A function, as it was found.
@@ -30,40 +30,36 @@ pub(super) struct Found {
 
 impl ScriptTable {
     pub(super) fn new(by_number: FxHashMap<u32, Arc<ScriptFunction>>) -> Self {
-        let mut by_name: FxHashMap<_, Vec<_>> = FxHashMap::default();
-        let mut callers = FxHashMap::default();
-        for (number, function) in &by_number {
-            let name = (function.name.clone(), function.file.clone());
-            if is_call(function) {
-                let caller = callers.entry(name).or_insert(*number);
-                *caller = (*caller).min(*number);
-            } else {
-                by_name.entry(name).or_default().push((function.start, *number));
-            }
+        let (calls, others): (Vec<_>, Vec<_>) = by_number.iter().partition(|(_, function)| is_call(function));
+        // Where functions begin, and their numbers; in order.
+        let mut starts: FxHashMap<_, Vec<(SourcePosition, u32)>> = FxHashMap::default();
+        for (number, function) in others {
+            starts.entry((&function.name, &function.file)).or_default().push((function.start, *number));
         }
-        by_name.values_mut().for_each(|functions| functions.sort_unstable());
-        Self { by_number, by_name, callers }
+        starts.values_mut().for_each(|functions| functions.sort_unstable());
+        // Of calls of what has not run itself, the first stands for all.
+        let mut first: FxHashMap<_, u32> = FxHashMap::default();
+        for (number, function) in &calls {
+            let first = first.entry((&function.name, &function.file)).or_insert(**number);
+            *first = (*first).min(**number);
+        }
+        let callers = calls.iter().map(|(number, function)| {
+            let name = (&function.name, &function.file);
+            let around =
+                starts.get(&name).and_then(|starts| starts.iter().rfind(|(start, _)| *start <= function.start));
+            (**number, around.map_or(first[&name], |(_, number)| *number))
+        });
+        Self { callers: callers.collect(), by_number }
     }
 
     /// The function with a number, which is at an instruction; `None` if nothing is known of it. Of one that has only scheduled what
     /// runs, a call is known: if it has run itself, it is found by that.
     pub(super) fn find(&self, number: u32, instruction: u32) -> Option<Found> {
-        let function = self.by_number.get(&number)?;
-        let at = function.position(instruction);
-        let found = |number: u32, function: &Arc<ScriptFunction>| {
-            let start = (!is_call(function)).then_some(function.start);
-            Found { number, function: Arc::clone(function), start, at }
-        };
-        if !is_call(function) {
-            return Some(found(number, function));
-        }
-        let name = (function.name.clone(), function.file.clone());
-        let itself = || {
-            let functions = self.by_name.get(&name)?;
-            let (_, number) = functions.iter().rfind(|(start, _)| *start <= function.start)?;
-            Some(found(*number, self.by_number.get(number)?))
-        };
-        itself().or_else(|| Some(found(self.callers.get(&name).copied().unwrap_or(number), function)))
+        let at = self.by_number.get(&number)?.position(instruction);
+        let number = self.callers.get(&number).copied().unwrap_or(number);
+        let function = Arc::clone(self.by_number.get(&number)?);
+        let start = (!is_call(&function)).then_some(function.start);
+        Some(Found { number, function, start, at })
     }
 }
 
@@ -78,10 +74,7 @@ pub(super) fn script_place(
     let Some(target) = target else { return (script.shown_file().to_owned(), at) };
     #[cfg(feature = "source-maps")]
     {
-        let original = |at: SourcePosition| {
-            let script = (&*script.file, script.source_map);
-            target.map().original_place(target.code(), script, (at.line, at.column))
-        };
+        let original = |at: SourcePosition| source_map(script, target)?.original((at.line, at.column));
         if let Some((file, (line, column))) = at.and_then(original) {
             return (target.map().script_path(&file), Some(SourcePosition { line, column }));
         }
@@ -97,14 +90,18 @@ pub(super) fn script_name(found: &Found, target: Option<Target<'_>>) -> String {
     {
         let original = |target: Target<'_>| {
             let SourcePosition { line, column } = found.start?;
-            let function = ((line, column), &*script.name);
-            target.map().original_name(target.code(), (&script.file, script.source_map), function)
+            source_map(script, target)?.name((line, column), &script.name)
         };
         if let Some(name) = target.and_then(original) {
             return name;
         }
     }
     script.shown_name()
+}
+
+#[cfg(feature = "source-maps")]
+fn source_map(script: &ScriptFunction, target: Target<'_>) -> Option<SourceMap> {
+    target.map().source_map(target.code(), (&script.file, script.source_map))
 }
 
 /// Whether only a call is known.

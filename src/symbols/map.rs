@@ -474,27 +474,10 @@ impl<'s> SymbolMapBuilder<'s> {
 }
 
 impl SymbolMap {
-    /// Where a place in a script comes from: line and column, from 1 on. `url` is where the script's address of a source map is in the
-    /// memory, and how many bytes that has.
+    /// The source map of a script. `url` is where the script's address of one is in the memory, and how many bytes that has.
     #[cfg(feature = "source-maps")]
-    pub(crate) fn original_place(
-        &self,
-        code: Option<&Code>,
-        script: (&str, Option<(u32, u32)>),
-        at: (u32, u32),
-    ) -> Option<(String, (u32, u32))> {
-        self.source_maps.original(code, script, at)
-    }
-
-    /// What a function of a script was called in the source, if its parameters begin at a place: line and column, from 1 on.
-    #[cfg(feature = "source-maps")]
-    pub(crate) fn original_name(
-        &self,
-        code: Option<&Code>,
-        script: (&str, Option<(u32, u32)>),
-        function: ((u32, u32), &str),
-    ) -> Option<String> {
-        self.source_maps.name(code, script, function)
+    pub(crate) fn source_map(&self, code: Option<&Code>, script: (&str, Option<(u32, u32)>)) -> Option<SourceMap> {
+        self.source_maps.of(code, script)
     }
 
     /// The path of a script's file, as it is to be shown: that of its interpreter, unless a [rule](SymbolMapBuilder::path_map) says

@@ -86,7 +86,7 @@ impl SourceMap {
     }
 
     /// Where a place comes from.
-    fn original(&self, at: LineAndColumn) -> Option<(String, LineAndColumn)> {
+    pub(crate) fn original(&self, at: LineAndColumn) -> Option<(String, LineAndColumn)> {
         let token = self.token(at)?;
         // The way there, from where a bundle was written, says nothing.
         let mut source = token.get_source()?;
@@ -98,7 +98,7 @@ impl SourceMap {
 
     /// What a function was called, whose parameters begin at a place. Only if its name stands directly before them, so that it is no
     /// other name.
-    fn name(&self, (line, column): LineAndColumn, name: &str) -> Option<String> {
+    pub(crate) fn name(&self, (line, column): LineAndColumn, name: &str) -> Option<String> {
         let before = column.checked_sub(u32::try_from(name.encode_utf16().count()).ok()?)?;
         let token = self.token((line, before)).filter(|token| token.get_dst_col().checked_add(1) == Some(before))?;
         token.get_name().filter(|original| !original.is_empty()).map(str::to_owned)
@@ -129,29 +129,9 @@ impl SourceMaps {
     }
 
     /// The source map of a script. `url` is where its address of one is in the memory, and how many bytes that has.
-    fn of(&self, code: Option<&Code>, (path, url): (&str, Option<(u32, u32)>)) -> Option<SourceMap> {
+    pub(super) fn of(&self, code: Option<&Code>, (path, url): (&str, Option<(u32, u32)>)) -> Option<SourceMap> {
         let given = self.given.iter().find(|map| map.is_for(path)).cloned();
         given.or_else(|| self.inline(code, url?))
-    }
-
-    /// Where a place in a script comes from.
-    pub(super) fn original(
-        &self,
-        code: Option<&Code>,
-        script: (&str, Option<(u32, u32)>),
-        at: LineAndColumn,
-    ) -> Option<(String, LineAndColumn)> {
-        self.of(code, script)?.original(at)
-    }
-
-    /// What a function was called, whose parameters begin at a place.
-    pub(super) fn name(
-        &self,
-        code: Option<&Code>,
-        script: (&str, Option<(u32, u32)>),
-        (at, name): (LineAndColumn, &str),
-    ) -> Option<String> {
-        self.of(code, script)?.name(at, name)
     }
 
     /// The source map that a script has in itself. The script was in the memory when the component was made, and is there in the same

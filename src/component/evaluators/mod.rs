@@ -50,9 +50,8 @@ pub(crate) fn find(code: &Code) -> (Vec<Evaluator>, Option<InterpreterProblem>) 
         data: image.wasm_data(),
     });
     let found = modules.filter_map(|module| {
-        let python = || python::find(&module).filter(|_| has_python);
-        let spidermonkey = || spidermonkey::find(&module).filter(|_| has_spidermonkey);
-        python().or_else(spidermonkey)
+        let python = has_python.then(|| python::find(&module)).flatten();
+        python.or_else(|| has_spidermonkey.then(|| spidermonkey::find(&module)).flatten())
     });
     let (mut evaluators, mut problem) = nothing;
     for evaluator in found {

@@ -8,8 +8,8 @@ use super::layout::Layout;
 /// What every SpiderMonkey has in its memory: a message of its own.
 pub(crate) const MARK: &[u8] = b"too much recursion";
 
-/// As many bytes from [`Engine::DATA`] on tell an engine. They are constants, so that they are the same in every component that it is in, and in
-/// every moment.
+/// As many bytes from [`Engine::DATA`] on tell an engine. They are constants, so that they are the same in every component that it is
+/// in, and in every moment.
 const MANY: usize = 256 << 10;
 
 /// An engine.

@@ -16,9 +16,6 @@ mod kind {
 pub(crate) fn position_of(notes: &[u8], first: SourcePosition, instruction: u32) -> Option<SourcePosition> {
     /// A note that only says that the next one is further away.
     const IS_FAR: u8 = 0x80;
-    if instruction == u32::MAX {
-        return None;
-    }
     let mut notes = notes.iter().copied();
     let (mut at, mut passed) = (first, 0_u32);
     while let Some(note) = notes.next().filter(|note| *note != IS_FAR) {

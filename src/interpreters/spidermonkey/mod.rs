@@ -60,7 +60,7 @@ impl SpiderMonkey {
     /// Whether something runs, and everything about that can be read.
     fn holds(&self, memory: GuestMemory<'_>, context: u32) -> bool {
         let mut functions = 0;
-        let can_be_read = self.frames(memory, context).take(MAX_FRAMES).all(|frame| match frame {
+        let can_be_read = self.frames(memory, context).all(|frame| match frame {
             Some(Frame::Function { function, .. }) => {
                 functions += 1;
                 let identity = self.identity(memory, function);
@@ -101,6 +101,7 @@ impl SpiderMonkey {
             next = found.map(|(_, next)| next);
             Some(found.map(|(frame, _)| frame))
         })
+        .take(MAX_FRAMES)
     }
 
     /// What of a function is in its objects themselves.
@@ -185,8 +186,8 @@ impl Frames<'_> {
         let is_function = self.word(script, layout::script::FLAGS)? & layout::script::IS_FUNCTION != 0;
         let callee = if is_function {
             let callee = self.word(at, frame::ARGUMENTS)?.checked_sub(16)?;
-            (self.word(callee, 4)? == tag::OBJECT).then_some(())?;
-            script::resolve(self.memory, self.word(callee, 0)?)?
+            let (callee, tag::OBJECT) = script::value(self.memory, callee, 0)? else { return None };
+            script::resolve(self.memory, callee)?
         } else {
             0
         };
@@ -203,8 +204,7 @@ impl Frames<'_> {
     /// A frame that was saved, and the one further out.
     fn scheduler(self, at: u32) -> Option<(Frame, Option<u32>)> {
         let at = script::resolve(self.memory, at)?;
-        let value = |offset: u32| Some((self.word(at, offset)?, self.word(at, offset + 4)?));
-        let parent = match value(saved::PARENT)? {
+        let parent = match script::value(self.memory, at, saved::PARENT)? {
             (parent, tag::OBJECT) => Some(parent),
             (_, tag::NULL) => None,
             _ => return None,

@@ -67,10 +67,7 @@ impl Identity {
             FunctionPlace::Code(_) => None,
             FunctionPlace::Called { code, callee } => Called::read(layout, memory, (code, callee)).map(Self::Called),
             FunctionPlace::Scheduler(at) => {
-                let value = |offset: u32| {
-                    let at = at.checked_add(offset)?;
-                    Some((memory.u32(at)?, memory.u32(at.checked_add(4)?)?))
-                };
+                let value = |offset: u32| value(memory, at, offset);
                 let name = match value(layout::saved::NAME)? {
                     (name, tag::STRING) => Some(Atom::read(memory, name)?),
                     (_, tag::NULL) => None,
@@ -99,16 +96,15 @@ impl Called {
             // The one was made for the other.
             let of = resolve(memory, word(callee, layout::function::SCRIPT)?)?;
             (has_script && of == script).then_some(())?;
-            match word(callee, layout::function::NAME + 4)? {
-                tag::STRING => Name::Some(Atom::read(memory, word(callee, layout::function::NAME)?)?),
-                tag::UNDEFINED => Name::None,
+            match value(memory, callee, layout::function::NAME)? {
+                (name, tag::STRING) => Name::Some(Atom::read(memory, name)?),
+                (_, tag::UNDEFINED) => Name::None,
                 _ => return None,
             }
         };
         let source_object = resolve(memory, word(script, layout::script::SOURCE_OBJECT)?)?;
-        let source = word(source_object, layout.source)?;
         // What it points to is none of the collector's.
-        (word(source_object, layout.source + 4)? == tag::NONE).then_some(())?;
+        let (source, tag::NONE) = value(memory, source_object, layout.source)? else { return None };
         let data = data_of(memory, script)?;
         let code_length = word(data, data::CODE_LENGTH)?;
         let notes = data.checked_add(data::CODE)?.checked_add(code_length)?;
@@ -183,6 +179,13 @@ pub(super) fn function<'m>(memory: GuestMemory<'m>, identity: &Identity) -> Opti
     }
 }
 
+/// A value of JavaScript's: its lower half, and what the upper one says of that.
+#[inline]
+pub(super) fn value(memory: GuestMemory<'_>, at: u32, offset: u32) -> Option<(u32, u32)> {
+    let at = at.checked_add(offset)?;
+    Some((memory.u32(at)?, memory.u32(at.checked_add(4)?)?))
+}
+
 /// Where a thing of the collector's is, should it just be moving.
 pub(super) fn resolve(memory: GuestMemory<'_>, at: u32) -> Option<u32> {
     let head = memory.u32(at)?;
@@ -240,9 +243,7 @@ impl Atom {
 /// `mozilla::HashString`.
 fn hash_of(text: Text<'_>) -> u32 {
     const GOLDEN_RATIO: u32 = 0x9e37_79b9;
-    let units = text.bytes.chunks(text.encoding.width());
-    let units = units.map(|unit| unit.iter().rev().fold(0, |unit, byte| unit << 8 | u32::from(*byte)));
-    units.fold(0, |hash: u32, unit| GOLDEN_RATIO.wrapping_mul(hash.rotate_left(5) ^ unit))
+    text.units().fold(0, |hash: u32, unit| GOLDEN_RATIO.wrapping_mul(hash.rotate_left(5) ^ unit))
 }
 
 /// The name of a file.

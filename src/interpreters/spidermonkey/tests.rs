@@ -246,7 +246,7 @@ impl Guest {
             let by = if function.part_of == PartOf::Interpreter { " of the engine" } else { "" };
             Some(format!("{}{by} ({}:{}:{})", function.name, function.file, at.line, at.column))
         };
-        let frames = engine.frames(self.memory(), self.context).take(super::super::MAX_FRAMES);
+        let frames = engine.frames(self.memory(), self.context);
         frames
             .map(|frame| match frame {
                 Some(Frame::Function { function, instruction }) => {
@@ -502,7 +502,7 @@ fn read_all(bytes: &[u8], context: u32) -> usize {
     let memory = GuestMemory::new(bytes);
     let Ok(engine) = SpiderMonkey::at(&FIREFOX_147, memory, STATE) else { return 0 };
     let mut frames = 0;
-    for frame in engine.frames(memory, engine.context(memory).unwrap_or(context)).take(super::super::MAX_FRAMES) {
+    for frame in engine.frames(memory, engine.context(memory).unwrap_or(context)) {
         frames += 1;
         if frames > 64 {
             continue;

@@ -22,7 +22,7 @@ use self::segments::{List, Segment, pair};
 use super::walk::{self, FrameWord, MAX_RUNS, Run, StackMemory};
 use crate::interpreters::{
     self, Frame, FunctionPlace, GuestMemory, Identity, Interpreter, InterpreterKind, InterpreterProblem, Language,
-    MAX_FRAMES, PartOf,
+    LineFormat, MAX_FRAMES, PartOf,
 };
 
 /// Words of a stack with scripts on it. Of a longer one the middle is left out.
@@ -37,9 +37,6 @@ const MAX_INTERPRETERS: usize = 8;
 
 /// Functions that a thread remembers; a power of two.
 const MAX_OBJECTS: usize = 1 << 11;
-
-/// An instruction that is not in its function: no function is so long.
-const NOWHERE: u32 = u32::MAX;
 
 /// How functions get numbers and names.
 pub(super) struct Naming<'n> {
@@ -444,7 +441,7 @@ impl Scripts {
                 Some(Function::Known { number, instructions, length }) => {
                     // A frame may be in the making.
                     let offset = instruction.checked_sub(instructions).filter(|offset| *offset < length);
-                    self.push(FrameWord::script(number, offset.unwrap_or(NOWHERE)));
+                    self.push(FrameWord::script(number, offset.unwrap_or(LineFormat::NOWHERE)));
                 }
                 None => self.push(unknown),
             }
