@@ -256,6 +256,44 @@ fn a_function_that_has_waited_is_below_those_that_wait_for_it() {
 }
 
 #[test]
+fn a_memory_that_grows_has_the_function_that_makes_it_grow() {
+    if !javascript::can_build() {
+        return;
+    }
+    let json: Value = serde_json::from_slice(&support::read(&shared().folder.path().join("p.json"))).expect("JSON");
+    let shared = &json["shared"];
+    let name_of = |stack: u64| {
+        let frame = shared["stackTable"]["frame"][index(stack)].as_u64().expect("a frame");
+        let function = shared["frameTable"]["func"][index(frame)].as_u64().expect("a function");
+        let name = shared["funcTable"]["name"][index(function)].as_u64().expect("a name");
+        shared["stringArray"][index(name)].as_str().expect("a string")
+    };
+    let outwards = |stack: u64| match shared["stackTable"]["prefixOffset"][index(stack)].as_u64() {
+        None | Some(0) => None,
+        Some(offset) => Some(stack - offset),
+    };
+    let markers = json["threads"].as_array().expect("threads").iter().flat_map(|thread| {
+        let data = thread["markers"]["data"].as_array().expect("markers");
+        data.iter().filter_map(|marker| marker["cause"]["stack"].as_u64())
+    });
+    let stacks = markers.map(|stack| {
+        let mut names: Vec<&str> = std::iter::successors(Some(stack), |stack| outwards(*stack)).map(name_of).collect();
+        names.reverse();
+        Stack { frames: names.into_iter().map(str::to_owned).collect(), time: 0.0 }
+    });
+    let stacks: Vec<Stack> = stacks.filter(|stack| stack.has("memory.grow")).collect();
+    assert!(
+        stacks.iter().any(|stack| stack.has_in_order(&["run", "keeps", "memory.grow"])),
+        "{} growths",
+        stacks.len()
+    );
+}
+
+fn index(number: u64) -> usize {
+    usize::try_from(number).expect("an index")
+}
+
+#[test]
 fn a_function_is_shown_line_by_line_with_its_source() {
     if !javascript::can_build() {
         return;

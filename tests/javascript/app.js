@@ -117,6 +117,15 @@ function made() {
   return new Function('n', 'let sum = 0; for (let i = 0; i < n; i++) sum += i; return sum;')(1500);
 }
 
+const kept = [];
+
+/** Keeps more than the engine has room for. */
+function keeps(count) {
+  const entries = [];
+  for (let i = 0; i < count; i++) entries.push({ i, text: `entry ${i}` });
+  kept.push(entries);
+}
+
 function main() {
   let total = 0;
   total += single() + triple();
@@ -134,6 +143,7 @@ function main() {
 export const run = {
   async run() {
     const end = Date.now() + 2500;
+    for (let round = 0; round < 4; round++) keeps(20000);
     let total = 0;
     while (Date.now() < end) {
       total += main();
