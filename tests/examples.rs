@@ -198,8 +198,12 @@ fn a_server_whose_tenants_come_and_go() {
             }
             loads
         });
-        // And everybody is scraped every second.
-        for _ in 0..3 {
+        // And everybody is scraped every second, until three times all were seen: a busy machine may give somebody no time for a second.
+        let mut complete = 0;
+        for _ in 0..30 {
+            if complete == 3 {
+                break;
+            }
             let scrapes = ["/debug/pprof/profile", "/tenants/red/profile", "/tenants/green/profile"]
                 .map(|path| scope.spawn(move || get(address, &format!("{path}?seconds=1"))));
             let [all, red, green] = scrapes.map(|scrape| scrape.join().expect("a profile"));
@@ -207,13 +211,14 @@ fn a_server_whose_tenants_come_and_go() {
                 assert_eq!(*status, 200);
                 profile.windows(name.len()).any(|bytes| bytes == name.as_bytes())
             };
-            for tenant in ["red", "green"] {
-                assert!(has(&all, &format!("component_of_{tenant}")), "{tenant}");
-            }
             // Nobody learns the names of the others.
-            assert!(has(&red, "component_of_red") && !has(&red, "green") && !has(&red, "blue"));
-            assert!(has(&green, "component_of_green") && !has(&green, "red") && !has(&green, "blue"));
+            assert!(!has(&red, "green") && !has(&red, "blue"));
+            assert!(!has(&green, "red") && !has(&green, "blue"));
+            let sees_red = has(&all, "component_of_red") && has(&red, "component_of_red");
+            let sees_green = has(&all, "component_of_green") && has(&green, "component_of_green");
+            complete += usize::from(sees_red && sees_green);
         }
+        assert_eq!(complete, 3, "somebody is missing");
         drop(over);
         assert!(changing.join().expect("it comes and goes") > 2);
     });
