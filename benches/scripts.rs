@@ -4,7 +4,7 @@
 //! `cargo bench --bench scripts`. The two take turns, so that a machine that changes its pace disturbs both alike. Printed are medians
 //! of the differences, and the quartiles around them.
 //!
-//! Needs componentize-py and componentize-js; see `tests/set-up`.
+//! Needs componentize-py, componentize-js and componentize-qjs; see `tests/set-up`.
 #![allow(missing_docs, reason = "a bench")]
 
 #[path = "../tests/support/mod.rs"]
@@ -53,8 +53,9 @@ fn main() {
         measure("Python", &python::component(PYTHON, WORLD, "depth"), (pairs, rounds));
     }
     if javascript::can_build() {
-        let component = javascript::component(JavaScriptEngine::Release, JAVASCRIPT, WORLD, "depth");
-        measure("JavaScript", &component, (pairs, rounds));
+        for (name, engine) in [("StarlingMonkey", JavaScriptEngine::Release), ("QuickJS", JavaScriptEngine::QuickJs)] {
+            measure(name, &javascript::component(engine, JAVASCRIPT, WORLD, "depth"), (pairs, rounds));
+        }
     }
 }
 

@@ -63,4 +63,6 @@ pub(crate) enum StatePlace {
     },
     /// Always at this address of the memory.
     Fixed(u32),
+    /// Where frames of its evaluation loop say.
+    InFrames,
 }

@@ -3,6 +3,7 @@
 use either::Either::{Left, Right};
 
 use super::python::{self, Python};
+use super::quickjs::{self, QuickJs};
 use super::spidermonkey::{self, SpiderMonkey};
 use super::{Function, GuestMemory, InterpreterProblem, Language};
 
@@ -19,13 +20,15 @@ pub(crate) enum InterpreterKind {
     SpiderMonkey(&'static spidermonkey::Layout),
     /// SpiderMonkey, of which only is known where the address of its context may be.
     UnknownSpiderMonkey([u32; spidermonkey::CONTEXTS]),
+    /// QuickJS, which is found by what the frames of its evaluation loop hold.
+    QuickJs,
 }
 
 impl InterpreterKind {
     pub(crate) fn language(self) -> Language {
         match self {
             Self::Python => Language::Python,
-            Self::SpiderMonkey(_) | Self::UnknownSpiderMonkey(_) => Language::JavaScript,
+            Self::SpiderMonkey(_) | Self::UnknownSpiderMonkey(_) | Self::QuickJs => Language::JavaScript,
         }
     }
 }
@@ -35,6 +38,7 @@ impl InterpreterKind {
 pub(crate) enum Interpreter {
     Python(Python),
     SpiderMonkey(SpiderMonkey),
+    QuickJs(QuickJs),
 }
 
 /// A frame of a script.
@@ -48,7 +52,8 @@ pub(crate) enum Frame {
     },
     /// What a run of the evaluation loop began with: frames after this one belong to the run before it.
     Run {
-        /// Where it is: on the stack that the interpreter's own code has in the memory, so that outer runs are at higher addresses.
+        /// Where it is. Where there are several threads, that is on the stack that the interpreter's own code has in the memory, so that
+        /// outer runs are at higher addresses.
         at: u32,
     },
 }
@@ -79,17 +84,24 @@ impl FunctionPlace {
 pub(crate) enum Identity {
     Python(python::Identity),
     SpiderMonkey(spidermonkey::Identity),
+    QuickJs(quickjs::Identity),
 }
 
 impl Interpreter {
-    /// The interpreter that has its state at an address.
-    pub(crate) fn at(kind: InterpreterKind, memory: GuestMemory<'_>, state: u32) -> Result<Self, InterpreterProblem> {
+    /// The interpreter that has its state at an address, and for which a frame of its evaluation loop works that holds these words.
+    pub(crate) fn at(
+        kind: InterpreterKind,
+        memory: GuestMemory<'_>,
+        state: u32,
+        held: &[u32],
+    ) -> Result<Self, InterpreterProblem> {
         match kind {
             InterpreterKind::Python => Python::at(memory, state).map(Self::Python),
             InterpreterKind::SpiderMonkey(layout) => SpiderMonkey::at(layout, memory, state).map(Self::SpiderMonkey),
             InterpreterKind::UnknownSpiderMonkey(states) => {
                 SpiderMonkey::on_trial(memory, states).map(Self::SpiderMonkey)
             }
+            InterpreterKind::QuickJs => QuickJs::of(memory, held).map(Self::QuickJs),
         }
     }
 
@@ -98,7 +110,21 @@ impl Interpreter {
         match self {
             Self::Python(python) => python.is_in(memory),
             Self::SpiderMonkey(engine) => engine.is_in(memory),
+            Self::QuickJs(engine) => engine.is_in(memory),
         }
+    }
+
+    /// Whether a frame of an evaluation loop that holds these words works for it, and not for another one in the same memory.
+    pub(crate) fn is_held(&self, held: &[u32]) -> bool {
+        match self {
+            Self::Python(_) | Self::SpiderMonkey(_) => true,
+            Self::QuickJs(engine) => engine.is_held(held),
+        }
+    }
+
+    /// Whether the frame of a run holds where the run has its mark, and where the code of its function is.
+    pub(crate) fn runs_hold_their_marks(&self) -> bool {
+        matches!(self, Self::QuickJs(_))
     }
 
     /// All threads. Where there are several, all of them run on the same stack, one inside of the other.
@@ -106,6 +132,7 @@ impl Interpreter {
         match self {
             Self::Python(python) => Left(python.threads(memory)),
             Self::SpiderMonkey(engine) => Right(engine.context(memory).into_iter()),
+            Self::QuickJs(engine) => Right(Some(engine.runtime()).into_iter()),
         }
     }
 
@@ -117,7 +144,8 @@ impl Interpreter {
     ) -> impl Iterator<Item = Option<Frame>> + use<'m, '_> {
         match self {
             Self::Python(python) => Left(python.frames(memory, thread)),
-            Self::SpiderMonkey(engine) => Right(engine.frames(memory, thread)),
+            Self::SpiderMonkey(engine) => Right(Left(engine.frames(memory, thread))),
+            Self::QuickJs(engine) => Right(Right(engine.frames(memory))),
         }
     }
 
@@ -127,7 +155,7 @@ impl Interpreter {
         match self {
             Self::Python(python) => python.has_just_begun(frame),
             // A run and its mark come at once.
-            Self::SpiderMonkey(_) => false,
+            Self::SpiderMonkey(_) | Self::QuickJs(_) => false,
         }
     }
 
@@ -137,6 +165,8 @@ impl Interpreter {
             Self::Python(_) => false,
             // It makes room for its first frame.
             Self::SpiderMonkey(_) => true,
+            // What runs is a function of the engine's own.
+            Self::QuickJs(_) => true,
         }
     }
 
@@ -145,7 +175,7 @@ impl Interpreter {
         match self {
             Self::Python(python) => python.generation(memory),
             // Identities are enough.
-            Self::SpiderMonkey(_) => Some(0),
+            Self::SpiderMonkey(_) | Self::QuickJs(_) => Some(0),
         }
     }
 
@@ -158,6 +188,15 @@ impl Interpreter {
                 FunctionPlace::Called { .. } | FunctionPlace::Scheduler(_) => None,
             },
             Self::SpiderMonkey(engine) => engine.identity(memory, place).map(Identity::SpiderMonkey),
+            Self::QuickJs(engine) => engine.identity(memory, place).map(Identity::QuickJs),
+        }
+    }
+
+    /// Where the instructions of a function are, and how many bytes they have, if its frames do not tell which one executes.
+    pub(crate) fn instructions(&self, memory: GuestMemory<'_>, place: FunctionPlace) -> Option<(u32, u32)> {
+        match self {
+            Self::Python(_) | Self::SpiderMonkey(_) => None,
+            Self::QuickJs(engine) => engine.instructions(memory, place),
         }
     }
 
@@ -166,6 +205,7 @@ impl Interpreter {
         match (self, identity) {
             (Self::Python(python), Identity::Python(identity)) => python.function(memory, identity),
             (Self::SpiderMonkey(engine), Identity::SpiderMonkey(identity)) => engine.function(memory, identity),
+            (Self::QuickJs(engine), Identity::QuickJs(identity)) => engine.function(memory, identity),
             _ => None,
         }
     }

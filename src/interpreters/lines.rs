@@ -1,6 +1,6 @@
 //! Which line of a script an instruction is of.
 
-use super::{Language, python, spidermonkey};
+use super::{Language, python, quickjs, spidermonkey};
 
 /// How an interpreter writes down which instruction is of which line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,17 +11,22 @@ pub(crate) enum LineFormat {
     SpiderMonkey,
     /// None: of the function only the place of a call is known, and taken for its start.
     SpiderMonkeyCall,
+    /// `pc2line` of QuickJS.
+    QuickJs,
+    /// The same of versions that have no columns there.
+    QuickJsLines,
 }
 
 impl LineFormat {
     /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Python, Self::SpiderMonkey, Self::SpiderMonkeyCall];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Python, Self::SpiderMonkey, Self::SpiderMonkeyCall, Self::QuickJs, Self::QuickJsLines];
 
     /// Whose it is.
     pub(crate) fn language(self) -> Language {
         match self {
             Self::Python => Language::Python,
-            Self::SpiderMonkey | Self::SpiderMonkeyCall => Language::JavaScript,
+            Self::SpiderMonkey | Self::SpiderMonkeyCall | Self::QuickJs | Self::QuickJsLines => Language::JavaScript,
         }
     }
 
@@ -41,6 +46,9 @@ impl LineFormat {
             }
             Self::SpiderMonkey => spidermonkey::position_of(table, first, instruction),
             Self::SpiderMonkeyCall => Some(first),
+            Self::QuickJs | Self::QuickJsLines => {
+                quickjs::position_of(table, self == Self::QuickJs, first, instruction)
+            }
         }
     }
 }

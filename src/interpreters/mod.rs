@@ -13,6 +13,7 @@ mod language;
 mod lines;
 mod problem;
 pub(crate) mod python;
+pub(crate) mod quickjs;
 pub(crate) mod spidermonkey;
 mod text;
 

@@ -41,6 +41,11 @@ pub enum InterpreterProblem {
         "this build of SpiderMonkey is not known; those of componentize-js 0.18 to 0.23 are, without ahead-of-time compilation"
     )]
     Engine,
+    /// Where this build of QuickJS has what is not known.
+    #[error(
+        "this build of QuickJS is not known; those of Fabrice Bellard from 2020 to 2026 are, and quickjs-ng 0.1 to 0.17"
+    )]
+    QuickJs,
     /// Memory of guests is not read here.
     #[error("interpreters are read on Linux on x86-64 only")]
     Platform,
@@ -52,7 +57,7 @@ impl InterpreterProblem {
     pub const fn language(self) -> Option<&'static str> {
         match self {
             Self::NoTable | Self::Version { .. } | Self::BeforeRelease | Self::FreeThreaded => Some("Python"),
-            Self::Engine => Some("JavaScript"),
+            Self::Engine | Self::QuickJs => Some("JavaScript"),
             Self::Contradiction | Self::Code | Self::Memory | Self::Platform => None,
         }
     }
@@ -69,6 +74,7 @@ impl InterpreterProblem {
             Self::Platform => 7,
             Self::Memory => 8,
             Self::Engine => 9,
+            Self::QuickJs => 10,
         }
     }
 
@@ -85,6 +91,7 @@ impl InterpreterProblem {
             7 => Self::Platform,
             8 => Self::Memory,
             9 => Self::Engine,
+            10 => Self::QuickJs,
             _ => return None,
         })
     }
@@ -93,14 +100,18 @@ impl InterpreterProblem {
 #[cfg(test)]
 mod tests {
     use super::InterpreterProblem::{
-        BeforeRelease, Code, Contradiction, Engine, FreeThreaded, Memory, NoTable, Platform, Version,
+        BeforeRelease, Code, Contradiction, Engine, FreeThreaded, Memory, NoTable, Platform, QuickJs, Version,
     };
     use super::*;
 
     #[test]
     fn each_has_a_number() {
         let version = Version { major: 3, minor: 12 };
-        for problem in [NoTable, version, BeforeRelease, FreeThreaded, Contradiction, Code, Platform, Memory, Engine] {
+        let of_builds = [Engine, QuickJs];
+        for problem in [NoTable, version, BeforeRelease, FreeThreaded, Contradiction, Code, Platform, Memory]
+            .into_iter()
+            .chain(of_builds)
+        {
             assert_eq!(InterpreterProblem::from_bits(problem.to_bits()), Some(problem));
         }
         assert_eq!(InterpreterProblem::from_bits(0), None);

@@ -1,4 +1,4 @@
-//! The WIT of WASI 0.2, and components that are built with it.
+//! The WIT of WASI 0.2 and 0.3, and components that are built with it.
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -9,9 +9,16 @@ use serde_json::Value;
 /// The version that Wasmtime 48 has.
 pub const VERSION: &str = "0.2.12";
 
+/// That of 0.3.
+pub const VERSION_3: &str = "0.3.0";
+
 /// Copies it into a folder, as if it was of another version of 0.2: what is used of it has not changed.
 fn copy_wasi(folder: &Path, version: &str) {
-    for of_crate in [("wasmtime-wasi", "src/p2/wit/deps"), ("wasmtime-wasi-http", "wit/deps")] {
+    let of_crates = match version {
+        VERSION_3 => [("wasmtime-wasi", "src/p3/wit/deps"), ("wasmtime-wasi-http", "src/p3/wit/deps")],
+        _ => [("wasmtime-wasi", "src/p2/wit/deps"), ("wasmtime-wasi-http", "wit/deps")],
+    };
+    for of_crate in of_crates {
         for file in std::fs::read_dir(sources(of_crate)).expect("the WIT of WASI") {
             let file = file.expect("a file");
             let text = std::fs::read_to_string(file.path()).expect("reading WIT").replace(VERSION, version);

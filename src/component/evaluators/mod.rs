@@ -6,10 +6,13 @@
 
 mod machine_code;
 mod python;
+mod quickjs;
 mod spidermonkey;
 mod start;
 
-use wasmtime_environ::{DefinedFuncIndex, FuncKey, HostPtr, IndexType, MemoryIndex, Module, VMOffsets};
+use wasmtime_environ::{
+    DefinedFuncIndex, EngineOrModuleTypeIndex, FuncKey, HostPtr, IndexType, MemoryIndex, Module, VMOffsets,
+};
 
 use self::start::{InstanceSlot, instance_slot};
 use super::artifacts::{Artifacts, ModuleArtifact};
@@ -27,6 +30,21 @@ const MIN_EVALUATOR: u32 = 8 << 10;
 /// What a search for an interpreter in a core module finds: nothing, its evaluation loop, or why that cannot be used.
 type Found = Option<Result<Evaluator, InterpreterProblem>>;
 
+/// How an interpreter is found.
+#[derive(Clone, Copy)]
+struct Search {
+    /// Whether some core module of an image may be one.
+    may_be_in: fn(&Image<'_>) -> bool,
+    /// Finds the evaluation loop in a core module.
+    find: fn(&Candidate<'_>) -> Found,
+}
+
+const SEARCHES: [Search; 3] = [
+    Search { may_be_in: python::may_be_in, find: python::find },
+    Search { may_be_in: spidermonkey::may_be_in, find: spidermonkey::find },
+    Search { may_be_in: quickjs::may_be_in, find: quickjs::find },
+];
+
 /// The evaluation loops in some code, with offsets into its text; and why there may be more, if one of them cannot be used. Costs
 /// nothing where there is little code, and little where there is no interpreter.
 pub(crate) fn find(code: &Code) -> (Vec<Evaluator>, Option<InterpreterProblem>) {
@@ -37,22 +55,19 @@ pub(crate) fn find(code: &Code) -> (Vec<Evaluator>, Option<InterpreterProblem>) 
     }
     // A damaged image has been, or will be, said to be one.
     let Ok(image) = Image::parse(code.image()) else { return nothing };
-    let (has_python, has_spidermonkey) = (python::may_be_in(&image), spidermonkey::may_be_in(&image));
-    if !has_python && !has_spidermonkey {
+    let searches: Vec<Search> = SEARCHES.into_iter().filter(|search| (search.may_be_in)(&image)).collect();
+    if searches.is_empty() {
         return nothing;
     }
     let Ok(artifacts) = Artifacts::decode(&image) else { return nothing };
     let modules = (0_u32..).zip(&artifacts.modules).map(|(index, artifact)| Candidate {
-        functions: &artifacts.functions,
+        artifacts: &artifacts,
         index,
         artifact,
         text,
         data: image.wasm_data(),
     });
-    let found = modules.filter_map(|module| {
-        let python = has_python.then(|| python::find(&module)).flatten();
-        python.or_else(|| has_spidermonkey.then(|| spidermonkey::find(&module)).flatten())
-    });
+    let found = modules.filter_map(|module| searches.iter().find_map(|search| (search.find)(&module)));
     let (mut evaluators, mut problem) = nothing;
     for evaluator in found {
         match evaluator {
@@ -60,13 +75,15 @@ pub(crate) fn find(code: &Code) -> (Vec<Evaluator>, Option<InterpreterProblem>) 
             Err(found) => problem = Some(found),
         }
     }
+    if evaluators.is_empty() && problem.is_none() && quickjs::may_be_in(&image) {
+        problem = Some(InterpreterProblem::QuickJs);
+    }
     (evaluators, problem)
 }
 
 /// A core module that may be an interpreter.
 struct Candidate<'c> {
-    /// Of all modules.
-    functions: &'c [CompiledFunction],
+    artifacts: &'c Artifacts<'c>,
     index: u32,
     artifact: &'c ModuleArtifact<'c>,
     text: &'c [u8],
@@ -81,13 +98,23 @@ impl<'c> Candidate<'c> {
 
     /// Its functions, each with its code.
     fn all_functions(&self) -> impl Iterator<Item = (DefinedFuncIndex, &CompiledFunction, &'c [u8])> {
-        self.functions.iter().filter_map(|function| match function.key {
+        self.artifacts.functions.iter().filter_map(|function| match function.key {
             FuncKey::DefinedWasmFunction(module, defined) if module.as_u32() == self.index => {
                 let code = self.text.get(function.start as usize..)?.get(..function.length as usize)?;
                 Some((defined, function, code))
             }
             _ => None,
         })
+    }
+
+    /// The signature of a function, for instance `(i32, i64) -> i32`.
+    fn signature(&self, defined: DefinedFuncIndex) -> Option<String> {
+        let module = self.artifact.module();
+        let function = module.functions.get(module.func_index(defined))?;
+        match function.signature {
+            EngineOrModuleTypeIndex::Module(ty) => self.artifacts.core_signature(ty),
+            _ => None,
+        }
     }
 
     /// The evaluation loop that a function is, whose interpreter has its state in a place. `None` if it was compiled in a way that is not

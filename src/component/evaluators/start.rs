@@ -44,6 +44,7 @@ pub(super) fn instance_slot(code: &[u8]) -> Option<InstanceSlot> {
     Some(InstanceSlot { slot, frame, holds_from: state.at as u64, not_yet })
 }
 
+const RAX: usize = 0;
 const RSP: usize = 4;
 const RBP: usize = 5;
 const RDI: usize = 7;
@@ -146,6 +147,11 @@ impl Instruction {
             // mov, a number.
             let register = usize::from(opcode & 7) | bit(0);
             return Some(Self { kind: Kind::Makes(register), length: before + if is_wide { 9 } else { 5 } });
+        }
+        // add, or, and, sub, xor; cmp, test: the first register, with a number
+        if let [opcode @ (0x05 | 0x0d | 0x25 | 0x2d | 0x35 | 0x3d | 0xa9), ..] = *rest {
+            let kind = if matches!(opcode, 0x3d | 0xa9) { Kind::Nothing } else { Kind::Makes(RAX) };
+            return Some(Self { kind, length: before + 5 });
         }
         // movzx, movsx
         let is_extension = matches!(rest, [0x0f, 0xb6 | 0xb7 | 0xbe | 0xbf, ..]);
@@ -351,8 +357,16 @@ mod tests {
             let function = with(STORES, &[other, &store, &[0xe8]].concat());
             assert_eq!(instance_slot(&function), None, "{other:x?}");
         }
-        // What writes elsewhere does not matter: mov [rcx], eax; xor eax, eax; test edx, edx; mov dword [rcx], 1
-        for other in [&[0x89, 0x01][..], &[0x31, 0xc0], &[0x85, 0xd2], &[0xc7, 0x01, 1, 0, 0, 0]] {
+        // What writes elsewhere does not matter: mov [rcx], eax; xor eax, eax; test edx, edx; mov dword [rcx], 1; sub eax, 368;
+        // cmp eax, 4
+        for other in [
+            &[0x89, 0x01][..],
+            &[0x31, 0xc0],
+            &[0x85, 0xd2],
+            &[0xc7, 0x01, 1, 0, 0, 0],
+            &[0x2d, 0x70, 1, 0, 0],
+            &[0x3d, 4, 0, 0, 0],
+        ] {
             let function = with(STORES, &[other, &store].concat());
             assert!(instance_slot(&function).is_some(), "{other:x?}");
         }

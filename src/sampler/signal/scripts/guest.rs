@@ -38,6 +38,7 @@ impl Guest {
         };
         let state = match layout.state {
             StatePlace::Fixed(state) => state,
+            StatePlace::InFrames => 0,
             StatePlace::Global { at: global, memory_base } => {
                 // SAFETY: by contract. A global is in the instance, and an imported one is where it points.
                 let (state, base) = unsafe {

@@ -6,23 +6,27 @@
 //! stopped anywhere, perhaps in the middle of a change. What cannot be told for certain is left out.
 
 mod guest;
+mod held;
 mod names;
 mod numbers;
+mod places;
 mod reader;
 mod segments;
 
 use std::ops::Range;
 
 use self::guest::Guest;
+use self::held::{Held, pair_by_frames};
 pub(super) use self::names::NameRing;
 pub(crate) use self::numbers::FunctionNumbers;
 use self::numbers::UNKNOWN;
+use self::places::Places;
 pub(crate) use self::reader::ScriptReader;
 use self::segments::{List, Segment, pair};
 use super::walk::{self, FrameWord, MAX_RUNS, Run, StackMemory};
 use crate::interpreters::{
     self, Frame, FunctionPlace, GuestMemory, Identity, Interpreter, InterpreterKind, InterpreterProblem, Language,
-    LineFormat, MAX_FRAMES, PartOf,
+    LineFormat, MAX_FRAMES, PartOf, StatePlace,
 };
 
 /// Words of a stack with scripts on it. Of a longer one the middle is left out.
@@ -34,6 +38,9 @@ const ALL_WORDS: usize = walk::MAX_WORDS + MAX_FRAMES + MAX_RUNS;
 
 /// Interpreters that a thread remembers, and that may be on one stack.
 const MAX_INTERPRETERS: usize = 8;
+
+/// Words of a frame that are looked at; no evaluation loop's has more.
+const MAX_HELD: usize = 1 << 10;
 
 /// Functions that a thread remembers; a power of two.
 const MAX_OBJECTS: usize = 1 << 11;
@@ -78,9 +85,16 @@ pub(crate) struct Scripts {
     of_runs: Vec<OfRun>,
     /// The lists of frames of all interpreters on a stack, one after the other, each innermost first.
     frames: Vec<Frame>,
+    /// What a frame holds.
+    held: Vec<u32>,
     /// Of an interpreter at hand, where in that its runs have their frames; and where their marks are in its memory.
     marked: Vec<(u32, Range<usize>)>,
     ranges: Vec<Range<usize>>,
+    /// Of an interpreter at hand whose frames hold what they run, its runs, innermost first, and what each has.
+    own: Vec<usize>,
+    segments: Vec<Held>,
+    /// What is known of the frames of evaluation loops, the one that was met last first.
+    places: Vec<Places>,
     /// By address and interpreter.
     objects: Box<[Object]>,
 }
@@ -158,8 +172,12 @@ impl Scripts {
             last_time: 0,
             of_runs: Vec::with_capacity(MAX_RUNS),
             frames: Vec::with_capacity(MAX_FRAMES),
+            held: Vec::with_capacity(MAX_HELD),
             marked: Vec::with_capacity(MAX_RUNS),
             ranges: Vec::with_capacity(MAX_RUNS),
+            own: Vec::with_capacity(MAX_RUNS),
+            segments: Vec::with_capacity(MAX_RUNS),
+            places: Vec::with_capacity(MAX_INTERPRETERS),
             objects: vec![nothing; MAX_OBJECTS].into_boxed_slice(),
         }
     }
@@ -201,6 +219,10 @@ impl Scripts {
             // SAFETY: by contract; the frame has the address of its instance.
             let guest = unsafe { Guest::of(instance, &runs[inner].instance, self.tried(instance, walked)) };
             let kind = runs[inner].interpreter;
+            self.held.clear();
+            if runs[inner].instance.state == StatePlace::InFrames {
+                self.read_frames(runs, inner, memory);
+            }
             let found = guest.and_then(|(guest, state)| {
                 let place = Place { instance, memory: guest.start, state, kind };
                 // SAFETY: by contract.
@@ -209,7 +231,7 @@ impl Scripts {
                 self.known[known].as_mut()?.guest = guest;
                 Some((guest, memory, known))
             });
-            let Some((guest, memory, known)) = found else {
+            let Some((guest, guest_memory, known)) = found else {
                 if guest.is_none() && runs[inner].is_leaf {
                     // It is no instance, so nobody can tell whose it is.
                     (self.of_runs[inner].instance, self.of_runs[inner].segment) = (None, Segment::Nothing);
@@ -225,7 +247,7 @@ impl Scripts {
                 continue;
             };
             self.each_run_of(instance, |run| run.interpreter = Some((guest, known)));
-            self.pair(inner, (memory, known), walked);
+            self.pair(inner, (guest_memory, known), walked, memory);
         }
         self.words.clear();
         let mut next = 0;
@@ -296,9 +318,31 @@ impl Scripts {
         /// In a row.
         const MANY: u32 = 64;
         self.contradictions = self.contradictions.saturating_add(1);
-        let may_pass = matches!(problem, InterpreterProblem::Contradiction | InterpreterProblem::Engine);
+        use InterpreterProblem::{Contradiction, Engine, QuickJs};
+        let may_pass = matches!(problem, Contradiction | Engine | QuickJs);
         if !may_pass || self.contradictions > MANY {
             (naming.refuse)(problem);
+        }
+    }
+
+    /// Reads what the frames of the two innermost runs of an instance hold: that of a leaf may not hold everything yet. Where one holds its
+    /// interpreter in the usual place, that is enough.
+    fn read_frames(&mut self, runs: &[Run], inner: usize, memory: &mut StackMemory) {
+        let instance = self.of_runs[inner].instance;
+        let is_known = |known: &[Option<Known>], word: u32| {
+            let mut known = known.iter().flatten().filter(|known| Some(known.place.instance) == instance);
+            known.any(|known| known.interpreter.is_held(&[word]))
+        };
+        let places = self.places_of(runs[inner].evaluator);
+        let usual = runs[inner].word_of_frame(self.places[places].of_interpreter, memory);
+        if let Some(word) = usual.filter(|word| is_known(&self.known, *word)) {
+            self.held.push(word);
+            return;
+        }
+        let own = (0..=inner).rev().filter(|run| self.of_runs[*run].instance == instance);
+        own.take(2).for_each(|run| runs[run].read_frame(memory, &mut self.held));
+        if let Some(place) = self.held.iter().position(|word| is_known(&self.known, *word)) {
+            self.places[places].of_interpreter = place;
         }
     }
 
@@ -313,19 +357,20 @@ impl Scripts {
         place: Place,
         (used, naming): (&mut u32, &mut Naming<'_>),
     ) -> Option<usize> {
-        let is_there = |known: &Known| known.place == place && known.interpreter.is_in(guest);
+        let is_there = |known: &Known| {
+            known.place == place && known.interpreter.is_in(guest) && known.interpreter.is_held(&self.held)
+        };
         let known = self.known.iter().position(|known| known.as_ref().is_some_and(is_there));
         let position = match known {
             Some(known) => known,
             None => {
-                let interpreter = match Interpreter::at(place.kind, guest, place.state) {
+                let interpreter = match Interpreter::at(place.kind, guest, place.state, &self.held) {
                     Ok(interpreter) => interpreter,
                     Err(problem) => {
                         self.refuse(problem, naming);
                         return None;
                     }
                 };
-                self.contradictions = 0;
                 let mut free = (0..MAX_INTERPRETERS).map(|step| (self.oldest + step) % MAX_INTERPRETERS);
                 let position = free.find(|position| *used >> *position & 1 == 0)?;
                 self.oldest = (position + 1) % MAX_INTERPRETERS;
@@ -333,6 +378,7 @@ impl Scripts {
                 position
             }
         };
+        self.contradictions = 0;
         *used |= 1 << position;
         let known = self.known[position].as_mut()?;
         let generation = known.interpreter.generation(guest);
@@ -345,8 +391,17 @@ impl Scripts {
     }
 
     /// Finds out what the runs of an interpreter have, of which `inner` is the innermost.
-    fn pair(&mut self, inner: usize, (guest, known): (GuestMemory<'_>, usize), walked: Walked<'_>) {
+    fn pair(
+        &mut self,
+        inner: usize,
+        (guest, known): (GuestMemory<'_>, usize),
+        walked: Walked<'_>,
+        memory: &mut StackMemory,
+    ) {
         let rest = self.read(guest, known);
+        if self.known[known].as_ref().is_some_and(|known| known.interpreter.runs_hold_their_marks()) {
+            return self.pair_by_frames(inner, (guest, known), rest.is_none(), walked, memory);
+        }
         // A leaf whose instance cannot be told is the innermost run of some interpreter: perhaps of this one.
         let leaf = self.of_runs.len() - 1;
         let leaf_is_unknown = self.of_runs[leaf].instance.is_none() && walked.runs[leaf].is_leaf;
@@ -370,6 +425,89 @@ impl Scripts {
         own.zip(segments).for_each(|(run, segment)| run.segment = segment);
     }
 
+    /// The same where frames hold which run they are of.
+    fn pair_by_frames(
+        &mut self,
+        inner: usize,
+        (guest, known): (GuestMemory<'_>, usize),
+        is_whole: bool,
+        walked: Walked<'_>,
+        memory: &mut StackMemory,
+    ) {
+        let instance = self.of_runs[inner].instance;
+        let places = self.places_of(walked.runs[inner].evaluator);
+        let Self { of_runs, known: all_known, held, frames, marked, own, segments, places: all_places, .. } = self;
+        let (Some(Known { interpreter, .. }), Some(places)) = (&all_known[known], all_places.get_mut(places)) else {
+            return;
+        };
+        own.clear();
+        own.extend((0..=inner).rev().filter(|run| of_runs[*run].instance == instance));
+        let mut read = None;
+        let holds = |run: usize, mark: usize| {
+            let (at, ref range) = marked[mark];
+            let Some(Frame::Function { function, .. }) = frames.get(range.start) else { return false };
+            let [mark, code] = [at, function.address()];
+            let stack = &walked.runs[own[run]];
+            // Most often they are where they were.
+            if [mark, code].map(Some) == places.of_mark.map(|place| stack.word_of_frame(place, memory)) {
+                return true;
+            }
+            if read != Some(run) {
+                held.clear();
+                stack.read_frame(memory, held);
+                read = Some(run);
+            }
+            let place = |word: u32| held.iter().position(|held| *held == word);
+            let (Some(mark), Some(code)) = (place(mark), place(code)) else { return false };
+            places.of_mark = [mark, code];
+            true
+        };
+        pair_by_frames(own.len(), marked.len(), is_whole, holds, segments);
+        for (run, segment) in own.iter().zip(segments.drain(..)) {
+            of_runs[*run].segment = match segment {
+                Held::Nothing => Segment::Nothing,
+                Held::Unknown => Segment::Unknown,
+                Held::Frame(mark) => Segment::Frames(marked[mark].1.clone()),
+            };
+            let Held::Frame(mark) = segment else { continue };
+            let Some(Frame::Function { function, instruction }) = frames.get_mut(marked[mark].1.start) else {
+                continue;
+            };
+            let Some((first, length)) = interpreter.instructions(guest, *function) else { continue };
+            let (stack, instructions) = (&walked.runs[*run], first..=first.saturating_add(length));
+            if places.wants(stack.is_leaf) {
+                held.clear();
+                stack.read_frame(memory, held);
+                if held.is_empty() {
+                    continue;
+                }
+                if stack.is_leaf {
+                    places.learn_from_leaf(held, &instructions);
+                } else if *instruction != 0 {
+                    places.learn_from_call(held, *instruction + 1);
+                }
+            }
+            let behind = places.behind_instruction(&instructions, |place| stack.word_of_frame(place, memory));
+            if let Some(behind) = behind {
+                *instruction = behind.saturating_sub(1).max(first);
+            }
+        }
+    }
+
+    /// The position of what is known of the frames of an evaluation loop.
+    fn places_of(&mut self, evaluator: u64) -> usize {
+        let known = self.places.iter().position(|places| places.evaluator == evaluator);
+        let position = known.unwrap_or_else(|| {
+            if self.places.len() == MAX_INTERPRETERS {
+                self.places.pop();
+            }
+            self.places.push(Places::new(evaluator));
+            self.places.len() - 1
+        });
+        self.places.swap(0, position);
+        0
+    }
+
     /// Reads what runs in an interpreter: what each run has, innermost first. Returns what is not known to belong to any, should there
     /// be such.
     fn read(&mut self, guest: GuestMemory<'_>, known: usize) -> Option<Range<usize>> {
@@ -377,7 +515,9 @@ impl Scripts {
         let first = self.frames.len();
         let Some(Known { interpreter, .. }) = &self.known[known] else { return Some(first..first) };
         let mut rest = None;
+        let mut threads = 0;
         for thread in interpreter.threads(guest) {
+            threads += 1;
             let mut begin = self.frames.len();
             let mut is_whole = true;
             for frame in interpreter.frames(guest, thread) {
@@ -400,7 +540,9 @@ impl Scripts {
             }
         }
         // Those of several threads are inside of each other.
-        self.marked.sort_unstable_by_key(|(at, _)| *at);
+        if threads > 1 {
+            self.marked.sort_unstable_by_key(|(at, _)| *at);
+        }
         rest
     }
 

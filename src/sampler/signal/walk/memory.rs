@@ -56,6 +56,11 @@ impl StackMemory {
         self.thread.contains(&address)
     }
 
+    /// Whether the word at `address` is known to be readable.
+    pub(crate) fn is_known(&self, address: u64) -> bool {
+        self.is_on_thread_stack(address) || self.other.contains(&address)
+    }
+
     /// Whether `address` is on the stack that is being read, below `sp`.
     pub(crate) fn is_just_below(&self, address: u64, sp: u64) -> bool {
         address >= self.other.start && address < sp

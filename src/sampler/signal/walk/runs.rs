@@ -6,7 +6,7 @@ use super::registers::Registers;
 use crate::interpreters::{Evaluator, InstanceLayout, InterpreterKind};
 
 /// Runs that are noticed on one stack. A script that calls a function of the interpreter that calls a script is two.
-pub(crate) const MAX_RUNS: usize = 512;
+pub(crate) const MAX_RUNS: usize = 1 << 12;
 
 /// One run of an evaluation loop.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +19,12 @@ pub(crate) struct Run {
     slot: Option<u64>,
     /// On which stack that is: its stack pointer.
     sp: u64,
+    /// Where its frame begins, if it is whole, and how many bytes it has.
+    frame: Option<(u64, u64)>,
     /// Whether it is the innermost frame of all, which may be just beginning or ending.
     pub(crate) is_leaf: bool,
+    /// The address of the code of the loop.
+    pub(crate) evaluator: u64,
     pub(crate) instance: InstanceLayout,
     pub(crate) interpreter: InterpreterKind,
 }
@@ -29,19 +33,65 @@ impl Run {
     /// The run whose frame has this frame pointer and stack pointer, and waits for what it has called. So many words of the stack
     /// are further out.
     pub(crate) fn waiting(evaluator: &Evaluator, at: Registers, position: usize) -> Self {
-        let slot = at.fp.checked_add_signed(evaluator.slot);
-        let Evaluator { instance, interpreter, .. } = *evaluator;
-        Self { position, is_shown: true, slot, sp: at.sp, is_leaf: false, instance, interpreter }
+        Self::of(evaluator, at, position, true)
+    }
+
+    fn of(evaluator: &Evaluator, at: Registers, position: usize, is_whole: bool) -> Self {
+        let Evaluator { start, instance, interpreter, frame, .. } = *evaluator;
+        let slot = at.fp.checked_add_signed(evaluator.slot).filter(|_| is_whole);
+        let frame = at.fp.checked_sub(frame).filter(|_| is_whole).map(|start| (start, frame));
+        Self {
+            position,
+            is_shown: true,
+            slot,
+            sp: at.sp,
+            frame,
+            is_leaf: false,
+            evaluator: start,
+            instance,
+            interpreter,
+        }
     }
 
     /// The address of the instance, as the stack has it.
     pub(crate) fn instance_address(&self, memory: &mut StackMemory) -> Option<u64> {
         let slot = self.slot?;
-        if !memory.is_on_thread_stack(slot) {
-            memory.move_to(self.sp);
-        }
+        self.go_to(slot, memory);
         memory.read(slot)
     }
+
+    /// Makes readable what is at an address of its frame.
+    fn go_to(&self, at: u64, memory: &mut StackMemory) {
+        if !memory.is_known(at) {
+            memory.move_to(self.sp);
+        }
+    }
+
+    /// Appends the words of 32 bits that its frame holds, if that is whole.
+    pub(crate) fn read_frame(&self, memory: &mut StackMemory, words: &mut Vec<u32>) {
+        let Some((start, bytes)) = self.frame else { return };
+        self.go_to(start, memory);
+        let room = words.capacity() - words.len();
+        let places = (start..start.saturating_add(bytes)).step_by(8).take(room / 2);
+        for word in places.map_while(|at| memory.read(at)) {
+            words.extend([word, word >> 32].map(low));
+        }
+    }
+
+    /// The word of 32 bits at a place of its frame, among those that [`read_frame`](Self::read_frame) reads.
+    #[inline]
+    pub(crate) fn word_of_frame(&self, place: usize, memory: &mut StackMemory) -> Option<u32> {
+        let (start, bytes) = self.frame?;
+        let at = (place as u64).checked_mul(4).filter(|at| *at < bytes)?;
+        self.go_to(start, memory);
+        let word = memory.read(start.checked_add(at & !7)?)?;
+        Some(low(word >> (at % 8 * 8)))
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "keeps the low half")]
+fn low(word: u64) -> u32 {
+    word as u32
 }
 
 /// All of them, as a walk finds them.
@@ -72,10 +122,8 @@ impl Runs {
         // In the beginning and in the end of the function, the frame is not whole, and the frame pointer that of the caller.
         let is_whole = evaluator.holds_at(at.pc) && at.sp.checked_add(evaluator.frame) == Some(at.fp);
         let is_there = !is_leaf || is_whole;
-        let slot = at.fp.checked_add_signed(evaluator.slot).filter(|_| is_there);
         let position = count.saturating_sub(1);
-        let Evaluator { instance, interpreter, .. } = *evaluator;
-        self.new.push(Run { position, is_shown: true, slot, sp: at.sp, is_leaf, instance, interpreter });
+        self.new.push(Run { is_leaf, ..Run::of(evaluator, at, position, is_there) });
     }
 
     /// The walk has ended with a stack of `words` frames, of which the outermost `kept` are those of the last one. `false` if there are
