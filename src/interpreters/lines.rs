@@ -30,6 +30,14 @@ impl LineFormat {
         }
     }
 
+    /// Whether nothing is known where there is no table: else all is where the function begins.
+    pub(crate) fn needs_table(self) -> bool {
+        match self {
+            Self::Python | Self::SpiderMonkey => true,
+            Self::SpiderMonkeyCall | Self::QuickJs | Self::QuickJsLines => false,
+        }
+    }
+
     /// An instruction that is not in its function: no function is so long.
     pub(crate) const NOWHERE: u32 = u32::MAX;
 

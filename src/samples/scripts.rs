@@ -26,7 +26,7 @@ pub(crate) struct ScriptFunction {
 impl ScriptFunction {
     /// Where an instruction is: in the first line, if its own is not known. `None` if none is.
     pub(crate) fn position(&self, instruction: u32) -> Option<SourcePosition> {
-        if self.lines.is_empty() && self.format != LineFormat::SpiderMonkeyCall {
+        if self.start.line == 0 || self.lines.is_empty() && self.format.needs_table() {
             return None;
         }
         Some(self.format.position(&self.lines, self.start, instruction).unwrap_or(self.start))

@@ -81,8 +81,9 @@ impl<'m> Reader<'m> {
         let of = &self.layout.code;
         let instructions = self.instructions(code)?;
         let atom = |offset: u32| self.atoms.name_of(self.memory, self.word(code, offset)?);
-        let name = match atom(of.instructions.checked_add(8)?)? {
-            None => self.own_name(function),
+        // As the engine does: a program may have called it something else, and methods have no other name.
+        let name = match self.own_name(function) {
+            None => atom(of.instructions.checked_add(8)?)?,
             name => name,
         };
         let mut identity = Identity {
@@ -124,7 +125,7 @@ impl<'m> Reader<'m> {
         Some(identity)
     }
 
-    /// What a function object itself has as its name: methods have none elsewhere.
+    /// What a function object itself has as its name.
     fn own_name(self, function: u32) -> Option<Name> {
         let (object, header) = (&self.layout.object, self.layout.header);
         let (shape, values) = (self.word(function, object.shape)?, self.word(function, object.values)?);

@@ -432,11 +432,19 @@ fn names_are_those_of_the_engine() {
         let own = guest.string("get area", 0);
         called(&mut guest, "", Some(own));
         called(&mut guest, "", None);
+        // Something else than it was written.
+        let own = guest.string("renamed", 0);
+        called(&mut guest, "original", Some(own));
         called(&mut guest, "<eval>", None);
         let long = "long".repeat(100);
         called(&mut guest, &long, None);
         let names: Vec<String> = guest.stack().0.into_iter().map(|(name, ..)| name).collect();
-        assert_eq!(names, [&long[..256], "(top level)", "", "get area", "日本語", "größe"], "{}", version.name);
+        assert_eq!(
+            names,
+            [&long[..256], "(top level)", "renamed", "", "get area", "日本語", "größe"],
+            "{}",
+            version.name
+        );
     }
 }
 

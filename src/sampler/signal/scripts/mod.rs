@@ -39,8 +39,11 @@ const ALL_WORDS: usize = walk::MAX_WORDS + MAX_FRAMES + MAX_RUNS;
 /// Interpreters that a thread remembers, and that may be on one stack.
 const MAX_INTERPRETERS: usize = 8;
 
-/// Words of a frame that are looked at; no evaluation loop's has more.
+/// Words of frames that are looked at: those of one evaluation loop's, of any build, and of some.
 const MAX_HELD: usize = 1 << 10;
+
+/// Frames that are searched for an interpreter.
+const MAX_LOOKED_AT: usize = 64;
 
 /// Functions that a thread remembers; a power of two.
 const MAX_OBJECTS: usize = 1 << 11;
@@ -202,7 +205,9 @@ impl Scripts {
             language: run.interpreter.language(),
             segment: Segment::Unknown,
         };
-        self.of_runs.extend(runs.iter().map(nothing));
+        // From the inside outwards, as stacks are read.
+        self.of_runs.extend(runs.iter().rev().map(nothing));
+        self.of_runs.reverse();
         self.frames.clear();
         let mut used = 0_u32;
         // Innermost first: each interpreter with all of its runs.
@@ -325,24 +330,28 @@ impl Scripts {
         }
     }
 
-    /// Reads what the frames of the two innermost runs of an instance hold: that of a leaf may not hold everything yet. Where one holds its
-    /// interpreter in the usual place, that is enough.
+    /// Reads what frames of an instance hold: of the innermost one that holds an interpreter that is known, or of the first few. A frame that is
+    /// on its way to a function of the engine's own may hold none.
     fn read_frames(&mut self, runs: &[Run], inner: usize, memory: &mut StackMemory) {
         let instance = self.of_runs[inner].instance;
-        let is_known = |known: &[Option<Known>], word: u32| {
+        let is_known = |known: &[Option<Known>], word: &u32| {
             let mut known = known.iter().flatten().filter(|known| Some(known.place.instance) == instance);
-            known.any(|known| known.interpreter.is_held(&[word]))
+            known.any(|known| known.interpreter.is_held(&[*word]))
         };
         let places = self.places_of(runs[inner].evaluator);
-        let usual = runs[inner].word_of_frame(self.places[places].of_interpreter, memory);
-        if let Some(word) = usual.filter(|word| is_known(&self.known, *word)) {
-            self.held.push(word);
-            return;
-        }
-        let own = (0..=inner).rev().filter(|run| self.of_runs[*run].instance == instance);
-        own.take(2).for_each(|run| runs[run].read_frame(memory, &mut self.held));
-        if let Some(place) = self.held.iter().position(|word| is_known(&self.known, *word)) {
-            self.places[places].of_interpreter = place;
+        for run in (0..=inner).rev().filter(|run| self.of_runs[*run].instance == instance).take(MAX_LOOKED_AT) {
+            // Most often it is where it was.
+            let usual = runs[run].word_of_frame(self.places[places].of_interpreter, memory);
+            if let Some(word) = usual.filter(|word| is_known(&self.known, word)) {
+                self.held.push(word);
+                return;
+            }
+            let before = self.held.len();
+            runs[run].read_frame(memory, &mut self.held);
+            if let Some(place) = self.held[before..].iter().position(|word| is_known(&self.known, word)) {
+                self.places[places].of_interpreter = place;
+                return;
+            }
         }
     }
 

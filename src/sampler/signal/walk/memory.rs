@@ -56,9 +56,14 @@ impl StackMemory {
         self.thread.contains(&address)
     }
 
-    /// Whether the word at `address` is known to be readable.
-    pub(crate) fn is_known(&self, address: u64) -> bool {
-        self.is_on_thread_stack(address) || self.other.contains(&address)
+    /// Whether the word at `address` can be read without going to another stack: there is no gap between what is being read and it.
+    #[inline]
+    pub(crate) fn can_go_on_to(&mut self, address: u64) -> bool {
+        /// Nobody tries more for one word.
+        const FAR: u64 = 16 * PAGE;
+        let is_known = self.is_on_thread_stack(address) || self.other.contains(&address);
+        is_known
+            || !self.other.is_empty() && address < self.other.end.saturating_add(FAR) && self.learn(address).is_some()
     }
 
     /// Whether `address` is on the stack that is being read, below `sp`.

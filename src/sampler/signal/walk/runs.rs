@@ -62,7 +62,7 @@ impl Run {
 
     /// Makes readable what is at an address of its frame.
     fn go_to(&self, at: u64, memory: &mut StackMemory) {
-        if !memory.is_known(at) {
+        if !memory.can_go_on_to(at) {
             memory.move_to(self.sp);
         }
     }
