@@ -107,11 +107,9 @@ mod tests {
     #[test]
     fn each_has_a_number() {
         let version = Version { major: 3, minor: 12 };
-        let of_builds = [Engine, QuickJs];
-        for problem in [NoTable, version, BeforeRelease, FreeThreaded, Contradiction, Code, Platform, Memory]
-            .into_iter()
-            .chain(of_builds)
-        {
+        let problems =
+            [NoTable, version, BeforeRelease, FreeThreaded, Contradiction, Code, Platform, Memory, Engine, QuickJs];
+        for problem in problems {
             assert_eq!(InterpreterProblem::from_bits(problem.to_bits()), Some(problem));
         }
         assert_eq!(InterpreterProblem::from_bits(0), None);

@@ -37,12 +37,14 @@ struct Search {
     may_be_in: fn(&Image<'_>) -> bool,
     /// Finds the evaluation loop in a core module.
     find: fn(&Candidate<'_>) -> Found,
+    /// What it means if none is found in any, though it may be there.
+    otherwise: Option<InterpreterProblem>,
 }
 
 const SEARCHES: [Search; 3] = [
-    Search { may_be_in: python::may_be_in, find: python::find },
-    Search { may_be_in: spidermonkey::may_be_in, find: spidermonkey::find },
-    Search { may_be_in: quickjs::may_be_in, find: quickjs::find },
+    Search { may_be_in: python::may_be_in, find: python::find, otherwise: None },
+    Search { may_be_in: spidermonkey::may_be_in, find: spidermonkey::find, otherwise: None },
+    Search { may_be_in: quickjs::may_be_in, find: quickjs::find, otherwise: Some(InterpreterProblem::QuickJs) },
 ];
 
 /// The evaluation loops in some code, with offsets into its text; and why there may be more, if one of them cannot be used. Costs
@@ -75,8 +77,8 @@ pub(crate) fn find(code: &Code) -> (Vec<Evaluator>, Option<InterpreterProblem>) 
             Err(found) => problem = Some(found),
         }
     }
-    if evaluators.is_empty() && problem.is_none() && quickjs::may_be_in(&image) {
-        problem = Some(InterpreterProblem::QuickJs);
+    if evaluators.is_empty() && problem.is_none() {
+        problem = searches.iter().find_map(|search| search.otherwise);
     }
     (evaluators, problem)
 }
@@ -140,6 +142,12 @@ impl<'c> Candidate<'c> {
             interpreter,
         })
     }
+}
+
+/// What there is, if there is only one.
+fn only<T>(all: impl IntoIterator<Item = T>) -> Option<T> {
+    let mut all = all.into_iter();
+    all.next().filter(|_| all.next().is_none())
 }
 
 /// Where an instance of a module has a pointer to the definition of its memory.

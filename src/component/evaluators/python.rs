@@ -4,7 +4,7 @@ use wasmtime_environ::{EntityIndex, HostPtr, VMOffsets};
 
 use super::super::artifacts::ModuleArtifact;
 use super::super::image::Image;
-use super::{Candidate, Found, is_plain};
+use super::{Candidate, Found, is_plain, only};
 use crate::interpreters::{GuestMemory, InterpreterKind, InterpreterProblem, StatePlace, python};
 
 /// The evaluation loop, and the state of the runtime, by their names in the object files.
@@ -55,10 +55,10 @@ fn state(artifact: &ModuleArtifact<'_>, data: &[u8]) -> Option<StatePlace> {
         return Some(StatePlace::Global { at, memory_base });
     }
     let (address, bytes) = artifact.initial_memory(data)?;
-    let mut tables = memchr::memmem::find_iter(bytes, &python::COOKIE).filter_map(|at| {
+    let tables = memchr::memmem::find_iter(bytes, &python::COOKIE).filter_map(|at| {
         let address = u32::try_from(address.checked_add(at as u64)?).ok()?;
         python::describes_itself(GuestMemory::new(bytes.get(at..)?)).then_some(address)
     });
     // The cookie is in the code, too, that writes it elsewhere.
-    tables.next().filter(|_| tables.next().is_none()).map(StatePlace::Fixed)
+    only(tables).map(StatePlace::Fixed)
 }

@@ -2,7 +2,7 @@
 
 use super::super::image::Image;
 use super::machine_code::largest_jump_table;
-use super::{Candidate, Found};
+use super::{Candidate, Found, only};
 use crate::interpreters::quickjs::MARK;
 use crate::interpreters::{InterpreterKind, InterpreterProblem, StatePlace};
 
@@ -28,8 +28,7 @@ pub(super) fn find(module: &Candidate<'_>) -> Found {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return loops.next().map(|_| Err(InterpreterProblem::Platform));
     }
-    let mut loops = loops.filter(|(.., code)| largest_jump_table(code) >= MIN_TARGETS);
-    let only = loops.next().filter(|_| loops.next().is_none())?;
+    let only = only(loops.filter(|(.., code)| largest_jump_table(code) >= MIN_TARGETS))?;
     let evaluator = module.evaluator(only, InterpreterKind::QuickJs, StatePlace::InFrames);
     Some(evaluator.ok_or(InterpreterProblem::Code))
 }

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::super::image::Image;
 use super::machine_code::{count_loads, largest_jump_table};
-use super::{Candidate, Found};
+use super::{Candidate, Found, only};
 use crate::interpreters::spidermonkey::{CONTEXTS, Engine, MARK, may_be_context};
 use crate::interpreters::{GuestMemory, InterpreterKind, InterpreterProblem, StatePlace};
 
@@ -42,9 +42,8 @@ pub(super) fn find(module: &Candidate<'_>) -> Found {
     let loops: Vec<_> = loops.filter(|(count, _)| targets.contains(count)).collect();
     // What takes instructions apart knows some more.
     let fewest = loops.iter().map(|(count, _)| *count).min();
-    let mut loops = loops.into_iter().filter(|(count, _)| Some(*count) == fewest).map(|(_, function)| function);
-    let only = loops.next().filter(|_| loops.next().is_none());
-    let evaluator = only.and_then(|function| module.evaluator(function, interpreter, StatePlace::Fixed(context)));
+    let only = only(loops.into_iter().filter(|(count, _)| Some(*count) == fewest));
+    let evaluator = only.and_then(|(_, function)| module.evaluator(function, interpreter, StatePlace::Fixed(context)));
     let is_known = matches!(interpreter, InterpreterKind::SpiderMonkey(_));
     Some(evaluator.ok_or(if is_known { InterpreterProblem::Code } else { InterpreterProblem::Engine }))
 }

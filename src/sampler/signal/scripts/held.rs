@@ -5,51 +5,41 @@
 
 use std::ops::Range;
 
-/// What a run has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Held {
-    /// No frame.
-    Nothing,
-    /// One that could not be told, or none.
-    Unknown,
-    /// This one.
-    Frame(usize),
-}
+use super::segments::Segment;
 
 /// Frames that a run is asked for, from the next one on.
 const WINDOW: usize = 3;
 
-/// What each of so many runs has of so many frames, all innermost first: `holds` tells whether a run holds a frame. `is_whole` says whether
-/// there are no more frames than those. The result goes into `held`.
+/// What each of so many runs has of some frames, all innermost first: `holds` tells whether a run holds a frame, by its position among them.
+/// `is_whole` says whether there are no more frames than those. The result goes into `segments`.
 pub(super) fn pair_by_frames(
     runs: usize,
-    frames: usize,
+    frames: &[Range<usize>],
     is_whole: bool,
     mut holds: impl FnMut(usize, usize) -> bool,
-    held: &mut Vec<Held>,
+    segments: &mut Vec<Segment>,
 ) {
-    held.clear();
+    segments.clear();
     let mut next = 0;
     for run in 0..runs {
-        let window = next..frames.min(next + WINDOW);
-        let Some(frame) = window.clone().find(|frame| holds(run, *frame)) else { continue };
+        let mut window = next..frames.len().min(next + WINDOW);
+        let Some(frame) = window.find(|frame| holds(run, *frame)) else { continue };
         // Frames that nobody holds belong to runs before.
-        fill(run, next..frame, held);
-        held.push(Held::Frame(frame));
+        fill(run, &frames[next..frame], segments);
+        segments.push(Segment::Frames(frames[frame].clone()));
         next = frame + 1;
     }
     // What is left may be on a stack that is suspended.
-    let is_over = is_whole && next == frames;
-    held.resize(runs, if is_over { Held::Nothing } else { Held::Unknown });
+    let is_over = is_whole && next == frames.len();
+    segments.resize(runs, if is_over { Segment::Nothing } else { Segment::Unknown });
 }
 
 /// Goes on up to a run, where those that are to come have these frames.
-fn fill(until: usize, frames: Range<usize>, held: &mut Vec<Held>) {
-    let runs = until - held.len();
-    if frames.len() == runs {
-        held.extend(frames.map(Held::Frame));
+fn fill(until: usize, frames: &[Range<usize>], segments: &mut Vec<Segment>) {
+    if frames.len() == until - segments.len() {
+        segments.extend(frames.iter().cloned().map(Segment::Frames));
     } else {
-        held.resize(until, if frames.is_empty() { Held::Nothing } else { Held::Unknown });
+        segments.resize(until, if frames.is_empty() { Segment::Nothing } else { Segment::Unknown });
     }
 }
 
@@ -57,13 +47,22 @@ fn fill(until: usize, frames: Range<usize>, held: &mut Vec<Held>) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::Held::{Frame, Nothing, Unknown};
+    use super::Segment::{Frames, Nothing, Unknown};
     use super::*;
 
-    fn paired(runs: usize, frames: usize, is_whole: bool, holds: impl Fn(usize, usize) -> bool) -> Vec<Held> {
-        let mut held = Vec::new();
-        pair_by_frames(runs, frames, is_whole, holds, &mut held);
-        held
+    /// Each frame is the range of itself.
+    fn ranges(frames: usize) -> Vec<Range<usize>> {
+        (0..frames).map(|frame| frame..frame + 1).collect()
+    }
+
+    fn frame(frame: usize) -> Segment {
+        Frames(frame..frame + 1)
+    }
+
+    fn paired(runs: usize, frames: usize, is_whole: bool, holds: impl Fn(usize, usize) -> bool) -> Vec<Segment> {
+        let mut segments = Vec::new();
+        pair_by_frames(runs, &ranges(frames), is_whole, holds, &mut segments);
+        segments
     }
 
     #[test]
@@ -71,19 +70,19 @@ mod tests {
         let of = |frames: &[Option<usize>], count: usize, is_whole: bool| {
             paired(frames.len(), count, is_whole, |run, frame| frames[run] == Some(frame))
         };
-        assert_eq!(of(&[Some(0), Some(1)], 2, true), [Frame(0), Frame(1)]);
+        assert_eq!(of(&[Some(0), Some(1)], 2, true), [frame(0), frame(1)]);
         // The way to a function of the engine's own.
         assert_eq!(
             of(&[None, Some(0), None, None, Some(1), None], 2, true),
-            [Nothing, Frame(0), Nothing, Nothing, Frame(1), Nothing]
+            [Nothing, frame(0), Nothing, Nothing, frame(1), Nothing]
         );
         // Whose frame was not there to be seen.
-        assert_eq!(of(&[None, Some(1)], 2, true), [Frame(0), Frame(1)]);
-        assert_eq!(of(&[None, None, Some(1)], 2, true), [Unknown, Unknown, Frame(1)]);
+        assert_eq!(of(&[None, Some(1)], 2, true), [frame(0), frame(1)]);
+        assert_eq!(of(&[None, None, Some(1)], 2, true), [Unknown, Unknown, frame(1)]);
         // The list is not known to its end; or the stack is not.
-        assert_eq!(of(&[Some(0), None], 1, false), [Frame(0), Unknown]);
-        assert_eq!(of(&[Some(0), None], 2, true), [Frame(0), Unknown]);
-        assert_eq!(of(&[Some(0)], 2, true), [Frame(0)]);
+        assert_eq!(of(&[Some(0), None], 1, false), [frame(0), Unknown]);
+        assert_eq!(of(&[Some(0), None], 2, true), [frame(0), Unknown]);
+        assert_eq!(of(&[Some(0)], 2, true), [frame(0)]);
         assert_eq!(of(&[None], 0, true), [Nothing]);
     }
 
@@ -95,7 +94,7 @@ mod tests {
             let held = paired(runs, frames, is_whole, |run, frame| bits >> ((run * frames + frame) % 128) & 1 != 0);
             prop_assert_eq!(held.len(), runs);
             let of: Vec<usize> = held.iter().filter_map(|held| match held {
-                Frame(frame) => Some(*frame),
+                Frames(range) => Some(range.start),
                 _ => None,
             }).collect();
             prop_assert!(of.windows(2).all(|pair| pair[0] < pair[1]));

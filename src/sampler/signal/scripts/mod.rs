@@ -16,7 +16,7 @@ mod segments;
 use std::ops::Range;
 
 use self::guest::Guest;
-use self::held::{Held, pair_by_frames};
+use self::held::pair_by_frames;
 pub(super) use self::names::NameRing;
 pub(crate) use self::numbers::FunctionNumbers;
 use self::numbers::UNKNOWN;
@@ -95,7 +95,7 @@ pub(crate) struct Scripts {
     ranges: Vec<Range<usize>>,
     /// Of an interpreter at hand whose frames hold what they run, its runs, innermost first, and what each has.
     own: Vec<usize>,
-    segments: Vec<Held>,
+    segments: Vec<Segment>,
     /// What is known of the frames of evaluation loops, the one that was met last first.
     places: Vec<Places>,
     /// By address and interpreter.
@@ -160,6 +160,20 @@ pub(super) fn frame_that_runs(words: &[FrameWord], position: usize) -> Option<Fr
     let is_script = |word: &FrameWord| matches!(word.place(), walk::Place::Script { .. });
     words.get(position).filter(|word| is_script(word))?;
     words[..position].iter().rfind(|word| !is_script(word)).copied()
+}
+
+/// What is known of the frames of an evaluation loop.
+fn places_of(all: &mut Vec<Places>, evaluator: u64) -> &mut Places {
+    let known = all.iter().position(|places| places.evaluator == evaluator);
+    let position = known.unwrap_or_else(|| {
+        if all.len() == MAX_INTERPRETERS {
+            all.pop();
+        }
+        all.push(Places::new(evaluator));
+        all.len() - 1
+    });
+    all.swap(0, position);
+    &mut all[0]
 }
 
 impl Scripts {
@@ -333,23 +347,23 @@ impl Scripts {
     /// Reads what frames of an instance hold: of the innermost one that holds an interpreter that is known, or of the first few. A frame that is
     /// on its way to a function of the engine's own may hold none.
     fn read_frames(&mut self, runs: &[Run], inner: usize, memory: &mut StackMemory) {
-        let instance = self.of_runs[inner].instance;
-        let is_known = |known: &[Option<Known>], word: &u32| {
+        let Self { of_runs, known, held, places, .. } = self;
+        let instance = of_runs[inner].instance;
+        let is_known = |word: &u32| {
             let mut known = known.iter().flatten().filter(|known| Some(known.place.instance) == instance);
             known.any(|known| known.interpreter.is_held(&[*word]))
         };
-        let places = self.places_of(runs[inner].evaluator);
-        for run in (0..=inner).rev().filter(|run| self.of_runs[*run].instance == instance).take(MAX_LOOKED_AT) {
+        let places = places_of(places, runs[inner].evaluator);
+        for run in (0..=inner).rev().filter(|run| of_runs[*run].instance == instance).take(MAX_LOOKED_AT) {
             // Most often it is where it was.
-            let usual = runs[run].word_of_frame(self.places[places].of_interpreter, memory);
-            if let Some(word) = usual.filter(|word| is_known(&self.known, word)) {
-                self.held.push(word);
+            if let Some(word) = runs[run].word_of_frame(places.of_interpreter, memory).filter(is_known) {
+                held.push(word);
                 return;
             }
-            let before = self.held.len();
-            runs[run].read_frame(memory, &mut self.held);
-            if let Some(place) = self.held[before..].iter().position(|word| is_known(&self.known, word)) {
-                self.places[places].of_interpreter = place;
+            let before = held.len();
+            runs[run].read_frame(memory, held);
+            if let Some(place) = held[before..].iter().position(is_known) {
+                places.of_interpreter = place;
                 return;
             }
         }
@@ -408,6 +422,8 @@ impl Scripts {
         memory: &mut StackMemory,
     ) {
         let rest = self.read(guest, known);
+        self.ranges.clear();
+        self.ranges.extend(self.marked.iter().map(|(_, range)| range.clone()));
         if self.known[known].as_ref().is_some_and(|known| known.interpreter.runs_hold_their_marks()) {
             return self.pair_by_frames(inner, (guest, known), rest.is_none(), walked, memory);
         }
@@ -424,8 +440,6 @@ impl Scripts {
             are_all: walked.is_complete,
             may_call_first: interpreter.is_some_and(Interpreter::calls_before_it_marks),
         };
-        self.ranges.clear();
-        self.ranges.extend(self.marked.iter().map(|(_, range)| range.clone()));
         let innermost = self.ranges.first().or(rest.as_ref()).filter(|range| !range.is_empty());
         let innermost = innermost.and_then(|range| self.frames.get(range.start));
         let has_begun = innermost.zip(interpreter).is_some_and(|(frame, of)| of.has_just_begun(*frame));
@@ -444,11 +458,9 @@ impl Scripts {
         memory: &mut StackMemory,
     ) {
         let instance = self.of_runs[inner].instance;
-        let places = self.places_of(walked.runs[inner].evaluator);
-        let Self { of_runs, known: all_known, held, frames, marked, own, segments, places: all_places, .. } = self;
-        let (Some(Known { interpreter, .. }), Some(places)) = (&all_known[known], all_places.get_mut(places)) else {
-            return;
-        };
+        let Self { of_runs, known: all_known, held, frames, marked, ranges, own, segments, places, .. } = self;
+        let Some(Known { interpreter, .. }) = &all_known[known] else { return };
+        let places = places_of(places, walked.runs[inner].evaluator);
         own.clear();
         own.extend((0..=inner).rev().filter(|run| of_runs[*run].instance == instance));
         let mut read = None;
@@ -471,17 +483,11 @@ impl Scripts {
             places.of_mark = [mark, code];
             true
         };
-        pair_by_frames(own.len(), marked.len(), is_whole, holds, segments);
+        pair_by_frames(own.len(), ranges, is_whole, holds, segments);
         for (run, segment) in own.iter().zip(segments.drain(..)) {
-            of_runs[*run].segment = match segment {
-                Held::Nothing => Segment::Nothing,
-                Held::Unknown => Segment::Unknown,
-                Held::Frame(mark) => Segment::Frames(marked[mark].1.clone()),
-            };
-            let Held::Frame(mark) = segment else { continue };
-            let Some(Frame::Function { function, instruction }) = frames.get_mut(marked[mark].1.start) else {
-                continue;
-            };
+            of_runs[*run].segment = segment;
+            let Segment::Frames(range) = &of_runs[*run].segment else { continue };
+            let Some(Frame::Function { function, instruction }) = frames.get_mut(range.start) else { continue };
             let Some((first, length)) = interpreter.instructions(guest, *function) else { continue };
             let (stack, instructions) = (&walked.runs[*run], first..=first.saturating_add(length));
             if places.wants(stack.is_leaf) {
@@ -501,20 +507,6 @@ impl Scripts {
                 *instruction = behind.saturating_sub(1).max(first);
             }
         }
-    }
-
-    /// The position of what is known of the frames of an evaluation loop.
-    fn places_of(&mut self, evaluator: u64) -> usize {
-        let known = self.places.iter().position(|places| places.evaluator == evaluator);
-        let position = known.unwrap_or_else(|| {
-            if self.places.len() == MAX_INTERPRETERS {
-                self.places.pop();
-            }
-            self.places.push(Places::new(evaluator));
-            self.places.len() - 1
-        });
-        self.places.swap(0, position);
-        0
     }
 
     /// Reads what runs in an interpreter: what each run has, innermost first. Returns what is not known to belong to any, should there

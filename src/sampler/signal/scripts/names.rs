@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use super::super::walk::low;
 use crate::interpreters::{Encoding, Function, LineFormat, PartOf, SourcePosition, Text};
 use crate::samples::ScriptFunction;
 
@@ -107,11 +108,6 @@ impl NameRing {
         }
         self.tail.store(tail, Ordering::Release);
     }
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "keeps the low half")]
-fn low(word: u64) -> u32 {
-    word as u32
 }
 
 fn high(word: u64) -> u32 {

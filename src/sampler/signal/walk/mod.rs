@@ -31,7 +31,7 @@ pub(crate) use memory::{StackMemory, check_is_readable, has_room_below, is_reada
 use registers::{Native, StackSwitch as _};
 pub(crate) use registers::{Registers, caller_of as caller_by_frame_pointer};
 use runs::Runs;
-pub(crate) use runs::{MAX_RUNS, Run};
+pub(crate) use runs::{MAX_RUNS, Run, low};
 
 use crate::code::{CodeRange, CodeTable};
 

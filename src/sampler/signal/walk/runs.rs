@@ -89,8 +89,9 @@ impl Run {
     }
 }
 
+/// The lower 32 bits.
 #[allow(clippy::cast_possible_truncation, reason = "keeps the low half")]
-fn low(word: u64) -> u32 {
+pub(crate) fn low(word: u64) -> u32 {
     word as u32
 }
 
