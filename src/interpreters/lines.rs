@@ -15,26 +15,30 @@ pub(crate) enum LineFormat {
     QuickJs,
     /// The same of versions that have no columns there.
     QuickJsLines,
+    /// None: all of a function of JavaScript is where it begins.
+    Start,
 }
 
 impl LineFormat {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Python, Self::SpiderMonkey, Self::SpiderMonkeyCall, Self::QuickJs, Self::QuickJsLines];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Python, Self::SpiderMonkey, Self::SpiderMonkeyCall, Self::QuickJs, Self::QuickJsLines, Self::Start];
 
     /// Whose it is.
     pub(crate) fn language(self) -> Language {
         match self {
             Self::Python => Language::Python,
-            Self::SpiderMonkey | Self::SpiderMonkeyCall | Self::QuickJs | Self::QuickJsLines => Language::JavaScript,
+            Self::SpiderMonkey | Self::SpiderMonkeyCall | Self::QuickJs | Self::QuickJsLines | Self::Start => {
+                Language::JavaScript
+            }
         }
     }
 
     /// Whether nothing is known where there is no table: else all is where the function begins.
     pub(crate) fn needs_table(self) -> bool {
         match self {
-            Self::Python | Self::SpiderMonkey => true,
-            Self::SpiderMonkeyCall | Self::QuickJs | Self::QuickJsLines => false,
+            Self::Python | Self::SpiderMonkey | Self::QuickJs | Self::QuickJsLines => true,
+            Self::SpiderMonkeyCall | Self::Start => false,
         }
     }
 
@@ -53,7 +57,7 @@ impl LineFormat {
                 Some(SourcePosition { line, column: 0 })
             }
             Self::SpiderMonkey => spidermonkey::position_of(table, first, instruction),
-            Self::SpiderMonkeyCall => Some(first),
+            Self::SpiderMonkeyCall | Self::Start => Some(first),
             Self::QuickJs | Self::QuickJsLines => {
                 quickjs::position_of(table, self == Self::QuickJs, first, instruction)
             }

@@ -43,6 +43,13 @@ pub(super) struct Reader<'m> {
     pub(super) reads_places: bool,
 }
 
+impl Identity {
+    /// How many bytes its table of lines has.
+    pub(super) fn table_length(&self) -> usize {
+        self.lines.1 as usize
+    }
+}
+
 impl<'m> Reader<'m> {
     pub(super) fn word(self, at: u32, offset: u32) -> Option<u32> {
         self.memory.u32(at.checked_add(offset)?)
@@ -151,28 +158,41 @@ impl<'m> Reader<'m> {
         None
     }
 
-    /// What is known of a function, and whether its table of lines proves that all of it is where it was read.
-    pub(super) fn function(self, identity: &Identity) -> Option<(Function<'m>, bool)> {
+    /// Whether the table of lines of a function proves that all of it is where it was read: it has one. `None` if that cannot be.
+    pub(super) fn is_proven_by(self, identity: &Identity) -> Option<bool> {
+        let Identity { start, instructions: (_, length), has_columns, .. } = *identity;
+        let lines = self.lines(identity)?;
+        is_whole(lines, has_columns, start, length).then_some(!lines.is_empty())
+    }
+
+    fn lines(self, identity: &Identity) -> Option<&'m [u8]> {
+        let (at, length) = identity.lines;
+        self.memory.bytes(at, length as usize)
+    }
+
+    /// What is known of a function.
+    pub(super) fn function(self, identity: &Identity) -> Option<Function<'m>> {
         let text = |name: Option<Name>| match name {
             Some(name) => self.atoms.text(self.memory, name),
             None => Some(Text::of("")),
         };
-        let Identity { start, instructions: (instructions, length), lines: (at, bytes), has_columns, .. } = *identity;
-        let bytes = self.memory.bytes(at, bytes as usize)?;
-        is_whole(bytes, has_columns, start, length).then_some(())?;
+        let (instructions, length) = identity.instructions;
         let name = text(identity.name)?;
-        let format = if has_columns { LineFormat::QuickJs } else { LineFormat::QuickJsLines };
-        let function = Function {
+        let bytes = self.lines(identity)?;
+        let format = match identity.has_columns {
+            _ if bytes.is_empty() => LineFormat::Start,
+            true => LineFormat::QuickJs,
+            false => LineFormat::QuickJsLines,
+        };
+        Some(Function {
             name: if name.bytes == TOP_LEVEL { Text::of("(top level)") } else { name },
             file: text(identity.file)?,
-            start,
+            start: identity.start,
             lines: LineTable { format, bytes },
             source_map: None,
-            // The address is that behind the first byte of an instruction.
             instructions,
             length: Some(length),
             part_of: PartOf::Program,
-        };
-        Some((function, !bytes.is_empty()))
+        })
     }
 }

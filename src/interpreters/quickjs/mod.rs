@@ -23,6 +23,14 @@ use super::{Frame, Function, FunctionPlace, GuestMemory, InterpreterProblem, MAX
 /// What every QuickJS has in its memory at first: the names of its first atoms.
 pub(crate) const MARK: &[u8] = b"null\0false\0true\0if\0else\0return\0";
 
+/// Runtimes that are tried, of those that a frame may hold: most memories have one, some two.
+const MAX_RUNTIMES: usize = 8;
+
+/// How much is done to find a runtime, in bytes of tables of lines; and what a frame counts for. More than any program needs, and little
+/// enough for a handler, whatever a guest has in its memory.
+const MAX_WORK: usize = 4 << 20;
+const WORK_OF_FRAME: usize = 64;
+
 /// A QuickJS in the memory of a guest.
 #[derive(Clone, Debug)]
 pub(crate) struct QuickJs {
@@ -40,16 +48,20 @@ pub(crate) struct QuickJs {
 impl QuickJs {
     /// The engine that a frame of its evaluation loop works for, which holds these words.
     pub(super) fn of(memory: GuestMemory<'_>, held: &[u32]) -> Result<Self, InterpreterProblem> {
-        let runtimes = held.iter().filter(|word| **word != 0 && word.is_multiple_of(4));
-        let places = runtimes.flat_map(|runtime| runtime::STARTS.map(|start| (*runtime, runtime.checked_add(start))));
-        let found = places.filter_map(|(runtime, at)| Some((runtime, Atoms::at(memory, at?)?)));
-        let mut likely = None;
+        // A frame holds the same in several places.
+        let is_first = |(place, word): &(usize, &u32)| **word != 0 && !held[..*place].contains(word);
+        let may_be = |(runtime, at): (u32, Option<u32>)| Some((runtime, at.filter(|at| text::has_table(memory, *at))?));
+        let words = held.iter().enumerate().filter(|(_, word)| word.is_multiple_of(4));
+        let places = words.flat_map(|word| runtime::STARTS.map(|start| (word, word.1.checked_add(start))));
+        let places = places.filter_map(|(word, at)| may_be((*word.1, at)).filter(|_| is_first(&word)));
+        let found = places.take(MAX_RUNTIMES).filter_map(|(runtime, at)| Some((runtime, Atoms::at(memory, at)?)));
+        let (mut likely, mut work) = (None, MAX_WORK);
         for (runtime, atoms) in found {
             for innermost in runtime::INNERMOST {
                 let Some(innermost) = atoms.at.checked_add(innermost) else { continue };
                 for layout in layout::ALL {
                     let engine = Self { layout, runtime, atoms, innermost, is_proven: false };
-                    match engine.holds(memory) {
+                    match engine.holds(memory, &mut work) {
                         Some(true) => return Ok(Self { is_proven: true, ..engine }),
                         Some(false) if likely.is_none() => likely = Some(engine),
                         _ => {}
@@ -61,16 +73,19 @@ impl QuickJs {
     }
 
     /// Whether something runs, and everything about that can be read; and if so, whether that shows that the layout is right.
-    fn holds(&self, memory: GuestMemory<'_>) -> Option<bool> {
+    /// `work` is how much may be done for that.
+    fn holds(&self, memory: GuestMemory<'_>, work: &mut usize) -> Option<bool> {
         let mut is_proven = false;
         let mut count = 0;
         for frame in self.steps(memory) {
             if let Some(Frame::Function { function, .. }) = frame? {
                 let FunctionPlace::Called { code, callee } = function else { return None };
                 let reader = Reader { reads_places: true, ..self.reader(memory) };
-                let (_, has_lines) = reader.function(&reader.identity(code, callee)?)?;
-                is_proven |= has_lines;
+                let identity = reader.identity(code, callee)?;
+                *work = work.checked_sub(identity.table_length())?;
+                is_proven |= reader.is_proven_by(&identity)?;
             }
+            *work = work.checked_sub(WORK_OF_FRAME)?;
             count += 1;
         }
         (count > 0).then_some(is_proven)
@@ -135,7 +150,7 @@ impl QuickJs {
 
     /// What is known of a function. `None` if it is none, or cannot be read.
     pub(super) fn function<'m>(&self, memory: GuestMemory<'m>, identity: &Identity) -> Option<Function<'m>> {
-        self.reader(memory).function(identity).map(|(function, _)| function)
+        self.reader(memory).function(identity)
     }
 }
 

@@ -388,7 +388,7 @@ fn each_version_is_told_by_what_it_has() {
         assert_eq!(guest.stack(), whole(&[("inner", 20), ("outer", 11)]), "{}", version.name);
         for layout in layout::ALL.into_iter().filter(|layout| *layout != engine.layout) {
             let other = QuickJs { layout, ..engine.clone() };
-            assert_ne!(other.holds(guest.memory()), Some(true), "{} as {layout:?}", version.name);
+            assert_ne!(other.holds(guest.memory(), &mut { MAX_WORK }), Some(true), "{} as {layout:?}", version.name);
         }
     }
 }
@@ -523,6 +523,26 @@ fn garbage_may_be_collected_meanwhile() {
         }
         assert_eq!(guest.stack(), whole(&[("inner", 21), ("outer", 11)]), "{}", version.name);
     }
+}
+
+#[test]
+fn the_work_is_limited_whatever_a_guest_has_in_its_memory() {
+    let mut guest = Guest::new(VERSIONS[7]);
+    // A megabyte of lines for each of ten functions; none is wrong.
+    let table = [1 + 2, 0, 1, 0].repeat(1 << 18);
+    for _ in 0..10 {
+        let code = guest.code("f", "app.js", (5, 1), &table);
+        let function = guest.function(BYTECODE_FUNCTION, code, None);
+        guest.call(function, 0);
+    }
+    assert!(guest.engine().is_none());
+    // A list that goes round.
+    let mut guest = Guest::new(VERSIONS[7]);
+    let frame = guest.call_function("f", 5, 0);
+    guest.put(frame, frame);
+    let engine = guest.engine().expect("as much of it as is looked at can be read");
+    assert_eq!(engine.holds(guest.memory(), &mut { MAX_WORK }), Some(true));
+    assert_eq!(engine.holds(guest.memory(), &mut { WORK_OF_FRAME * 100 }), None);
 }
 
 #[test]

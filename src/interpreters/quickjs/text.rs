@@ -106,7 +106,7 @@ impl Atoms {
 
 /// Whether a table that finds atoms may be at an address.
 #[inline]
-fn has_table(memory: GuestMemory<'_>, at: u32) -> bool {
+pub(super) fn has_table(memory: GuestMemory<'_>, at: u32) -> bool {
     let word = |offset: u32| memory.u32(at.checked_add(offset)?);
     let Some(places) = word(runtime::PLACES).filter(|places| PLACES.contains(places) && places.is_power_of_two())
     else {
