@@ -133,7 +133,7 @@ function main() {
   total += makeAdder(3)(4);
   const shape = Shape.of(3);
   total += shape.area + shape.scaled(2)[0];
-  for (const number of numbers(400)) total += number;
+  for (const number of numbers(1500)) total += number;
   total += [5, 3, 9, 1, 7].sort(compare)[0];
   total += JSON.stringify(converted).length;
   total += größe(1500) + made();
