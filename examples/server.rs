@@ -21,7 +21,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use witprof::export::{TableStyle, write_call_table, write_report_table};
 use witprof::{Dimension, PPROF_INDEX, PPROF_PATH, Recorder, SymbolMap};
 
-use http::{Body, Host, body, text};
+use http::{Body, Host, text};
 
 struct Server {
     guest: ProxyPre<Host>,
@@ -53,7 +53,7 @@ impl Server {
             Err(error) => text(StatusCode::BAD_REQUEST, &error.to_string()),
             Ok(scrape) => {
                 tokio::time::sleep(scrape.duration()).await;
-                body(StatusCode::OK, scrape.finish(&self.recorder).into())
+                http::scraped(scrape.finish(&self.recorder))
             }
         }
     }

@@ -23,10 +23,10 @@ use tokio::sync::Notify;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
-use witprof::export::{TableStyle, write_pprof, write_report_table};
+use witprof::export::{TableStyle, write_report_table};
 use witprof::{Dimension, Filter, Labels, PPROF_PATH, Recorder, Registration, SymbolMap};
 
-use http::{Body, Host, body, text};
+use http::{Body, Host, text};
 
 /// What a tenant has loaded. Goes when the last request that it answers is over.
 struct Tenant {
@@ -57,8 +57,8 @@ impl Server {
             }
             (&Method::PUT, ["tenants", name]) => Arc::clone(&self).load(name, request).await,
             (&Method::DELETE, ["tenants", name]) => Ok(self.unload(name)),
-            (_, ["tenants", name, "profile"]) => self.profile(query.as_deref(), Some(name)).await,
-            _ if path == PPROF_PATH => self.profile(query.as_deref(), None).await,
+            (_, ["tenants", name, "profile"]) => Ok(self.profile(query.as_deref(), Some(name)).await),
+            _ if path == PPROF_PATH => Ok(self.profile(query.as_deref(), None).await),
             (_, [name, ..]) => {
                 let tenant = self.tenants().get(*name).cloned();
                 match tenant {
@@ -102,19 +102,17 @@ impl Server {
     }
 
     /// Where guests spend their time from now on: those of one tenant, or of all.
-    async fn profile(&self, query: Option<&str>, tenant: Option<&str>) -> wasmtime::Result<Response<Body>> {
+    async fn profile(&self, query: Option<&str>, tenant: Option<&str>) -> Response<Body> {
         let scrape = match self.recorder.scrape(query) {
-            Err(error) => return Ok(text(StatusCode::BAD_REQUEST, &error.to_string())),
+            Err(error) => return text(StatusCode::BAD_REQUEST, &error.to_string()),
             Ok(scrape) => scrape,
         };
-        let begin = self.recorder.elapsed();
+        let scrape = match tenant {
+            Some(tenant) => scrape.only(Filter::default().label("tenant", tenant)),
+            None => scrape,
+        };
         tokio::time::sleep(scrape.duration()).await;
-        let Some(tenant) = tenant else { return Ok(body(StatusCode::OK, scrape.finish(&self.recorder).into())) };
-        let whole = self.recorder.snapshot_of(begin..self.recorder.elapsed());
-        let part = whole.filter(&Filter::default().label("tenant", tenant));
-        let mut out = Vec::new();
-        write_pprof(&part, Dimension::Function, &mut out)?;
-        Ok(body(StatusCode::OK, out.into()))
+        http::scraped(scrape.finish(&self.recorder))
     }
 
     async fn ask_guest(&self, tenant: Arc<Tenant>, request: Request<Incoming>) -> wasmtime::Result<Response<Body>> {

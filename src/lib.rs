@@ -114,7 +114,7 @@ pub use recording::{
     SamplerChoice,
 };
 #[cfg(feature = "pprof")]
-pub use recording::{PPROF_INDEX, PPROF_PATH, Scrape};
+pub use recording::{PPROF_INDEX, PPROF_PATH, Scrape, ScrapedProfile};
 pub use sampler::SamplingClock;
 pub use samples::{HandlerCost, LossReason, ProfilerTime, SampleCounts, Span};
 #[cfg(feature = "source-maps")]

@@ -37,12 +37,7 @@ fn write(folder: &Path, name: &str, contents: impl AsRef<[u8]>) {
 /// Reads a Firefox profile and checks it.
 fn profile(path: &Path) -> Value {
     let bytes = support::read(path);
-    let mut json = Vec::new();
-    if path.extension().is_some_and(|end| end == "gz") {
-        flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut json).expect("a complete gzip file");
-    } else {
-        json = bytes;
-    }
+    let json = if path.extension().is_some_and(|end| end == "gz") { support::gunzip(&bytes) } else { bytes };
     let json: Value = serde_json::from_slice(&json).expect("complete JSON");
     support::firefox::validate(&json);
     json

@@ -121,6 +121,7 @@ fn a_server_that_is_profiled_and_scraped() {
         for (query, scrape) in scrapes {
             let (status, profile) = scrape.join().expect("a profile");
             assert_eq!(status, 200);
+            let profile = support::gunzip(&profile);
             let has = |name: &str| profile.windows(name.len()).any(|bytes| bytes == name.as_bytes());
             assert!(has("wasi:http/incoming-handler@0.2.0"), "{query}");
             assert!(has("/busy") && has("route"), "{query}");
@@ -206,11 +207,12 @@ fn a_server_whose_tenants_come_and_go() {
             }
             let scrapes = ["/debug/pprof/profile", "/tenants/red/profile", "/tenants/green/profile"]
                 .map(|path| scope.spawn(move || get(address, &format!("{path}?seconds=1"))));
-            let [all, red, green] = scrapes.map(|scrape| scrape.join().expect("a profile"));
-            let has = |(status, profile): &(u16, Vec<u8>), name: &str| {
-                assert_eq!(*status, 200);
-                profile.windows(name.len()).any(|bytes| bytes == name.as_bytes())
-            };
+            let [all, red, green] = scrapes.map(|scrape| {
+                let (status, profile) = scrape.join().expect("a profile");
+                assert_eq!(status, 200);
+                support::gunzip(&profile)
+            });
+            let has = |profile: &[u8], name: &str| profile.windows(name.len()).any(|bytes| bytes == name.as_bytes());
             // Nobody learns the names of the others.
             assert!(!has(&red, "green") && !has(&red, "blue"));
             assert!(!has(&green, "red") && !has(&green, "blue"));

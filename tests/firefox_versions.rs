@@ -5,7 +5,6 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -15,10 +14,7 @@ use witprof::{Dimension, Profile, Report, read_firefox};
 
 /// The JSON of a profile of `tests/profiles/versions`.
 fn file(name: &str) -> Vec<u8> {
-    let file = support::read(&support::root().join("tests/profiles/versions").join(format!("{name}.json.gz")));
-    let mut json = Vec::new();
-    flate2::read::GzDecoder::new(&file[..]).read_to_end(&mut json).expect("gzip");
-    json
+    support::gunzip(&support::read(&support::root().join("tests/profiles/versions").join(format!("{name}.json.gz"))))
 }
 
 fn profile(name: &str) -> Profile {

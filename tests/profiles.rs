@@ -7,7 +7,6 @@ mod command;
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -158,9 +157,7 @@ fn one_profile_becomes_all_formats() {
     support::firefox::validate(&serde_json::from_slice(&read("all.json")).expect("JSON"));
     assert!(text(&read("all.svg")).contains("describe [demo:math/ops@0.1.0 (internal)]"));
     assert!(text(&read("all.html")).contains("demo:math/ops@0.1.0 (internal)"));
-    let mut pprof = Vec::new();
-    flate2::read::GzDecoder::new(&read("all.pb.gz")[..]).read_to_end(&mut pprof).expect("gzip");
-    assert_eq!(pprof, read("all.pb"));
+    assert_eq!(support::gunzip(&read("all.pb.gz")), read("all.pb"));
     assert!(text(&read("all.speedscope.json")).contains("\"app::count_primes\""));
     // The same time, to half a microsecond for each stack.
     let wall = number(&json(kitchen(), &["report", "--json", "kitchen.json.gz"]), "wall_ms");

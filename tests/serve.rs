@@ -308,13 +308,27 @@ fn profiles_of_the_running_server() {
     for bad in ["seconds=0", "seconds=x", "by=colour"] {
         assert_eq!(get(&pprof, &format!("/debug/pprof/profile?{bad}")).0, 400, "{bad}");
     }
-    assert_eq!(get(&pprof, "/debug/pprof/").0, 200);
+    let (status, index) = get(&pprof, "/debug/pprof/");
+    assert!(status == 200 && text(&index).contains("profile?seconds="), "{}", text(&index));
+    // A page of the web can have a name of its own lead here.
+    let mut connection = TcpStream::connect(&pprof).expect("a connection");
+    write!(connection, "GET /debug/pprof/ HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+        .expect("sending");
+    assert_eq!(answer(connection).expect("an answer").0, 403);
+    let mut connection = TcpStream::connect(&pprof).expect("a connection");
+    write!(connection, "HEAD /debug/pprof/profile?seconds=3000 HTTP/1.0\r\n\r\n").expect("sending");
+    let mut head = String::new();
+    connection.read_to_string(&mut head).expect("an answer");
+    let head = head.to_ascii_lowercase();
+    let headers =
+        ["200 ok", "content-type: application/octet-stream", "content-disposition: attachment; filename=\"profile\""];
+    assert!(headers.iter().all(|header| head.contains(header)) && head.ends_with("\r\n\r\n"), "{head}");
     assert_eq!(get(&pprof, "/").0, 404);
     // The guest's own address has none of it: all paths are the guest's.
     assert!(text(&get(&address, "/debug/pprof/").1).contains("hello"));
     std::thread::scope(|scope| {
         let pprof = pprof.as_str();
-        let scrapes = ["seconds=1", "seconds=1&by=interface"]
+        let scrapes = ["seconds=1", "seconds=1&by=interface", "seconds=1&debug=1"]
             .map(|query| scope.spawn(move || get(pprof, &format!("/debug/pprof/profile?{query}"))));
         // Ends with the server.
         let long = scope.spawn(move || get(pprof, "/debug/pprof/profile?seconds=3000"));
@@ -324,18 +338,117 @@ fn profiles_of_the_running_server() {
             assert_eq!(get(&address, "/busy").0, 200);
             asked += 1;
         }
-        for scrape in scrapes {
-            let (status, profile) = scrape.join().expect("a profile");
+        let [functions, interfaces, table] = scrapes.map(|scrape| scrape.join().expect("a profile"));
+        for (status, profile) in [functions, interfaces] {
             assert_eq!(status, 200);
+            let profile = support::gunzip(&profile);
             let has = |name: &str| profile.windows(name.len()).any(|bytes| bytes == name.as_bytes());
             assert!(has("wasi:http/incoming-handler@0.2.0") && has("/busy"));
         }
+        let (status, table) = (table.0, text(&table.1));
+        assert!(status == 200 && table.contains("samples taken"), "{table}");
+        assert!(table.contains("wasi:http/incoming-handler@0.2.0 (export)"), "{table}");
         (asked..200).for_each(|_| assert_eq!(get(&address, "/").0, 200));
         let (status, profile) = long.join().expect("a profile");
         assert_eq!((status, profile.is_empty()), (200, false));
     });
     let (code, messages) = server.end();
     assert_eq!((code, messages.contains("200 requests, 0 failed")), (Some(0), true), "{messages}");
+}
+
+#[test]
+fn only_so_many_profiles_are_taken_at_a_time() {
+    let mut server = Server::start(&["--pprof-addr", "0"]);
+    let pprof = server.pprof_address();
+    let (sender, statuses) = mpsc::channel();
+    for _ in 0..17 {
+        let (connection, sender) = (ask(&pprof, "/debug/pprof/profile?seconds=3000"), sender.clone());
+        std::thread::spawn(move || sender.send(answer(connection).expect("an answer").0));
+    }
+    assert_eq!(statuses.recv_timeout(LONG), Ok(503), "one too many");
+    // What takes no time is there all the same.
+    assert_eq!(get(&pprof, "/debug/pprof/").0, 200);
+    server.interrupt();
+    for _ in 0..16 {
+        assert_eq!(statuses.recv_timeout(LONG), Ok(200));
+    }
+    assert_eq!(server.end().0, Some(0));
+}
+
+/// More than a server has seats for, and than many systems allow a process.
+#[cfg(unix)]
+const CROWD: usize = 3000;
+
+#[cfg(unix)]
+#[test]
+fn idle_connections_by_the_thousand_do_not_stop_it() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("more files");
+    let mut server = Server::start(&["--pprof-addr", "0"]);
+    let (address, pprof) = (server.address(), server.pprof_address());
+    // Some say nothing, some begin to ask and stop there, and some have got an answer.
+    let mut crowd = Vec::new();
+    for number in 0..CROWD {
+        let to = if number % 8 == 0 { &pprof } else { &address };
+        let Ok(mut connection) = TcpStream::connect(to) else { continue };
+        match number % 3 {
+            0 => {}
+            1 => _ = write!(connection, "GET / HTTP/1.1\r\nHost: {to}\r\nX-Slow: "),
+            _ => _ = write!(connection, "GET / HTTP/1.1\r\nHost: {to}\r\n\r\n"),
+        }
+        crowd.push(connection);
+    }
+    for _ in 0..20 {
+        assert_eq!(get(&address, "/").0, 200);
+        assert_eq!(get(&pprof, "/debug/pprof/").0, 200);
+    }
+    server.interrupt();
+    let (code, messages) = server.end();
+    assert_eq!(code, Some(0), "{messages}");
+    assert!(messages.contains(", 0 failed") && !messages.contains("connection failed"), "{messages}");
+    drop(crowd);
+}
+
+#[test]
+fn who_takes_too_long_to_ask_is_sent_away() {
+    let mut server = Server::start(&["--header-timeout", "200ms"]);
+    let address = server.address();
+    for begin in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: 1\r\n"] {
+        let mut connection = TcpStream::connect(&address).expect("a connection");
+        connection.set_read_timeout(Some(LONG)).expect("a time limit");
+        connection.write_all(begin.as_bytes()).expect("sending");
+        // The end, and not the time limit of this test.
+        let mut rest = Vec::new();
+        assert!(connection.read_to_end(&mut rest).is_ok(), "{begin:?}");
+    }
+    server.interrupt();
+    let (code, messages) = server.end();
+    assert!(code == Some(0) && !messages.contains("connection failed"), "{messages}");
+}
+
+/// A background job of a script ignores SIGINT, and whoever manages services terminates it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_request_to_terminate_ends_it_whatever_was_ignored() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' INT TERM; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_witprof"), "serve"]);
+    command.args(["--addr", "127.0.0.1:0", "-o", "p.json", &guest()]).current_dir(folder.path());
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("starting witprof");
+    let mut lines = BufReader::new(child.stderr.take().expect("its stderr")).lines().map(|line| line.expect("UTF-8"));
+    let line = lines.find(|line| line.contains("ends it")).expect("a message");
+    assert!(line.contains("SIGTERM ends it") && line.contains("ignore"), "{line}");
+    let kill = |signal: &str| {
+        let kill = format!("kill -s {signal} {}", child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
+    };
+    kill("INT");
+    kill("TERM");
+    let rest: Vec<String> = lines.collect();
+    assert!(rest.iter().any(|line| line.contains("0 requests, 0 failed")), "{rest:?}");
+    let status = child.wait().expect("its status");
+    assert!(status.success() && folder.path().join("p.json").exists(), "{status} {rest:?}");
 }
 
 #[test]

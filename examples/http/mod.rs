@@ -20,6 +20,7 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use witprof::ScrapedProfile;
 
 /// What the host keeps for each store.
 pub(crate) struct Host {
@@ -123,4 +124,14 @@ pub(crate) fn body(status: StatusCode, bytes: Bytes) -> Response<Body> {
     let mut response = Response::new(Full::new(bytes).map_err(|never| match never {}).boxed_unsync());
     *response.status_mut() = status;
     response
+}
+
+/// The answer to a request of a profile.
+pub(crate) fn scraped(profile: ScrapedProfile) -> Response<Body> {
+    let mut response = Response::builder();
+    for (name, value) in profile.headers() {
+        response = response.header(*name, *value);
+    }
+    let body = body(StatusCode::OK, profile.into_body().into()).into_body();
+    response.body(body).expect("names and values of headers")
 }

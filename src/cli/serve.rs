@@ -31,6 +31,10 @@ pub(super) struct ServeArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = RECORDING)]
     requests: Option<u64>,
 
+    /// Close a connection whose client takes longer than this to send a request's head, or to send the next one
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time, help_heading = RECORDING)]
+    header_timeout: Duration,
+
     /// Group requests whose path is like this into one route: `/user/{id}/orders`, where `{id}` is any part between
     /// `/`, and `{rest...}` at the end all that follow (repeatable; the first that matches counts). Without it, numbers,
     /// UUIDs, hashes and the like become `{}`
@@ -90,6 +94,7 @@ impl FromArgMatches for WasmtimeServe {
             headers: matches.remove_many("headers").map_or_else(Vec::new, Iterator::collect),
             max_requests: matches.remove_one("max_concurrent_requests"),
             max_connections: matches.remove_one("max_concurrent_connections"),
+            header_timeout: Duration::MAX,
             duration: None,
             enough_requests: None,
             routes: Vec::new(),
@@ -129,13 +134,19 @@ fn parse_address(text: &str) -> Result<SocketAddr> {
 }
 
 pub(super) fn serve(arguments: ServeArguments) -> Result<ExitCode> {
-    let ServeArguments { profiling, duration, requests, route, pprof_addr, wasmtime } = arguments;
+    let ServeArguments { profiling, duration, requests, header_timeout, route, pprof_addr, wasmtime } = arguments;
     let WasmtimeServe { common, options, component } = wasmtime;
     let file = WasmFile::read(&component)?;
     let outputs = profiling.open_outputs(&file)?;
     let (sampling, verbosity) = (profiling.sampling(), profiling.verbosity());
-    let options =
-        ServerOptions { duration, enough_requests: requests, routes: route, pprof_address: pprof_addr, ..options };
+    let options = ServerOptions {
+        header_timeout,
+        duration,
+        enough_requests: requests,
+        routes: route,
+        pprof_address: pprof_addr,
+        ..options
+    };
     host::serve(GuestServer { command: common, options, file, sampling, outputs, verbosity })
 }
 

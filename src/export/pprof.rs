@@ -1,5 +1,6 @@
 //! The format of `go tool pprof`, `profile.proto`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Write;
 use std::time::{Duration, UNIX_EPOCH};
@@ -19,8 +20,8 @@ use crate::symbols::FunctionKind;
 ///
 /// The first mapping, which the tool takes for the program, is the component; the others are one for each library. Each sample
 /// has the values `samples`, `wall`, `cpu`, and `preempted` if that is known, and the labels
-/// `interface`, `interface_function`, `part` (`own` or `boundary`), `layer` and `thread`, and those of its activation. With [`Dimension::Interface`],
-/// locations are interface functions; otherwise they are functions, with their lines and with what is inlined there.
+/// `interface`, `interface_function`, `part` (`own` or `boundary`), `layer` and `thread`, and those of its activation; one of these
+/// that is called like one of ours has `label_` in front of it. With [`Dimension::Interface`], locations are interface functions; otherwise they are functions, with their lines and with what is inlined there.
 /// Characters of names that command a terminal are escaped, as [`escape_control`] does: the tool prints names as they are.
 ///
 /// Frames of the host are those of `profile`: [`Profile::with_host_frames`] says how many it has.
@@ -82,7 +83,9 @@ impl<'p> Document<'p> {
         let started = self.profile.started_at().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         self.out.time_nanos = nanos(started);
         self.out.duration_nanos = nanos(self.profile.elapsed());
-        self.mapping(COMPONENT, self.profile.name());
+        // Of a recorder that was started without any code, nothing else is first: a library would be taken for the program.
+        let name = self.profile.name();
+        self.mapping(COMPONENT, if name.is_empty() { "guests" } else { name });
         let profiler = self.profile.profiler_time();
         if !profiler.is_zero() {
             let comment = format!("profiler: {} ns of its own work, in no sample", profiler.wall.as_nanos());
@@ -273,7 +276,7 @@ impl<'p> Document<'p> {
                 label.push(self.label("interface", &interface));
                 label.push(self.label("interface_function", &function));
             }
-            label.extend(profile.labels(labels).iter().map(|(key, value)| self.label(key, value)));
+            label.extend(profile.labels(labels).iter().map(|(key, value)| self.label(&label_key(key), value)));
             let location_id = locations(stack);
             let value = value[..self.values()].to_vec();
             self.out.sample.push(proto::Sample { location_id, value, label });
@@ -299,6 +302,19 @@ impl<'p> Document<'p> {
         self.strings.insert(text.into_owned(), index);
         index
     }
+}
+
+/// The labels that are not the host's.
+const OWN_LABELS: [&str; 5] = ["thread", "layer", "part", "interface", "interface_function"];
+
+/// What is put in front of a host's label that is called like one of ours: once more than it has it already, so that no two
+/// labels are called the same.
+const LABEL: &str = "label_";
+
+/// The key of a host's label.
+fn label_key(key: &str) -> Cow<'_, str> {
+    let inner = key.trim_start_matches(LABEL);
+    if inner.is_empty() || OWN_LABELS.contains(&inner) { format!("{LABEL}{key}").into() } else { key.into() }
 }
 
 /// The mapping of the component as a whole. Libraries have those after it.
@@ -442,6 +458,19 @@ mod tests {
     use proptest::prelude::*;
     use proptest::strategy::ValueTree as _;
     use proptest::test_runner::TestRunner;
+
+    #[test]
+    fn no_label_of_a_host_is_taken_for_one_of_ours() {
+        for (key, written) in [
+            ("route", "route"),
+            ("thread", "label_thread"),
+            ("label_thread", "label_label_thread"),
+            ("label_route", "label_route"),
+            ("", "label_"),
+        ] {
+            assert_eq!(label_key(key), written);
+        }
+    }
 
     type Line = (String, String, i64);
 

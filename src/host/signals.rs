@@ -13,9 +13,10 @@ impl EndingSignals {
     pub(super) fn listen() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
         let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        // Whoever starts a process with a signal ignored, as `nohup` does, wants it to be ignored.
-        let ignored = ignored_signals();
-        let kinds = kinds.into_iter().filter(|kind| ignored & (1 << (kind.as_raw_value() - 1)) == 0);
+        // Whoever starts a process with a signal ignored, as `nohup` does, wants it to be ignored. But a request to
+        // terminate is for whoever manages services: one has to be there.
+        let kinds =
+            kinds.into_iter().filter(|kind| *kind == SignalKind::terminate() || !is_ignored(kind.as_raw_value()));
         let streams = kinds.filter_map(|kind| Some((kind.as_raw_value(), signal(kind).ok()?)));
         Self { streams: streams.collect() }
     }
@@ -58,8 +59,6 @@ impl EndingSignals {
 
     #[cfg(not(unix))]
     pub(super) async fn wait(&mut self) -> i32 {
-        // The number of SIGINT everywhere.
-        const INTERRUPT: i32 = 2;
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -67,11 +66,19 @@ impl EndingSignals {
     }
 }
 
-/// The signals that this process was started to ignore, one bit each, the first signal lowest. None where the system
-/// does not tell.
-#[cfg(unix)]
-fn ignored_signals() -> u64 {
+/// The number of SIGINT everywhere.
+const INTERRUPT: i32 = 2;
+
+/// Whether this process was started to ignore Ctrl-C, as background jobs of scripts are.
+pub(super) fn are_interrupts_ignored() -> bool {
+    cfg!(unix) && is_ignored(INTERRUPT)
+}
+
+/// Whether this process ignores a signal; `false` where the system does not tell.
+fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // One bit for each, the first signal lowest.
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal - 1)) != 0
 }

@@ -23,4 +23,4 @@ pub use recorder::Recorder;
 pub use registration::Registration;
 pub use reserved_signal::ReservedSignal;
 #[cfg(feature = "pprof")]
-pub use scrape::{PPROF_INDEX, PPROF_PATH, Scrape};
+pub use scrape::{PPROF_INDEX, PPROF_PATH, Scrape, ScrapedProfile};

@@ -55,6 +55,13 @@ pub fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap_or_else(|error| panic!("reading {}: {error}", path.display()))
 }
 
+/// What was compressed with gzip.
+pub fn gunzip(bytes: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(bytes), &mut plain).expect("a complete gzip file");
+    plain
+}
+
 /// An engine with everything that components in the tests use.
 pub fn config() -> Config {
     let mut config = Config::new();

@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::channel::oneshot;
 use http_body_util::{BodyExt as _, Full};
@@ -13,6 +14,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioTimer;
 use tokio::net::TcpStream;
 use wasmtime_wasi_http::handler::{self, TrapOrPanicError};
 use wasmtime_wasi_http::io::TokioIo;
@@ -21,6 +23,7 @@ use witprof::export::escape_control;
 
 use super::exchange::Exchange;
 use super::pool::Job;
+use super::seats::{Busy, Seat};
 use super::server::Server;
 use super::shutdown::Shutdown;
 use crate::host::failed;
@@ -41,34 +44,45 @@ const ERROR_PAGE: &str = "<!doctype html>
 </html>";
 
 /// Answers the requests of one client.
-pub(super) async fn serve(server: Arc<Server>, stream: TcpStream) {
+pub(super) async fn serve(server: Arc<Server>, stream: TcpStream, seat: Seat) {
     let answer = |request| answer(Arc::clone(&server), request);
-    // A client that leaves before it has its answer is no failure.
-    if let Err(error) = converse(stream, &server.shutdown, answer).await
+    // A client that leaves before it has its answer is no failure, nor is one that takes too long to ask.
+    if let Err(error) = converse(stream, seat, server.header_timeout, &server.shutdown, answer).await
         && !error.is_incomplete_message()
+        && !error.is_timeout()
     {
         terminal::message(&format!("witprof: a connection failed: {}", escape_control(&format!("{error:?}"))));
     }
 }
 
-/// Answers requests until the client leaves, or the server ends. Then a request that has begun is still answered.
-pub(super) async fn converse<A, F>(stream: TcpStream, shutdown: &Shutdown, answer: A) -> hyper::Result<()>
+/// Answers requests until the client leaves, takes longer than `header_timeout` to ask, or is idle while others need its seat; or
+/// until the server ends. Then a request that has begun is still answered.
+pub(super) async fn converse<A, F>(
+    stream: TcpStream,
+    seat: Seat,
+    header_timeout: Duration,
+    shutdown: &Shutdown,
+    answer: A,
+) -> hyper::Result<()>
 where
     A: Fn(Request<Incoming>) -> F,
     F: Future<Output = Response<WasiBody>>,
 {
     // Small pieces of a body are to arrive when they are sent. Without this they come later, which is no failure.
     let _ = stream.set_nodelay(true);
-    let is_asked = AtomicBool::new(false);
+    let (is_asked, seat) = (AtomicBool::new(false), Arc::new(seat));
     let service = service_fn(|request: Request<Incoming>| {
         is_asked.store(true, Ordering::Relaxed);
-        let answer = answer(request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        let (answer, busy) = (answer(request), seat.begin());
+        async move { Ok::<_, Infallible>(answer.await.map(|body| BusyBody { body, _busy: busy }.boxed_unsync())) }
     });
-    let mut connection = pin!(http1::Builder::new().keep_alive(true).serve_connection(TokioIo::new(stream), service));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         result = connection.as_mut() => return result,
         () = shutdown.requested() => {}
+        () = seat.is_needed() => {}
     }
     // A client that has not sent anything may never do so.
     if !is_asked.load(Ordering::Relaxed) {
@@ -118,6 +132,29 @@ pub(super) fn page(status: StatusCode, content_type: &'static str, text: impl In
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+/// The body of an answer, during which a connection is not idle.
+struct BusyBody {
+    body: WasiBody,
+    _busy: Busy,
+}
+
+impl Body for BusyBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Somebody waits for the answer, as long as this exists.

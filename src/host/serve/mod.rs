@@ -10,14 +10,15 @@
 mod connection;
 mod cpu_time;
 mod desk;
+mod endpoint;
 mod exchange;
 mod guest;
 mod headers;
 mod instance;
 mod logs;
 mod pool;
-mod pprof;
 mod routes;
+mod seats;
 mod server;
 mod shutdown;
 mod state;
@@ -32,23 +33,24 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::MissedTickBehavior;
 use wasmtime::Engine;
 use wasmtime_cli::commands::RunCommand;
 use witprof::SamplerKind;
 
 use self::desk::Limits;
+use self::endpoint::Endpoint;
 use self::exchange::Ledger;
 use self::guest::Guest;
 use self::headers::RequestHeaders;
 use self::pool::Pool;
-use self::pprof::Endpoint;
 pub(crate) use self::routes::RoutePattern;
+use self::seats::{Seat, Seats};
 use self::server::Server;
 use self::shutdown::Shutdown;
 use super::recording::{self, Active, Sampling, Verbosity};
-use super::signals::EndingSignals;
+use super::signals::{self, EndingSignals};
 use super::{WasmFile, checks, ending, failed};
 use crate::files::Outputs;
 use crate::terminal;
@@ -85,6 +87,8 @@ pub(crate) struct ServerOptions {
     pub(crate) headers: Vec<String>,
     pub(crate) max_requests: Option<usize>,
     pub(crate) max_connections: Option<usize>,
+    /// Ours: a client has to have asked within this time,
+    pub(crate) header_timeout: Duration,
     /// Ours: the server ends after this time,
     pub(crate) duration: Option<Duration>,
     /// or after so many requests.
@@ -108,6 +112,7 @@ pub(crate) struct GuestServer {
 
 /// Serves until it is asked to end, and writes the profile.
 pub(crate) fn serve(guest: GuestServer) -> Result<ExitCode> {
+    allow_many_files();
     let starting = "starting tokio";
     let control = Builder::new_multi_thread().worker_threads(CONTROL_THREADS).enable_all().build().context(starting)?;
     let guests = Builder::new_multi_thread().enable_all().build().context(starting)?;
@@ -167,7 +172,8 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
 
     let (alive, mut everyone) = mpsc::channel(1);
     let server = server(guest, &options, headers, &ledger, &shutdown, alive);
-    accept(&sockets.main, &Arc::new(server), at_most(options.max_connections), guests).await;
+    accept(&sockets.main, &Arc::new(server), Seats::new(options.max_connections.unwrap_or(MAX_AT_A_TIME)), guests)
+        .await;
     drop(sockets.main);
     if ledger.open() > 0 {
         verbosity.message(&format!("finishing requests: {}; Ctrl-C ends it at once", ledger.open()));
@@ -208,53 +214,56 @@ fn server(
         shutdown: shutdown.clone(),
         pool: Pool::default(),
         several,
-        permits: Semaphore::new(at_most(options.max_requests)),
+        header_timeout: options.header_timeout,
+        permits: Semaphore::new(options.max_requests.unwrap_or(MAX_AT_A_TIME).min(Semaphore::MAX_PERMITS)),
         enough: options.enough_requests.unwrap_or(u64::MAX),
         admitted: AtomicU64::new(0),
         _alive: alive,
     }
 }
 
-fn at_most(option: Option<usize>) -> usize {
-    option.unwrap_or(MAX_AT_A_TIME).min(Semaphore::MAX_PERMITS)
-}
-
 /// Accepts connections until the server ends, and has them served where guests are.
-async fn accept(listener: &TcpListener, server: &Arc<Server>, max_connections: usize, guests: &Handle) {
-    let permits = Arc::new(Semaphore::new(max_connections));
+async fn accept(listener: &TcpListener, server: &Arc<Server>, seats: Arc<Seats>, guests: &Handle) {
     loop {
-        let accepted = tokio::select! {
-            accepted = accept_one(listener, &permits) => accepted,
+        let (seat, stream) = tokio::select! {
+            accepted = accept_one(listener, &seats) => accepted,
             () = server.shutdown.requested() => return,
         };
-        let Ok((permit, stream)) = accepted else {
-            wait_for_resources().await;
-            continue;
-        };
+        // It belongs to the other runtime from here on.
+        let Ok(stream) = stream.into_std() else { continue };
         let server = Arc::clone(server);
         guests.spawn(async move {
-            // From here on it belongs to this runtime.
             if let Ok(stream) = TcpStream::from_std(stream) {
-                connection::serve(server, stream).await;
+                connection::serve(server, stream, seat).await;
             }
-            drop(permit);
         });
     }
 }
 
-/// Accepts a connection as soon as there may be another. It belongs to no runtime.
-async fn accept_one(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> std::io::Result<(OwnedSemaphorePermit, std::net::TcpStream)> {
-    let permit = Arc::clone(permits).acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((permit, stream.into_std()?))
+/// Accepts a connection, and finds a seat for it.
+async fn accept_one(listener: &TcpListener, seats: &Arc<Seats>) -> (Seat, TcpStream) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (seats.take().await, stream),
+            // A connection that was given up is no reason to stop. Nor is a lack of file descriptors, but that takes a while.
+            Err(_) => {
+                seats.send_one_away();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
 }
 
-/// A connection that was given up is no reason to stop. Nor is a lack of file descriptors, but that takes a while.
-async fn wait_for_resources() {
-    tokio::time::sleep(Duration::from_millis(20)).await;
+/// Lets the process have as many files and connections as it may. By default many systems allow 1024, for programs that are
+/// older than servers.
+fn allow_many_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        // If it cannot be, there are fewer connections.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    }
 }
 
 /// On Ctrl-C or a request to terminate: the server ends. If it does so already, the process ends, with a profile of what
@@ -325,7 +334,12 @@ impl Sockets {
                 terminal::message(&format!("witprof: whoever reaches {address} can read profiles of this server"));
             }
         }
-        verbosity.message("Ctrl-C ends it");
+        let how = if signals::are_interrupts_ignored() {
+            "SIGTERM ends it; Ctrl-C does not, because this process was started to ignore it"
+        } else {
+            "Ctrl-C ends it"
+        };
+        verbosity.message(how);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use witprof::Labels;
@@ -25,6 +26,8 @@ pub(super) struct Server {
     pub(super) pool: Pool,
     /// The labels of instances with requests that have different ones.
     pub(super) several: Labels,
+    /// How long a client may take to ask.
+    pub(super) header_timeout: Duration,
     /// As many requests may be answered at a time.
     pub(super) permits: Semaphore,
     /// How many requests are to be answered in all.
