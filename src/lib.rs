@@ -104,19 +104,20 @@ pub use guest_profiler::GuestProfiler;
 pub use import::read_firefox;
 pub use interpreters::InterpreterProblem;
 pub use profile::{
-    Annotation, CallTrace, CalledFunction, CalledIndex, CalledTimes, Change, Comparison, Crossing, CrossingFilter,
-    Dimension, FileIndex, Filter, Frame, FrameIndex, FunctionIndex, HostFrames, LabelsIndex, LibraryIndex, LineTime,
-    MemoryGrowth, MemoryTrack, NO_INTERFACE, Origin, Part, Profile, ProfileFunction, ProfileLibrary, Report, ReportRow,
-    Sample, SamplerKind, ScriptFrames, SourceLine, Stack, StackIndex, Thread, TracedCall, UNKNOWN_INTERFACE,
+    Annotation, CallTrace, CalledFunction, CalledIndex, CalledTimes, CaptureReason, Captured, Change, Comparison,
+    Crossing, CrossingFilter, Dimension, FileIndex, Filter, Frame, FrameIndex, FunctionIndex, HostFrames, LabelsIndex,
+    LibraryIndex, LineTime, MemoryGrowth, MemoryTrack, NO_INTERFACE, Origin, Part, Profile, ProfileFunction,
+    ProfileLibrary, Report, ReportRow, Sample, SamplerKind, ScriptFrames, SourceLine, Stack, StackIndex, Thread,
+    TracedCall, UNKNOWN_INTERFACE,
 };
 pub use recording::{
-    Activation, EpochProbe, Instrumented, Labels, Recorder, RecorderBuilder, Registration, ReservedSignal,
-    SamplerChoice,
+    Activation, Captures, EpochProbe, Instrumented, Labels, Recorder, RecorderBuilder, Registration, ReservedSignal,
+    SamplerChoice, Trigger,
 };
 #[cfg(feature = "pprof")]
 pub use recording::{PPROF_INDEX, PPROF_PATH, Scrape, ScrapedProfile};
 pub use sampler::SamplingClock;
-pub use samples::{HandlerCost, LossReason, ProfilerTime, SampleCounts, Span};
+pub use samples::{HandlerCost, LossReason, ProfilerTime, SampleCounts, Span, TraceContext};
 #[cfg(feature = "source-maps")]
 pub use symbols::SourceMap;
 pub use symbols::{

@@ -356,6 +356,83 @@ fn profiles_of_the_running_server() {
     assert_eq!((code, messages.contains("200 requests, 0 failed")), (Some(0), true), "{messages}");
 }
 
+/// The captures in a folder, by name.
+fn captures(folder: &Path) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    paths
+}
+
+#[cfg(unix)]
+#[test]
+fn a_request_that_is_slow_leaves_a_file_that_shows_why() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let options = ["--on-slow", "5min", "--on-slow", "40ms,route=/wait/{}", "--on-trap", "--on-signal", "USR1"];
+    let folder = ["--captures", "kept/here,before=10s,after=1ms,every=1h,files=4", "--pprof-addr", "0"];
+    let mut server = Server::start(&[&options[..], &folder].concat());
+    let (address, pprof) = (server.address(), server.pprof_address());
+    for path in ["/busy", "/wait/17?secret", "/busy", "/trap", "/wait/18"] {
+        get(&address, path);
+    }
+    server.wait_for("captured: GET /trap failed");
+    assert!(server.messages.iter().any(|line| line.contains("captured: GET /wait/17 took ")), "{:?}", server.messages);
+    let folder = server.folder.path().join("kept/here");
+    let files = captures(&folder);
+    let [slow, failed] = &files[..] else { panic!("{files:?}") };
+    let name = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
+    assert!(name(slow).contains("-slow-GET-wait") && name(failed).contains("-failed-GET-trap"), "{files:?}");
+    for file in &files {
+        assert_eq!(std::fs::metadata(file).expect("a file").permissions().mode() & 0o777, 0o600, "it is nobody else's");
+    }
+    assert_eq!(std::fs::metadata(&folder).expect("a folder").permissions().mode() & 0o777, 0o700);
+    // The request alone, with what it waited for; and everything else if one asks.
+    let report = |more: &[&str]| {
+        let mut command = witprof(server.folder.path());
+        let output = command.arg("report").args(more).arg(slow).output().expect("running witprof");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let functions = ["--by", "interface-function"];
+    let alone = report(&functions);
+    assert!(alone.contains("captured: GET /wait/17 took ") && !alone.contains("secret"), "{alone}");
+    assert!(alone.contains("wasi:io/poll@0.2.0#pollable.block"), "{alone}");
+    assert_eq!(alone, report(&[&functions[..], &["--only", "captured"]].concat()));
+    let routes = |more: &[&str]| report(&[&["--by", "label:route"], more].concat());
+    assert!(routes(&[]).contains("/wait/{}") && !routes(&[]).contains("/busy"));
+    assert!(routes(&["--only", "everything"]).contains("/busy"));
+    // Whoever asks.
+    let kill = format!("kill -s USR1 {}", server.child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
+    server.wait_for("captured: SIGUSR1");
+    let post = |headers: &str| {
+        let mut connection = TcpStream::connect(&pprof).expect("a connection");
+        let head = format!("Host: {pprof}\r\nConnection: close\r\nContent-Length: 0\r\n{headers}\r\n");
+        write!(connection, "POST /debug/witprof/capture HTTP/1.1\r\n{head}").expect("sending");
+        answer(connection).expect("an answer")
+    };
+    assert_eq!(post("Origin: http://evil.example\r\n").0, 403, "no page of the web may ask");
+    assert_eq!(get(&pprof, "/debug/witprof/capture").0, 405);
+    let mut path = String::new();
+    for _ in 0..3 {
+        let (status, body) = post("");
+        assert_eq!(status, 201);
+        path = text(&body).trim_end().to_owned();
+    }
+    let files = captures(&folder);
+    assert_eq!((files.len(), files.contains(slow)), (4, false), "the oldest is gone");
+    assert!(files.contains(&server.folder.path().join(&path)), "{path} {files:?}");
+    // What is under way when the server ends is written, too.
+    server.interrupt();
+    let (code, messages) = server.end();
+    assert_eq!(code, Some(0), "{messages}");
+    for refused in [["--on-slow", "soon"], ["--captures", "x,files=0"], ["--on-signal", "KILL"]] {
+        assert_refused(&[&refused[..], &[&guest()]].concat(), &[refused[0]]);
+    }
+    #[cfg(target_os = "linux")]
+    assert_refused(&["--signal", "10", "--on-signal", "USR1", &guest()], &["same signal"]);
+}
+
 #[test]
 fn only_so_many_profiles_are_taken_at_a_time() {
     let mut server = Server::start(&["--pprof-addr", "0"]);

@@ -5,6 +5,7 @@
 
 mod annotate;
 mod arguments;
+mod capturing;
 mod completions;
 mod convert;
 mod diff;

@@ -22,11 +22,20 @@ enum Condition {
     Code(String),
     Thread(String),
     Time(Range<Duration>),
+    /// The request that the profile was captured for.
+    Captured,
+    Everything,
 }
 
 impl Condition {
     fn parse(text: &str) -> Result<Self, String> {
-        let kinds = "label:KEY=VALUE, component:NAME, thread:NAME, time:FROM..TO or code:COMPONENT";
+        match text {
+            "captured" => return Ok(Self::Captured),
+            "everything" => return Ok(Self::Everything),
+            _ => {}
+        }
+        let kinds =
+            "label:KEY=VALUE, component:NAME, thread:NAME, time:FROM..TO, code:COMPONENT, captured or everything";
         let (kind, what) = text.split_once(':').ok_or_else(|| format!("has to be {kinds}"))?;
         match (kind, what) {
             ("label", label) => {
@@ -48,6 +57,7 @@ impl Condition {
             Self::Code(name) => filter.code(name),
             Self::Thread(name) => filter.thread(name),
             Self::Time(period) => filter.time(period.clone()),
+            Self::Captured | Self::Everything => filter,
         }
     }
 
@@ -94,7 +104,11 @@ impl Condition {
                 let elapsed = profile.elapsed();
                 bail!("nothing was recorded from {:?} on: the recording took {elapsed:?}", period.start);
             }
-            Self::Time(_) => {}
+            Self::Captured if profile.captured().is_none() => {
+                bail!("it was not captured: `witprof serve --on-slow TIME` makes captures")
+            }
+            Self::Captured if profile.captured_part().is_none() => bail!("it has no samples of a request alone"),
+            Self::Time(_) | Self::Captured | Self::Everything => {}
         }
         Ok(())
     }
@@ -130,8 +144,8 @@ fn listed(names: impl IntoIterator<Item = String>) -> String {
 #[derive(Args)]
 pub(super) struct Only {
     /// Take a part of the profile, as if nothing else had been recorded (repeatable): label:KEY=VALUE, component:NAME,
-    /// thread:NAME, or time:10s..20s. Conditions of different kinds all have to hold, of several of one kind one.
-    /// code:COMPONENT takes the names of other components out of the stacks
+    /// thread:NAME, time:10s..20s, or of a capture the request: captured. Conditions of different kinds all have to hold, of
+    /// several of one kind one. code:COMPONENT takes the names of other components out of the stacks
     #[arg(long = "only", value_name = "CONDITION", value_parser = Condition::parse)]
     conditions: Vec<Condition>,
 }
@@ -139,6 +153,14 @@ pub(super) struct Only {
 impl Only {
     pub(super) fn is_everything(&self) -> bool {
         self.conditions.is_empty()
+    }
+
+    /// The same of a profile that is shown: of what was captured for a request that request, unless something was said.
+    pub(super) fn of_shown(&self, profile: Profile, path: &Path) -> Result<Profile> {
+        match profile.captured_part() {
+            Some(part) if self.is_everything() => Ok(part),
+            _ => self.of(profile, path),
+        }
     }
 
     /// The part of a profile, which was read from `path`, that is meant.
@@ -149,7 +171,9 @@ impl Only {
         let part = || -> Result<Profile> {
             self.conditions.iter().try_for_each(|condition| condition.check(&profile))?;
             let filter = self.conditions.iter().fold(Filter::default(), |filter, condition| condition.add_to(filter));
-            let part = profile.filter(&filter);
+            let is_captured = self.conditions.contains(&Condition::Captured);
+            let captured = if is_captured { profile.captured_part() } else { None };
+            let part = captured.as_ref().unwrap_or(&profile).filter(&filter);
             if part.counts().kept == 0 && profile.counts().kept > 0 {
                 bail!("no sample meets all conditions of `--only`");
             }
@@ -178,6 +202,8 @@ mod tests {
             ("time:..1min 1s", Condition::Time(Duration::ZERO..seconds(61))),
             ("time:500ms..", Condition::Time(Duration::from_millis(500)..Duration::MAX)),
             ("time:..", Condition::Time(Duration::ZERO..Duration::MAX)),
+            ("captured", Condition::Captured),
+            ("everything", Condition::Everything),
         ] {
             assert_eq!(Condition::parse(text), Ok(expected), "{text}");
         }

@@ -171,7 +171,13 @@ impl ProfilingArguments {
         OutputFile::open_all(&self.output, self.format, file.path())
     }
 
-    pub(super) fn sampling(&self) -> Sampling {
+    /// Whether nobody has said where the profile goes.
+    pub(super) fn has_no_output(&self) -> bool {
+        self.output.is_empty()
+    }
+
+    /// How samples are taken, and how much of them is kept.
+    pub(super) fn sampling(&self, keep_last: Option<Duration>) -> Sampling {
         let calls = match self.trace_calls {
             None => CallTracing::Off,
             Some(CallClock::Wall) => CallTracing::Wall,
@@ -190,6 +196,7 @@ impl ProfilingArguments {
             signal,
             reserved: None,
             calls,
+            keep_last,
             external,
             raw_names,
             scripts,

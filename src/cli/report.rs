@@ -77,7 +77,7 @@ pub(super) fn report(arguments: &ReportArguments) -> Result<ExitCode> {
     if arguments.calls {
         return calls(arguments, &profile);
     }
-    let profile = arguments.only.of(profile, &arguments.profile)?.with_host_frames(arguments.host_frames.into());
+    let profile = arguments.only.of_shown(profile, &arguments.profile)?.with_host_frames(arguments.host_frames.into());
     // Lines of a program are those of the program, not of its interpreter.
     let usual = match arguments.by {
         Some(RowsBy::Dimension(Dimension::Line)) if profile.is_of_scripts() => ScriptFrames::Only,

@@ -8,6 +8,7 @@ use clap::Parser;
 use wasmtime_cli::commands::RunCommand;
 
 use super::arguments::WASMTIMES;
+use super::capturing::CapturingArguments;
 use super::profiling::ProfilingArguments;
 use crate::host::{self, GuestRun, WasmFile};
 
@@ -19,6 +20,9 @@ use crate::host::{self, GuestRun, WasmFile};
 pub(super) struct RunArguments {
     #[command(flatten)]
     profiling: ProfilingArguments,
+
+    #[command(flatten)]
+    capturing: CapturingArguments,
 
     #[command(flatten, next_help_heading = WASMTIMES)]
     wasmtime: RunCommand,
@@ -32,10 +36,11 @@ Examples:
   witprof run --trace-calls -o calls.html app.wasm";
 
 pub(super) fn run(arguments: RunArguments) -> Result<ExitCode> {
-    let RunArguments { profiling, wasmtime } = arguments;
+    let RunArguments { profiling, capturing, wasmtime } = arguments;
     let Some(path) = wasmtime.module_and_args.first() else { bail!("no WebAssembly file was given") };
     let file = WasmFile::read(Path::new(path))?;
     let outputs = profiling.open_outputs(&file)?;
-    let (sampling, verbosity) = (profiling.sampling(), profiling.verbosity());
-    host::run(GuestRun { command: wasmtime, file, sampling, outputs, verbosity })
+    let (sampling, verbosity) = (profiling.sampling(capturing.kept(&[], false)), profiling.verbosity());
+    let capturing = capturing.capturing(Vec::new());
+    host::run(GuestRun { command: wasmtime, file, sampling, outputs, capturing, verbosity })
 }

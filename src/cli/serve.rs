@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use clap::{ArgMatches, Args, FromArgMatches, Parser};
 use wasmtime_cli::commands::{RunCommand, ServeCommand};
+use witprof::Trigger;
 
 use super::arguments::{OUTPUT, RECORDING, WASMTIMES};
+use super::capturing::{CapturingArguments, parse_slow, parse_time};
 use super::profiling::ProfilingArguments;
 use crate::host::{self, GuestServer, RoutePattern, ServerOptions, WasmFile};
 
@@ -22,6 +24,18 @@ use crate::host::{self, GuestServer, RoutePattern, ServerOptions, WasmFile};
 pub(super) struct ServeArguments {
     #[command(flatten)]
     profiling: ProfilingArguments,
+
+    #[command(flatten)]
+    capturing: CapturingArguments,
+
+    /// Write a profile of each request that takes longer than TIME, with what was before and after it. Labels behind the time
+    /// say which requests are meant: `200ms,route=/checkout` (repeatable; the first that matches counts)
+    #[arg(long, value_name = "TIME[,LABEL=VALUE]…", value_parser = parse_slow, help_heading = RECORDING)]
+    on_slow: Vec<Trigger>,
+
+    /// The same for each request that fails, because its guest traps or does not answer
+    #[arg(long, help_heading = RECORDING)]
+    on_trap: bool,
 
     /// End after this time. Requests that have begun are answered, however long their clients take
     #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = RECORDING)]
@@ -116,14 +130,6 @@ fn required<T: Clone + Send + Sync + 'static>(matches: &mut ArgMatches, name: &s
     matches.remove_one(name).ok_or_else(missing)
 }
 
-fn parse_time(text: &str) -> Result<Duration> {
-    let time = humantime::parse_duration(text).map_err(|_| anyhow!("not a time such as `30s` or `5min`"))?;
-    if time.is_zero() {
-        bail!("has to be longer than that");
-    }
-    Ok(time)
-}
-
 /// An address, or a port of the loopback interface.
 fn parse_address(text: &str) -> Result<SocketAddr> {
     let port = text.strip_prefix("localhost:").or(text.strip_prefix(':')).unwrap_or(text);
@@ -134,11 +140,25 @@ fn parse_address(text: &str) -> Result<SocketAddr> {
 }
 
 pub(super) fn serve(arguments: ServeArguments) -> Result<ExitCode> {
-    let ServeArguments { profiling, duration, requests, header_timeout, route, pprof_addr, wasmtime } = arguments;
+    let ServeArguments {
+        profiling,
+        capturing,
+        on_slow,
+        on_trap,
+        duration,
+        requests,
+        header_timeout,
+        route,
+        pprof_addr,
+        wasmtime,
+    } = arguments;
     let WasmtimeServe { common, options, component } = wasmtime;
     let file = WasmFile::read(&component)?;
     let outputs = profiling.open_outputs(&file)?;
-    let (sampling, verbosity) = (profiling.sampling(), profiling.verbosity());
+    let triggers: Vec<Trigger> = on_slow.into_iter().chain(on_trap.then(Trigger::failed)).collect();
+    let kept = capturing.kept(&triggers, profiling.has_no_output());
+    let (sampling, verbosity) = (profiling.sampling(kept), profiling.verbosity());
+    let capturing = capturing.capturing(triggers);
     let options = ServerOptions {
         header_timeout,
         duration,
@@ -147,7 +167,7 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<ExitCode> {
         pprof_address: pprof_addr,
         ..options
     };
-    host::serve(GuestServer { command: common, options, file, sampling, outputs, verbosity })
+    host::serve(GuestServer { command: common, options, file, sampling, outputs, capturing, verbosity })
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::symbols::CrossingEnd;
 /// ```json
 /// {"samples": {"taken": 1210, "kept": 1209, "lost": {"interrupted": 1}},
 ///  "wall_ms": 1210.1, "cpu_ms": 1209.0, "preempted_ms": 0.9, "on_own_fibers_ms": 0.0, "profiler_ms": 0.0,
-///  "by": "interface",
+///  "captured": null, "by": "interface",
 ///  "rows": [{"name": "wasi:cli/run@0.2.12 (export)", "detail": null, "from": "(host)", "to": "app", "self_ms": 1.0,
 ///            "total_ms": 1.2, "total_is_partial": false, "boundary_ms": 0.2, "blocked_ms": 0.1, "preempted_ms": 0.3,
 ///            "self_pct": 0.1, "total_pct": 0.1, "calls": null, "calls_at_least": null}]}
@@ -32,7 +32,7 @@ use crate::symbols::CrossingEnd;
 /// `from` and `to` are the components on both sides of an interface or interface function, and `(host)` is the host; null where
 /// they are not known, differ within the row, or rows are no interfaces. `on_own_fibers_ms` is the time of calls between components
 /// that ran on fibers of their own, because they are async: the rows of what was called have it, and no total of who called.
-/// `total_is_partial` says that the total of a row may lack such calls.
+/// `captured` says what the profile was captured for, if it was. `total_is_partial` says that the total of a row may lack such calls.
 ///
 /// # Errors
 /// [`Error::Write`](crate::Error::Write) if `out` cannot be written to.
@@ -68,6 +68,7 @@ pub fn write_report_json(profile: &Profile, report: &Report, out: &mut dyn Write
         preempted_ms: report.preempted.map(milliseconds),
         on_own_fibers_ms: milliseconds(report.on_own_fibers),
         profiler_ms: milliseconds(report.profiler.wall),
+        captured: profile.captured().map(ToString::to_string),
         by: report.dimension.name(),
         rows: rows.collect(),
     };
@@ -111,6 +112,7 @@ struct ReportJson<'r> {
     preempted_ms: Option<f64>,
     on_own_fibers_ms: f64,
     profiler_ms: f64,
+    captured: Option<String>,
     by: &'static str,
     rows: Vec<RowJson<'r>>,
 }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::calls::call_table;
+use super::escape::escape_control;
 use super::report_table::{TableStyle, fibers_line, profiler_line, report_table};
 use crate::error::{Error, Result};
 use crate::profile::{Dimension, NO_INTERFACE, Profile, UNKNOWN_INTERFACE};
@@ -19,6 +20,10 @@ pub fn write_summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) 
 
 fn summary(profile: &Profile, style: TableStyle, out: &mut dyn Write) -> io::Result<()> {
     let functions = style.rows;
+    if let Some(captured) = profile.captured() {
+        let what = format!("captured: {}", escape_control(&captured.to_string()));
+        writeln!(out, "{}", style.cut_off(&what))?;
+    }
     let counts = profile.counts();
     let lost = counts.lost.values().fold(0_u64, |sum, lost| sum.saturating_add(*lost));
     write!(out, "{} samples taken, {} kept, {lost} lost", counts.taken, counts.kept)?;

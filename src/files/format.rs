@@ -83,6 +83,11 @@ impl Format {
         }
     }
 
+    /// How names of such files end.
+    pub(super) fn end(self) -> &'static str {
+        ENDS.iter().find(|(_, format)| *format == self).map_or("", |(end, _)| end)
+    }
+
     /// Whether it is nothing that a terminal may be sent.
     pub(super) fn is_binary(self) -> bool {
         match self {

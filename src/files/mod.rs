@@ -1,5 +1,6 @@
 //! Files that the program reads and writes: what they are, where they are, and what a profile keeps of where it came from.
 
+mod capture_folder;
 mod command_line;
 mod descriptor;
 mod format;
@@ -9,6 +10,7 @@ mod source_map;
 mod sources;
 mod told;
 
+pub(crate) use self::capture_folder::{CaptureFolder, shown_path};
 pub(crate) use self::command_line::command_line;
 pub(crate) use self::format::Format;
 pub(crate) use self::output::{Destination, OutputFile, Outputs};

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use tempfile::NamedTempFile;
-use witprof::export::escape_control;
 use witprof::{Dimension, HostFrames, ScriptFrames};
 
+use super::capture_folder::shown_path;
 use super::descriptor;
 use super::format::Format;
 use super::shown_profile::ShownProfile;
@@ -72,7 +72,7 @@ impl OutputFile {
     /// Where the profile will be, for a message.
     pub(crate) fn shown(&self) -> String {
         let path = &self.destination.given;
-        if path.as_os_str() == "-" { "stdout".to_owned() } else { escape_control(&path.display().to_string()).into() }
+        if path.as_os_str() == "-" { "stdout".to_owned() } else { shown_path(path) }
     }
 
     /// The command that shows the profile, if there will be a file that `witprof view` reads.

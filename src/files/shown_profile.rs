@@ -38,13 +38,17 @@ impl<'p> ShownProfile<'p> {
         }
     }
 
-    /// What is shown in a picture: of an interpreted program the program, unless something else was said.
+    /// What is shown in a picture: of an interpreted program the program, unless something else was said; and of what was captured
+    /// for a request that request.
     pub(crate) fn picture(&self) -> &Profile {
-        match self.scripts {
-            None if self.profile.has_scripts() => {
-                self.picture.get_or_init(|| self.shown().with_script_frames(ScriptFrames::Only))
-            }
-            _ => self.shown(),
+        let is_captured = self.profile.captured().is_some_and(|captured| captured.thread.is_some());
+        let is_of_scripts = self.scripts.is_none() && self.profile.has_scripts();
+        if !is_captured && !is_of_scripts {
+            return self.shown();
         }
+        self.picture.get_or_init(|| {
+            let shown = self.shown().captured_part().unwrap_or_else(|| self.shown().clone());
+            if is_of_scripts { shown.with_script_frames(ScriptFrames::Only) } else { shown }
+        })
     }
 }

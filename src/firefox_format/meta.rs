@@ -59,6 +59,8 @@ pub(crate) struct Meta {
     pub(crate) spans: Vec<MetaSpan>,
     #[serde(default)]
     pub(crate) spans_left_out: u64,
+    #[serde(default)]
+    pub(crate) captured: Option<MetaCaptured>,
     /// Where frames are in the WebAssembly binary: position in `libraries`, address, offset.
     #[serde(default)]
     pub(crate) instructions: Vec<(u32, u32, u32)>,
@@ -132,7 +134,21 @@ pub(crate) struct MetaCall(
     pub(crate) Option<u64>,
 );
 
-/// A span: name, detail, begin, length, CPU time, path.
+/// What it was captured for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MetaCaptured {
+    pub(crate) reason: String,
+    /// The limit that was exceeded, in nanoseconds.
+    pub(crate) limit_ns: Option<u64>,
+    /// What was said by who asked for it.
+    pub(crate) said: Option<String>,
+    pub(crate) span: Option<MetaSpan>,
+    /// Position in `threads`.
+    pub(crate) thread: Option<usize>,
+    pub(crate) left_out: u64,
+}
+
+/// A span: name, detail, begin, length, CPU time, path, and whether it failed.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct MetaSpan(
     pub(crate) String,
@@ -142,6 +158,7 @@ pub(crate) struct MetaSpan(
     pub(crate) Option<u64>,
     // Not there in older files.
     #[serde(default)] pub(crate) Option<String>,
+    #[serde(default)] pub(crate) bool,
 );
 
 /// A memory: name, peak, growths, and its points.

@@ -5,6 +5,7 @@ mod meta;
 mod rows;
 
 pub(crate) use self::meta::{
-    META_VERSION, Meta, MetaCall, MetaCalled, MetaCalls, MetaEnd, MetaFunction, MetaLibrary, MetaMemory, MetaSpan,
+    META_VERSION, Meta, MetaCall, MetaCalled, MetaCalls, MetaCaptured, MetaEnd, MetaFunction, MetaLibrary, MetaMemory,
+    MetaSpan,
 };
 pub(crate) use self::rows::{Row, all_rows, joined};

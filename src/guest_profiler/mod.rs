@@ -301,6 +301,7 @@ impl GuestProfiler {
         self.host_calls.end_all(elapsed);
         let targets = self.visible.targets();
         let recording = Recording {
+            captured: None,
             targets: &targets,
             name: self.name,
             sampler: SamplerKind::Epoch,

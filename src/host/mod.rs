@@ -5,6 +5,7 @@
 //! run ends ([`ending`]). A server is driven by ourselves ([`serve`]), because `wasmtime-cli` polls its guests where no
 //! recorder reaches them.
 
+mod captures;
 mod checks;
 mod closed_pipes;
 mod ending;
@@ -18,6 +19,7 @@ mod wasm_file;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub(crate) use captures::{CaptureSignal, Capturing};
 pub(crate) use checks::configured;
 pub(crate) use closed_pipes::survive_closed_pipes;
 pub(crate) use external::ExternalProfilers;

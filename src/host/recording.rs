@@ -59,6 +59,8 @@ pub(crate) struct Sampling {
     /// The signal that was found to work.
     pub(crate) reserved: Option<Arc<ReservedSignal>>,
     pub(crate) calls: CallTracing,
+    /// How much of the recording is kept; all of it, if that is nothing.
+    pub(crate) keep_last: Option<Duration>,
     /// Who else is to know the names.
     pub(crate) external: ExternalProfilers,
     /// Whether names are wanted as they are stored.
@@ -245,6 +247,9 @@ pub(super) fn recorder(
     let reserved = sampling.reserved.as_ref().map(|reserved| reserved.signal());
     if let Some(signal) = reserved.or(sampling.signal) {
         recorder = recorder.signal(signal);
+    }
+    if let Some(kept) = sampling.keep_last {
+        recorder = recorder.keep_last(kept);
     }
     if calls == CallTracing::WallAndCpu {
         recorder = recorder.trace_call_cpu_time();

@@ -11,6 +11,7 @@ use wasmtime::{Engine, ResourceLimiter, Store, StoreLimits, Trap, UpdateDeadline
 use wasmtime_cli::commands::{CliLinker, RunCommand};
 use witprof::{Code, Layer, MemoryTracer, Profile, Recorder, SamplerKind};
 
+use super::captures::{Capturing, Shown};
 use super::recording::{self, Active, CallTracing, Sampling, Verbosity};
 use super::signals::EndingSignals;
 use super::{NEVER, WasmFile, WasmKind, checks, ending, failed, lock, providers};
@@ -23,6 +24,7 @@ pub(crate) struct GuestRun {
     pub(crate) file: WasmFile,
     pub(crate) sampling: Sampling,
     pub(crate) outputs: Outputs,
+    pub(crate) capturing: Capturing,
     pub(crate) verbosity: Verbosity,
 }
 
@@ -51,7 +53,7 @@ impl Drop for InBackground {
 }
 
 async fn run_in_runtime(guest: GuestRun) -> Result<ExitCode> {
-    let GuestRun { mut command, file, mut sampling, outputs, verbosity } = guest;
+    let GuestRun { mut command, file, mut sampling, outputs, capturing, verbosity } = guest;
     let path = file.path().display();
     // Before anything runs: a signal must not find the process without its handlers.
     tokio::spawn(EndingSignals::listen().end_process());
@@ -60,6 +62,7 @@ async fn run_in_runtime(guest: GuestRun) -> Result<ExitCode> {
     checks::options(&command)?;
     checks::folders(&command)?;
     checks::stdout_is_free(&command, &outputs.files)?;
+    capturing.check(sampling.signal)?;
     let mut listeners = sampling.external.find()?;
     let (engine, target) = recording::load(
         &mut command,
@@ -89,6 +92,8 @@ async fn run_in_runtime(guest: GuestRun) -> Result<ExitCode> {
     if sampling.calls != CallTracing::Off {
         recorder.trace_calls(&mut store)?;
     }
+    // Nothing is captured by itself, so there is no thread to be waited for.
+    let (_captures, _) = capturing.start(&recorder, Shown::of(&outputs), verbosity)?;
     let last = Arc::clone(&recorder);
     let has_returned = Arc::new(AtomicBool::new(false));
     let is_known = Arc::clone(&has_returned);

@@ -7,6 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::calls::{CallTrace, CalledFunction, CalledIndex, CalledTimes, TracedCall};
+use super::captured::{CaptureReason, Captured};
 use super::crossing::Crossing;
 use super::memories::{MemoryGrowth, MemoryTrack};
 use super::origin::Origin;
@@ -174,6 +175,12 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
             Span::new("GET /b", Duration::from_micros(6), Duration::ZERO).cpu(Duration::from_nanos(3)),
         ],
         spans_left_out: 17,
+        captured: Some(Captured {
+            reason: CaptureReason::Asked("<a signal>".to_owned()),
+            span: Some(Span::new("GET <a>", Duration::from_nanos(5), Duration::from_micros(7)).failed()),
+            thread: None,
+            left_out: 2,
+        }),
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, Range, RangeBounds};
 use std::time::Duration;
 
+use super::captured::Captured;
 use super::memories::{MemoryGrowth, MemoryTrack, points};
 use super::origin::Origin;
 use super::tables::{Profile, ProfileFunction, ProfileLibrary, Sample, SamplerKind, Thread};
@@ -178,6 +179,7 @@ impl Profile {
             growths: _,
             spans: _,
             spans_left_out,
+            captured,
         } = self;
         let is_of_somebody = filter.is_of_somebody();
         let period = filter.period().unwrap_or(Duration::ZERO..Duration::MAX);
@@ -210,6 +212,7 @@ impl Profile {
             growths,
             spans: if is_of_somebody { Vec::new() } else { self.spans_of(filter, &period) },
             spans_left_out: if is_of_somebody { 0 } else { *spans_left_out },
+            captured: if is_of_somebody { None } else { captured_of(captured.as_ref(), &period) },
         };
         if !filter.shown.is_empty() {
             profile.hide_code_of_others(&filter.shown);
@@ -220,6 +223,17 @@ impl Profile {
             profile.call_after_what_is_left(filter);
         }
         profile
+    }
+
+    /// The part of the request that this profile was [captured](Self::captured) for; `None` if there is nothing of it, or it was
+    /// captured for something else. With frames of the host, scripts and so on as this has them.
+    #[must_use]
+    pub fn captured_part(&self) -> Option<Self> {
+        let captured = self.captured.as_ref()?;
+        let name = self.distinct_thread_name(captured.thread?);
+        let part = self.filter(&Filter::default().thread(name));
+        // Whoever is given the part knows what it is of.
+        Some(Self { captured: Some(Captured { thread: Some(0), ..captured.clone() }), name: self.name.clone(), ..part })
     }
 
     /// The values that the label `key` has in samples, in alphabetical order.
@@ -327,6 +341,15 @@ impl Profile {
         let name = same.or_else(|| left().find(is_asked_for)).or_else(|| left().next());
         self.name = name.unwrap_or(NO_COMPONENT).to_owned();
     }
+}
+
+/// What a profile was captured for, in the time of a period. Its thread may be gone.
+fn captured_of(captured: Option<&Captured>, period: &Range<Duration>) -> Option<Captured> {
+    let mut captured = Captured { thread: None, ..captured?.clone() };
+    if let Some(span) = &mut captured.span {
+        span.begin = span.begin.saturating_sub(period.start);
+    }
+    Some(captured)
 }
 
 /// What a profile is called that has code of no component.

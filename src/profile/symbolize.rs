@@ -9,6 +9,7 @@ use indexmap::{IndexMap, IndexSet};
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use super::calls::name_calls;
+use super::captured::Captured;
 use super::host_frames::HOST;
 use super::host_symbols::HostSymbols;
 use super::memories::{MemoryGrowth, name_memories};
@@ -23,7 +24,7 @@ use crate::code::{Target, Targets};
 use crate::interpreters::Language;
 use crate::samples::{
     CountedCalls, Entry, FrameId, FrozenLog, Growth, HostPlace, LabelSet, LabelSetId, LossReason, MemoryLog,
-    ProfilerTime, RawFrame, ScriptFunctions, Span, StackId, Track, Window,
+    ProfilerTime, Purpose, RawFrame, Request, ScriptFunctions, Span, StackId, Track, Window,
 };
 use crate::symbols::{Direction, Ends, FunctionId, FunctionKind, Layer, LibraryId};
 
@@ -43,6 +44,8 @@ pub(crate) struct Recording<'r> {
     pub(crate) memories: MemoryLog,
     /// Spans of the host, and how many are left out.
     pub(crate) spans: (Vec<Span>, u64),
+    /// What it was captured for. Its thread is not known yet.
+    pub(crate) captured: Option<Captured>,
     /// The functions of scripts that tracers were the first to meet.
     pub(crate) scripts: ScriptFunctions,
     /// Where in the process an address is.
@@ -71,6 +74,8 @@ pub(crate) fn symbolize<'r>(log: &'r FrozenLog, recording: &'r Recording<'r>) ->
     let mut counts = log.counts();
     let mut profiler = ProfilerTime::default();
     let mut threads: IndexMap<Track, Thread> = IndexMap::new();
+    let captured = recording.captured.as_ref().and_then(|captured| captured.span.as_ref()?.purpose.request);
+    let mut of_captured: Vec<Sample> = Vec::new();
     for window in &log.windows {
         let stacks = tables.stacks(window, period);
         let mut labels = LabelsOf::new(window);
@@ -94,8 +99,10 @@ pub(crate) fn symbolize<'r>(log: &'r FrozenLog, recording: &'r Recording<'r>) ->
                         counts.kept = counts.kept.saturating_sub(count);
                     }
                     Some(stack) => {
-                        let labels = labels.index(&mut tables, set);
-                        out.samples.push(Sample { time, stack, labels, count, wall, cpu, preempted });
+                        let (labels, request) = labels.index(&mut tables, set);
+                        let is_captured = captured.is_some() && request == captured;
+                        let samples = if is_captured { &mut of_captured } else { &mut out.samples };
+                        samples.push(Sample { time, stack, labels, count, wall, cpu, preempted });
                     }
                     // None of its functions is in the map, so nothing of it may be shown.
                     None => counts.lose_kept(LossReason::NoVisibleFrame, count),
@@ -108,7 +115,19 @@ pub(crate) fn symbolize<'r>(log: &'r FrozenLog, recording: &'r Recording<'r>) ->
         let thread = |thread| threads.get_index_of(&Track::Thread(thread));
         name_calls(calls, recording.targets, thread, |stack| tables.stack_of_callers(stack))
     });
-    let threads: Vec<Thread> = threads.into_values().collect();
+    let mut threads: Vec<Thread> = threads.into_values().collect();
+    let captured = recording.captured.clone().map(|mut captured| {
+        captured.thread = (!of_captured.is_empty()).then(|| {
+            of_captured.sort_by_key(|sample| sample.time);
+            let name = captured.span.as_ref().map_or_else(String::new, |span| span.name.clone());
+            threads.push(Thread { name, samples: of_captured });
+            threads.len() - 1
+        });
+        if let Some(span) = &mut captured.span {
+            span.begin = span.begin.saturating_sub(period.start);
+        }
+        captured
+    });
     let target = |key: &FunctionKey| match key {
         FunctionKey::Compiled { target, .. } | FunctionKey::HostImport { target, .. } => Some(*target),
         FunctionKey::Host { .. } | FunctionKey::Script { .. } | FunctionKey::Other(_) => None,
@@ -137,6 +156,7 @@ pub(crate) fn symbolize<'r>(log: &'r FrozenLog, recording: &'r Recording<'r>) ->
         growths,
         spans: recording.spans.0.clone(),
         spans_left_out: recording.spans.1,
+        captured,
         libraries: tables.libraries.into_values().collect(),
         functions: tables.functions.into_values().collect(),
         frames: tables.frames.into_iter().collect(),
@@ -256,7 +276,7 @@ struct Outer {
 /// The sets of labels of a window as those of the profile; found when asked for.
 struct LabelsOf<'w> {
     window: &'w Window,
-    known: FxHashMap<LabelSetId, LabelsIndex>,
+    known: FxHashMap<LabelSetId, (LabelsIndex, Option<Request>)>,
 }
 
 impl<'w> LabelsOf<'w> {
@@ -264,11 +284,12 @@ impl<'w> LabelsOf<'w> {
         Self { window, known: FxHashMap::default() }
     }
 
-    fn index(&mut self, tables: &mut Tables<'_>, set: LabelSetId) -> LabelsIndex {
+    /// The labels, and the request if they are for one alone.
+    fn index(&mut self, tables: &mut Tables<'_>, set: LabelSetId) -> (LabelsIndex, Option<Request>) {
         *self.known.entry(set).or_insert_with(|| {
             // The window has all sets that its samples refer to.
-            let set = self.window.labels.get(set).cloned().unwrap_or_default();
-            LabelsIndex(handle(tables.labels.insert_full(set).0))
+            let Purpose { labels, request } = self.window.labels.get(set).cloned().unwrap_or_default();
+            (LabelsIndex(handle(tables.labels.insert_full(labels).0)), request)
         })
     }
 }

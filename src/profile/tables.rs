@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use super::calls::CallTrace;
+use super::captured::Captured;
 use super::memories::{MemoryGrowth, MemoryTrack};
 use super::origin::Origin;
 use crate::address::{CodePoint, WasmOffset};
@@ -263,6 +264,7 @@ pub struct Profile {
     pub(crate) spans: Vec<Span>,
     /// Spans that are not in `spans`.
     pub(crate) spans_left_out: u64,
+    pub(crate) captured: Option<Captured>,
 }
 
 impl Profile {
@@ -293,6 +295,12 @@ impl Profile {
     /// Says what was run, for every output to show. Profiles are shared, so leave out what is secret.
     pub fn set_command(&mut self, command: impl Into<String>) {
         self.origin.command = Some(command.into());
+    }
+
+    /// What it was captured for, if [it was](crate::Recorder::capture_on).
+    #[must_use]
+    pub fn captured(&self) -> Option<&Captured> {
+        self.captured.as_ref()
     }
 
     /// When the recording began.

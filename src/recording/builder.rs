@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::capture::Occasions;
 use super::recorder::Recorder;
 use super::retirement::Retirement;
 use super::shared::Shared;
@@ -220,6 +221,7 @@ impl RecorderBuilder {
                 retirement,
                 end: Arc::clone(&end),
                 labels: Arc::clone(&labels),
+                occasions: Occasions::default(),
                 host_symbols: HostSymbols::default(),
             };
             shared.update_engines();

@@ -5,6 +5,7 @@
 
 mod activation;
 mod builder;
+mod capture;
 mod labels;
 mod probe;
 mod recorder;
@@ -17,6 +18,7 @@ mod shared;
 
 pub use activation::{Activation, Instrumented};
 pub use builder::{RecorderBuilder, SamplerChoice};
+pub use capture::{Captures, Trigger};
 pub use labels::Labels;
 pub use probe::EpochProbe;
 pub use recorder::Recorder;

@@ -8,6 +8,7 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 
 use super::activation::{Activation, Instrumented};
 use super::builder::RecorderBuilder;
+use super::capture::{Captures, Trigger};
 use super::labels::Labels;
 use super::probe::EpochProbe;
 use super::registration::Registration;
@@ -18,7 +19,7 @@ use crate::component::Code;
 use crate::error::{Error, Result, SignalProblem};
 use crate::interpreters::InterpreterProblem;
 use crate::lock::lock;
-use crate::profile::{EVERYTHING, Profile, SamplerKind};
+use crate::profile::{CaptureReason, Captured, EVERYTHING, Profile, SamplerKind};
 use crate::sampler::SamplingClock;
 use crate::sampler::epoch::Ticker;
 use crate::sampler::signal::{self, Reservation, SignalSampler};
@@ -102,6 +103,8 @@ impl Recording {
 impl Drop for Recording {
     fn drop(&mut self) {
         self.stop();
+        // What is on its way has no names any more.
+        self.shared.occasions.end(false);
         // Nobody can ask for a profile any more. (A child made by `fork` may have no more than locks that nobody gives back.)
         if self.shared.signal.as_ref().is_none_or(SignalSampler::is_here) {
             self.shared.code.release();
@@ -326,18 +329,7 @@ impl Recorder {
     pub fn labels<K: Into<String>, V: Into<String>>(&self, labels: impl IntoIterator<Item = (K, V)>) -> Labels {
         let labels = labels.into_iter().map(|(key, value)| (key.into(), value.into()));
         let shared = self.shared();
-        let registry = &shared.labels;
-        let set = registry.add(labels);
-        if let (true, Some(signal)) = (registry.has_many_retired(), &shared.signal) {
-            if signal.is_here() {
-                // The collector sleeps, because nothing is active.
-                signal.collect(&shared.log);
-            } else {
-                // In a child of the process there is none.
-                registry.set_buffers(false);
-            }
-        }
-        Labels::new(set)
+        Labels::new(shared, shared.labels.add(labels))
     }
 
     /// Notes something that the host did, such as answering a request: a marker in the Firefox Profiler, with its name and
@@ -354,9 +346,37 @@ impl Recorder {
     /// # }
     /// ```
     pub fn record_span(&self, span: Span) {
-        if !self.shared().state.is_idle() {
-            with_log(&self.shared().log, |log| log.record_span(span));
+        let shared = self.shared();
+        if !shared.state.is_idle() {
+            shared.occasions.look_at(&span);
+            with_log(&shared.log, |log| log.record_span(span));
         }
+    }
+
+    /// Captures what was slow or went wrong: the profile of a request for which a trigger is, from some time before it began until
+    /// some time after it ended. The request is known by its [`Span`], and if that has [labels](Span::labels) of its own, its
+    /// samples are on a [thread](Captured::thread) of their own, so that it can be looked at alone and in its place among all others.
+    ///
+    /// For a recording of which the last part is [kept](RecorderBuilder::keep_last), so that it never ends. Captures are made by
+    /// who takes them, on a thread of his own; a host that uses tokio takes `spawn_blocking`, or a thread of the standard library.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use witprof::{Recorder, Trigger, export::write_firefox};
+    /// # fn example(recorder: &Recorder) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let triggers = [Trigger::slow(Duration::from_millis(200)).label("route", "/cart"), Trigger::failed()];
+    /// let captures = recorder.capture_on(triggers).look_back(Duration::from_secs(10));
+    /// std::thread::spawn(move || {
+    ///     for profile in captures {
+    ///         let file = std::fs::File::create("slow.json");
+    ///         let _ = file.map(|mut file| write_firefox(&profile, &mut file));
+    ///     }
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn capture_on(&self, triggers: impl IntoIterator<Item = Trigger>) -> Captures {
+        Captures::new(self.shared(), triggers.into_iter().collect())
     }
 
     /// Makes a guest active whenever `future` is polled, and records as waiting the time in between: in the import that
@@ -513,6 +533,7 @@ impl Recorder {
         let shared = self.shared();
         // Recording ends under the lock of the log, so that no sample comes after the first call.
         with_log(&shared.log, |_| _ = shared.end.get_or_init(|| shared.elapsed()));
+        shared.occasions.end(true);
         shared.profile(EVERYTHING)
     }
 
@@ -583,6 +604,13 @@ impl Recorder {
             signal.collect(&shared.log);
         }
         shared.profile(period)
+    }
+
+    /// The same, with the reason that somebody had to ask for it: [`Profile::captured`] tells.
+    #[must_use]
+    pub fn capture(&self, reason: impl Into<String>, period: Range<Duration>) -> Profile {
+        let reason = CaptureReason::Asked(reason.into());
+        self.shared().capture(period, Captured { reason, span: None, thread: None, left_out: 0 })
     }
 
     /// How long the recording has lasted.

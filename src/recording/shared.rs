@@ -7,11 +7,12 @@ use std::time::{Duration, Instant, SystemTime};
 use rustc_hash::FxHashSet;
 use wasmtime::Engine;
 
+use super::capture::Occasions;
 use super::retirement::Retirement;
 use crate::code::Registry;
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
-use crate::profile::{EVERYTHING, HostSymbols, Profile, Recording, SamplerKind, symbolize};
+use crate::profile::{Captured, EVERYTHING, HostSymbols, Profile, Recording, SamplerKind, symbolize};
 use crate::sampler::RecordingState;
 use crate::sampler::epoch::EpochSampler;
 use crate::sampler::signal::{Scenes, SignalSampler};
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     /// How long the recording was, once it has ended. Set under the lock of the log, which asks for it.
     pub(super) end: Arc<OnceLock<Duration>>,
     pub(super) labels: Arc<LabelRegistry>,
+    /// Who wants to be told of spans.
+    pub(super) occasions: Occasions,
     /// Read once for all profiles.
     pub(super) host_symbols: HostSymbols,
 }
@@ -53,8 +56,33 @@ impl Shared {
         CallTracer::new(&self.tracing).ok_or(Error::Calls { problem: SignalProblem::Platform })
     }
 
+    /// Forgets labels that nobody uses any more, if there are too many of them.
+    pub(super) fn forget_labels(&self) {
+        if let (true, Some(signal)) = (self.labels.has_many_retired(), &self.signal) {
+            if signal.is_here() {
+                // The collector sleeps, because nothing is active.
+                signal.collect(&self.log);
+            } else {
+                // In a child of the process there is none.
+                self.labels.set_buffers(false);
+            }
+        }
+    }
+
     /// The profile of what was recorded in a period. Takes no lock for long.
     pub(super) fn profile(&self, period: Range<Duration>) -> Profile {
+        self.profile_with(period, None)
+    }
+
+    /// The same of a recording that goes on, with what it was captured for.
+    pub(super) fn capture(&self, period: Range<Duration>, captured: Captured) -> Profile {
+        if let Some(signal) = &self.signal {
+            signal.collect(&self.log);
+        }
+        self.profile_with(period, Some(captured))
+    }
+
+    fn profile_with(&self, period: Range<Duration>, captured: Option<Captured>) -> Profile {
         // Calls are counted from the beginning on: of a part of the recording nothing is known.
         let has_calls = period == EVERYTHING && self.tracing.traces_calls();
         let (log, targets, memories, calls, scripts) = self.retirement.while_nothing_is_forgotten(|| {
@@ -86,6 +114,7 @@ impl Shared {
             calls,
             memories,
             spans: log.spans(),
+            captured,
             scripts,
             host_place: &|address| self.scenes.host_place(address),
             host_symbols: &self.host_symbols,

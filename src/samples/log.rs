@@ -218,6 +218,13 @@ pub(crate) struct Retention {
 }
 
 impl Retention {
+    /// Whether the requests of a window are told apart. Not where a window has no end.
+    fn tells_requests(self) -> bool {
+        self.windows != usize::MAX
+    }
+}
+
+impl Retention {
     /// Everything, as far as it fits into `bytes`.
     pub(crate) fn all(bytes: usize) -> Self {
         Self { window: Duration::MAX, windows: usize::MAX, bytes }
@@ -278,7 +285,7 @@ impl SampleLog {
             interval,
             retention,
             complete: VecDeque::new(),
-            current: Window::new(Duration::ZERO),
+            current: Window::new(Duration::ZERO, retention.tells_requests()),
             generation: 0,
             unchecked: 0,
             complete_bytes: 0,
@@ -352,7 +359,8 @@ impl SampleLog {
             is_over |= self.current.bytes() > most;
         }
         if is_over {
-            let complete = std::mem::replace(&mut self.current, Window::new(time)).close();
+            let next = Window::new(time, self.retention.tells_requests());
+            let complete = std::mem::replace(&mut self.current, next).close();
             self.complete_bytes += complete.bytes();
             self.complete.push_back(complete);
             self.generation += 1;

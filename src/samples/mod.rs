@@ -28,7 +28,8 @@ pub(crate) use calls::{CallLog, CallSite, CallSums, CallTimes, Called, CountedCa
 pub(crate) use frozen::FrozenLog;
 pub(crate) use host_calls::HostCalls;
 pub(crate) use host_place::HostPlace;
-pub(crate) use labels::{LabelRegistry, LabelSet, LabelSetId, LabelsId, LabelsInUse};
+pub use labels::TraceContext;
+pub(crate) use labels::{LabelRegistry, LabelSet, LabelSetId, LabelsId, LabelsInUse, Purpose, Request};
 pub use log::{HandlerCost, LossReason, ProfilerTime, SampleCounts};
 pub(crate) use log::{RawSample, Retention, SampleLog, Taken, ThreadIdentity, with_log};
 pub(crate) use memories::{Growth, MemoryKey, MemoryLog};

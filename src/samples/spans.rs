@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::labels::Purpose;
+
 /// A stretch of time in which the host did something, such as answering a request. Recorded by
 /// [`Recorder::record_span`](crate::Recorder::record_span).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,13 +21,26 @@ pub struct Span {
     pub wall: Duration,
     /// CPU time that it took, if that is known.
     pub cpu: Option<Duration>,
+    /// Whether it ended as it should not.
+    pub has_failed: bool,
+    /// What the guest's activations were for that belong to it.
+    pub(crate) purpose: Purpose,
 }
 
 impl Span {
     /// Something that began at `begin`, in time [since the recording began](crate::Recorder::elapsed), and took `wall`.
     #[must_use]
     pub fn new(name: impl Into<String>, begin: Duration, wall: Duration) -> Self {
-        Self { name: name.into(), path: None, detail: None, begin, wall, cpu: None }
+        Self {
+            name: name.into(),
+            path: None,
+            detail: None,
+            begin,
+            wall,
+            cpu: None,
+            has_failed: false,
+            purpose: Purpose::default(),
+        }
     }
 
     /// Says more about it.
@@ -46,6 +61,18 @@ impl Span {
     #[must_use]
     pub fn cpu(mut self, cpu: Duration) -> Self {
         self.cpu = Some(cpu);
+        self
+    }
+
+    /// Says that it ended as it should not, for instance in a trap.
+    #[must_use]
+    pub fn failed(mut self) -> Self {
+        self.has_failed = true;
+        self
+    }
+
+    pub(crate) fn with_purpose(mut self, purpose: Purpose) -> Self {
+        self.purpose = purpose;
         self
     }
 

@@ -89,12 +89,12 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    pub(super) fn new(begin: Duration) -> Self {
+    pub(super) fn new(begin: Duration, tells_requests: bool) -> Self {
         Self {
             begin,
             extent: None,
             stacks: StackTable::default(),
-            labels: LabelTable::default(),
+            labels: LabelTable::new(tells_requests),
             threads: IndexMap::new(),
             own_work: Timeline::new(COARSE_SLOT),
             losses: Timeline::new(COARSE_SLOT),

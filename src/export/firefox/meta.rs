@@ -4,11 +4,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::library_id;
 use crate::firefox_format::{
-    META_VERSION, Meta, MetaCall, MetaCalled, MetaCalls, MetaEnd, MetaFunction, MetaLibrary, MetaMemory, MetaSpan, Row,
-    all_rows,
+    META_VERSION, Meta, MetaCall, MetaCalled, MetaCalls, MetaCaptured, MetaEnd, MetaFunction, MetaLibrary, MetaMemory,
+    MetaSpan, Row, all_rows,
 };
 use crate::nanos::nanos;
-use crate::profile::{CallTrace, MemoryTrack, Profile, ProfileFunction, ProfileLibrary, Sample};
+use crate::profile::{
+    CallTrace, CaptureReason, Captured, MemoryTrack, Profile, ProfileFunction, ProfileLibrary, Sample,
+};
 use crate::samples::Span;
 use crate::symbols::{CrossingEnd, FunctionKind};
 
@@ -42,7 +44,25 @@ impl MetaCalls {
 impl MetaSpan {
     fn new(span: &Span) -> Self {
         let (name, detail, path) = (span.name.clone(), span.detail.clone(), span.path.clone());
-        Self(name, detail, nanos(span.begin), nanos(span.wall), span.cpu.map(nanos), path)
+        Self(name, detail, nanos(span.begin), nanos(span.wall), span.cpu.map(nanos), path, span.has_failed)
+    }
+}
+
+impl MetaCaptured {
+    fn new(captured: &Captured) -> Self {
+        let (limit, said) = match &captured.reason {
+            CaptureReason::Slow(limit) => (Some(*limit), None),
+            CaptureReason::Failed => (None, None),
+            CaptureReason::Asked(said) => (None, Some(said.clone())),
+        };
+        Self {
+            reason: captured.reason.name().to_owned(),
+            limit_ns: limit.map(nanos),
+            said,
+            span: captured.span.as_ref().map(MetaSpan::new),
+            thread: captured.thread,
+            left_out: captured.left_out,
+        }
     }
 }
 
@@ -125,6 +145,7 @@ impl Meta {
                 .collect(),
             spans: profile.spans().iter().map(MetaSpan::new).collect(),
             spans_left_out: profile.spans_left_out(),
+            captured: profile.captured().map(MetaCaptured::new),
             strings: strings.into_iter().collect(),
             libraries: libraries.collect(),
             functions,

@@ -157,6 +157,12 @@ impl<'p> Document<'p> {
             Dimension::Function => Kind::Functions,
             _ => Kind::Interfaces,
         };
+        // Who looks at a capture looks for what it is of.
+        let captured = self.profile.captured().and_then(|captured| captured.thread);
+        let of_captured = |track: &Track<'_>| track.kind == kind && Some(track.thread) == captured;
+        if let Some(track) = self.tracks.iter().position(of_captured) {
+            return track;
+        }
         let cpu = |track: &Track<'_>| track.samples.iter().map(|sample| sample.cpu).sum::<Duration>();
         let of_kind = self.tracks.iter().enumerate().filter(|(_, track)| track.kind == kind);
         // Of equal ones the first.

@@ -6,6 +6,7 @@ function showSummary() {
   const { command, witprof, wasmtime, os, arch, cpu, cpus } = data.origin;
   const known = parts => parts.filter(part => (part ?? '') !== '').map(printable).join(', ');
   const facts = [
+    ...(data.captured === null ? [] : [['Captured', printable(data.captured)]]),
     ['Sampled', time(data.wall_ms)],
     ['On the CPU', time(data.cpu_ms), `(${percent(data.cpu_ms, data.wall_ms)})`],
     ...(data.preempted_ms === null ? []

@@ -75,6 +75,8 @@ struct Data<'p> {
     name: String,
     version: &'static str,
     origin: Origin,
+    /// What the profile was captured for.
+    captured: Option<String>,
     started_at: String,
     sampler: &'static str,
     interval_ms: f64,
@@ -134,6 +136,7 @@ fn data(profile: &Profile) -> Data<'_> {
         name: escape_name(profile.name()).into_owned(),
         version: env!("CARGO_PKG_VERSION"),
         origin: origin(profile.origin()),
+        captured: profile.captured().map(|captured| escape_control(&captured.to_string()).into_owned()),
         started_at: humantime::format_rfc3339_seconds(profile.started_at()).to_string(),
         sampler: profile.sampler().name(),
         interval_ms: rounded_milliseconds(profile.interval()),

@@ -214,6 +214,9 @@ impl Present {
     /// for which of them it runs. None if it has none.
     pub(super) fn labels<'l>(&'l self, several: &'l Labels) -> Option<&'l Labels> {
         let (first, others) = self.exchanges.split_first()?;
+        if others.is_empty() {
+            return Some(first.own_labels());
+        }
         let agree = others.iter().all(|other| other.is_like(first));
         Some(if agree { first.labels() } else { several })
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hyper::{Method, Request};
-use witprof::{Labels, Recorder, Span};
+use witprof::{Labels, Recorder, Span, TraceContext};
 
 use super::cpu_time::Meter;
 use super::routes::{RoutePattern, Routes, route_of, shortened};
@@ -18,6 +18,8 @@ pub(super) struct Ledger {
     /// The same moment on the clock and in the recording, whose own clock takes a lock.
     origin: (Instant, Duration),
     patterns: Vec<RoutePattern>,
+    /// Whether the recording tells them apart.
+    tells_requests: bool,
     routes: Mutex<Routes<Labels>>,
     begun: AtomicU64,
     failed: AtomicU64,
@@ -25,13 +27,24 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(recorder: Arc<Recorder>, patterns: Vec<RoutePattern>) -> Self {
+    pub(super) fn new(recorder: Arc<Recorder>, patterns: Vec<RoutePattern>, tells_requests: bool) -> Self {
         let none = AtomicU64::default;
         let origin = (Instant::now(), recorder.elapsed());
-        Self { recorder, origin, patterns, routes: Mutex::default(), begun: none(), failed: none(), ended: none() }
+        Self {
+            recorder,
+            origin,
+            patterns,
+            tells_requests,
+            routes: Mutex::default(),
+            begun: none(),
+            failed: none(),
+            ended: none(),
+        }
     }
 
     /// A request begins to be answered.
+    ///
+    /// Its labels are told apart from those of others if somebody may ask for it alone.
     pub(super) fn begin<B>(self: &Arc<Self>, request: &Request<B>) -> Arc<Exchange> {
         self.begun.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
@@ -41,6 +54,7 @@ impl Ledger {
             name,
             method: request.method().clone(),
             path: shortened(path).into(),
+            own_labels: self.own_labels(&labels, request),
             labels,
             begin: self.origin.1 + start.saturating_duration_since(self.origin.0),
             start,
@@ -59,6 +73,18 @@ impl Ledger {
         let route = route_of(&self.patterns, path);
         let labels = |method: &str, route: &str| self.recorder.labels([("method", method), ("route", route)]);
         lock(&self.routes).entry(method, &route, labels)
+    }
+
+    /// The labels of one request: with its place in a trace, if the client says that it has one.
+    fn own_labels<B>(&self, labels: &Labels, request: &Request<B>) -> Labels {
+        if !self.tells_requests {
+            return labels.clone();
+        }
+        let parent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+        match parent.and_then(TraceContext::from_traceparent) {
+            Some(context) => labels.trace(context),
+            None => labels.request(),
+        }
     }
 
     /// How many requests are being answered.
@@ -83,7 +109,9 @@ pub(super) struct Exchange {
     name: Arc<str>,
     method: Method,
     path: Box<str>,
+    /// Those of its route, and its own.
     labels: Labels,
+    own_labels: Labels,
     /// Time of the recording.
     begin: Duration,
     start: Instant,
@@ -105,8 +133,14 @@ impl Exchange {
         format!("{} {}", shortened(self.method.as_str()), self.path)
     }
 
+    /// The labels of its route.
     pub(super) fn labels(&self) -> &Labels {
         &self.labels
+    }
+
+    /// The same for what is done for it alone.
+    pub(super) fn own_labels(&self) -> &Labels {
+        &self.own_labels
     }
 
     /// Whether an exchange is for the same route, so that the two have the same labels.
@@ -156,6 +190,8 @@ impl Exchange {
             nanos => Duration::from_nanos(nanos),
         };
         let span = Span::new(&*self.name, self.begin, wall).detail(status).path(&*self.path);
+        let span = span.labels(&self.own_labels);
+        let span = if self.has_failed.load(Ordering::Relaxed) { span.failed() } else { span };
         match self.cpu.total() {
             Some(cpu) if !self.has_company.load(Ordering::Relaxed) => span.cpu(cpu),
             _ => span,

@@ -41,7 +41,8 @@ pub(super) async fn run(server: Arc<Server>, first: Job) {
 async fn instantiate(server: &Server, number: u64, exchange: &Exchange) -> wasmtime::Result<(Store<Host>, Proxy)> {
     let guest = &server.guest;
     let mut store = guest.new_store(number)?;
-    let instantiation = guest.recorder.instrument(guest.pre.instantiate_async(&mut store)).labeled(exchange.labels());
+    let instantiation =
+        guest.recorder.instrument(guest.pre.instantiate_async(&mut store)).labeled(exchange.own_labels());
     let instantiation = CpuTimed::new(instantiation, exchange.cpu());
     let proxy = match guest.timeout() {
         Some(timeout) => tokio::time::timeout(timeout, instantiation).await.map_err(|_| ExpirationError)??,

@@ -49,6 +49,7 @@ pub(crate) use self::routes::RoutePattern;
 use self::seats::{Seat, Seats};
 use self::server::Server;
 use self::shutdown::Shutdown;
+use super::captures::{Capturing, Shown};
 use super::recording::{self, Active, Sampling, Verbosity};
 use super::signals::{self, EndingSignals};
 use super::{WasmFile, checks, ending, failed};
@@ -107,6 +108,7 @@ pub(crate) struct GuestServer {
     pub(crate) file: WasmFile,
     pub(crate) sampling: Sampling,
     pub(crate) outputs: Outputs,
+    pub(crate) capturing: Capturing,
     pub(crate) verbosity: Verbosity,
 }
 
@@ -124,7 +126,7 @@ pub(crate) fn serve(guest: GuestServer) -> Result<ExitCode> {
 }
 
 async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCode> {
-    let GuestServer { mut command, options, file, mut sampling, outputs, verbosity } = guest;
+    let GuestServer { mut command, options, file, mut sampling, outputs, capturing, verbosity } = guest;
     let shutdown = Shutdown::new();
     // Before anything runs: a signal must not find the process without its handlers.
     tokio::spawn(end_by_signal(EndingSignals::listen(), shutdown.clone()));
@@ -132,6 +134,7 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
     checks::options(&command)?;
     checks::folders(&command)?;
     checks::server_options(&mut command)?;
+    capturing.check(sampling.signal)?;
     let mut listeners = sampling.external.find()?;
     guest::require_component(&file)?;
     let headers = RequestHeaders::parse(&options.headers)?;
@@ -150,17 +153,22 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
     drop(guest.new_store(0).map_err(failed).context("preparing instances of the component")?);
 
     let host_frames = outputs.host_frames;
-    let ledger = Arc::new(Ledger::new(Arc::clone(&recorder), options.routes.clone()));
+    let ledger = Arc::new(Ledger::new(Arc::clone(&recorder), options.routes.clone(), sampling.keep_last.is_some()));
+    if let Some(message) = capturing.announcement() {
+        verbosity.message(&message);
+    }
+    let (captures, capturing) = capturing.start(&recorder, Shown::of(&outputs), verbosity)?;
     let last = (Arc::clone(&recorder), Arc::clone(&ledger));
     ending::before_exit(move || {
         recording::write(&last.0, Active::NowAndThen, outputs, verbosity);
+        capturing.wait();
         verbosity.message(&last.1.summary());
     });
     sockets.announce(verbosity)?;
     shutdown.begin_serving();
     let (alive, mut scrapes) = mpsc::channel(1);
     if let Some(listener) = sockets.pprof {
-        let endpoint = Endpoint::new(Arc::clone(&recorder), host_frames, shutdown.clone(), alive);
+        let endpoint = Endpoint::new(Arc::clone(&recorder), host_frames, captures, shutdown.clone(), alive);
         tokio::spawn(endpoint.serve(listener));
     } else {
         drop(alive);

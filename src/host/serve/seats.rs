@@ -110,7 +110,8 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        lock(&self.seats.idle).by_number.remove(&lock(&self.state).number);
+        let number = lock(&self.state).number;
+        lock(&self.seats.idle).by_number.remove(&number);
     }
 }
 

@@ -10,9 +10,10 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, IntoDeserializer, Map
 
 use super::document::MetaJson;
 use super::samples::time;
-use crate::firefox_format::{META_VERSION, Meta, MetaCall, MetaCalls, MetaEnd, MetaMemory, MetaSpan};
+use crate::firefox_format::{META_VERSION, Meta, MetaCall, MetaCalls, MetaCaptured, MetaEnd, MetaMemory, MetaSpan};
 use crate::profile::{
-    CallTrace, CalledFunction, CalledIndex, CalledTimes, Crossing, MemoryGrowth, MemoryTrack, TracedCall,
+    CallTrace, CalledFunction, CalledIndex, CalledTimes, CaptureReason, Captured, Crossing, MemoryGrowth, MemoryTrack,
+    TracedCall,
 };
 use crate::samples::{LossReason, SampleCounts, Span};
 use crate::symbols::{CrossingEnd, Direction, Ends};
@@ -168,10 +169,24 @@ pub(super) fn growths_of(meta: &Meta) -> Result<Vec<MemoryGrowth>, String> {
     growths.collect()
 }
 
-pub(super) fn span_of(MetaSpan(name, detail, begin, wall, cpu, path): &MetaSpan) -> Span {
+/// What a file was captured for, of whose threads `places` tells the indices.
+pub(super) fn captured_of(captured: &MetaCaptured, places: &FxHashMap<usize, usize>) -> Result<Captured, String> {
+    let reason = match (captured.reason.as_str(), captured.limit_ns, &captured.said) {
+        ("slow", Some(limit), _) => CaptureReason::Slow(Duration::from_nanos(limit)),
+        ("failed", ..) => CaptureReason::Failed,
+        ("asked", _, Some(said)) => CaptureReason::Asked(said.clone()),
+        (reason, ..) => return Err(format!("it was captured for a reason that is not known: {reason:?}")),
+    };
+    let span = captured.span.as_ref().map(span_of);
+    let thread = captured.thread.and_then(|thread| places.get(&thread).copied());
+    Ok(Captured { reason, span, thread, left_out: captured.left_out })
+}
+
+pub(super) fn span_of(MetaSpan(name, detail, begin, wall, cpu, path, has_failed): &MetaSpan) -> Span {
     let mut span = Span::new(name.as_str(), Duration::from_nanos(*begin), Duration::from_nanos(*wall));
     span.detail.clone_from(detail);
     span.path.clone_from(path);
     span.cpu = cpu.map(Duration::from_nanos);
+    span.has_failed = *has_failed;
     span
 }

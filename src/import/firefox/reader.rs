@@ -8,7 +8,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use super::contents::{Contents, ThreadContents};
 use super::document::UnitsJson;
 use super::frames::FunctionKey;
-use super::own_data::{OwnData, calls_of, counts_of, ends_of, growths_of, memory_of, saved_part, span_of};
+use super::own_data::{OwnData, calls_of, captured_of, counts_of, ends_of, growths_of, memory_of, saved_part, span_of};
 use super::samples::{joined_rows, time};
 use crate::firefox_format::Meta;
 use crate::profile::{
@@ -189,6 +189,10 @@ impl<'d> Reader<'d> {
             growths: meta.map_or(Ok(Vec::new()), growths_of)?,
             spans: meta.iter().flat_map(|meta| &meta.spans).map(span_of).filter(is_there).collect(),
             spans_left_out: meta.map_or(0, |meta| meta.spans_left_out),
+            captured: match meta.and_then(|meta| meta.captured.as_ref()) {
+                Some(captured) => Some(captured_of(captured, &places)?),
+                None => None,
+            },
         })
     }
 

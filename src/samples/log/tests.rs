@@ -102,7 +102,7 @@ fn labels_in(window: &Window, period: &Range<Duration>) -> Vec<String> {
 
 fn value_of(window: &Window, labels: LabelSetId) -> String {
     let set = window.labels.get(labels).expect("a set of the window");
-    set.first().map_or_else(String::new, |(_, value)| value.clone())
+    set.labels.first().map_or_else(String::new, |(_, value)| value.clone())
 }
 
 #[test]

@@ -21,6 +21,12 @@ use super::accept_one;
 use super::connection::{converse, page};
 use super::seats::Seats;
 use super::shutdown::Shutdown;
+use crate::files::shown_path;
+use crate::host::captures::CaptureWriter;
+use crate::terminal;
+
+/// Where captures are asked for.
+const CAPTURE_PATH: &str = "/debug/witprof/capture";
 
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 64;
@@ -36,6 +42,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Endpoint {
     recorder: Arc<Recorder>,
     host_frames: HostFrames,
+    captures: Arc<CaptureWriter>,
     scrapes: Arc<Semaphore>,
     shutdown: Shutdown,
     /// Whoever has the other end knows when all answers are sent.
@@ -46,10 +53,12 @@ impl Endpoint {
     pub(super) fn new(
         recorder: Arc<Recorder>,
         host_frames: HostFrames,
+        captures: Arc<CaptureWriter>,
         shutdown: Shutdown,
         alive: mpsc::Sender<Infallible>,
     ) -> Self {
-        Self { recorder, host_frames, scrapes: Arc::new(Semaphore::new(MAX_SCRAPES)), shutdown, _alive: alive }
+        let scrapes = Arc::new(Semaphore::new(MAX_SCRAPES));
+        Self { recorder, host_frames, captures, scrapes, shutdown, _alive: alive }
     }
 
     /// Answers until the server ends.
@@ -76,15 +85,47 @@ impl Endpoint {
         if is_local && !is_for_this_machine(request.headers.get(header::HOST)) {
             return text(StatusCode::FORBIDDEN, "the request is for another host\n");
         }
-        if !matches!(request.method, Method::GET | Method::HEAD) {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is allowed\n");
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        let is_capture = request.uri.path() == CAPTURE_PATH;
+        let is_allowed = if is_capture { request.method == Method::POST } else { is_reading(&request.method) };
+        if !is_allowed {
+            let allowed = if is_capture { "POST" } else { "GET, HEAD" };
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {allowed} is allowed\n"));
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
             return response;
         }
+        // A form on a page of the web may be sent anywhere, and says where it is from.
+        if is_capture && request.headers.contains_key(header::ORIGIN) {
+            return text(StatusCode::FORBIDDEN, "no page of the web may ask for this\n");
+        }
         match request.uri.path() {
+            CAPTURE_PATH => self.capture().await,
             PPROF_PATH => self.profile(request.uri.query(), request.method == Method::HEAD).await,
             "/debug/pprof/" | "/debug/pprof" => page(StatusCode::OK, "text/html; charset=utf-8", PPROF_INDEX),
             _ => text(StatusCode::NOT_FOUND, "profiles are at /debug/pprof/\n"),
+        }
+    }
+
+    /// Writes a profile of what was just now to the folder of captures.
+    async fn capture(self) -> Response<WasiBody> {
+        let Ok(_permit) = self.scrapes.try_acquire() else { return too_many() };
+        let (period, rest) = self.captures.period();
+        tokio::select! {
+            () = tokio::time::sleep(rest) => {}
+            () = self.shutdown.requested() => {}
+        }
+        let captures = Arc::clone(&self.captures);
+        let written = tokio::task::spawn_blocking(move || {
+            const REASON: &str = "asked over HTTP";
+            let path = captures.capture(REASON, period)?;
+            captures.say(REASON, &path);
+            anyhow::Ok(path)
+        });
+        match written.await.map_err(anyhow::Error::from).flatten() {
+            Ok(path) => text(StatusCode::CREATED, &format!("{}\n", shown_path(&path))),
+            Err(error) => {
+                terminal::report(&error);
+                text(StatusCode::INTERNAL_SERVER_ERROR, "the capture could not be written; the server says why\n")
+            }
         }
     }
 
@@ -94,10 +135,7 @@ impl Endpoint {
             Ok(scrape) => scrape.host_frames_unless_asked(self.host_frames),
             Err(error) => return text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
         };
-        let Ok(_permit) = self.scrapes.try_acquire() else {
-            let problem = format!("{MAX_SCRAPES} profiles are being taken already\n");
-            return text(StatusCode::SERVICE_UNAVAILABLE, &problem);
-        };
+        let Ok(_permit) = self.scrapes.try_acquire() else { return too_many() };
         // Who only asks for the headers need not wait for what will be below them.
         if !is_head {
             tokio::select! {
@@ -111,6 +149,14 @@ impl Endpoint {
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the profile could not be made\n"),
         }
     }
+}
+
+fn too_many() -> Response<WasiBody> {
+    text(StatusCode::SERVICE_UNAVAILABLE, &format!("{MAX_SCRAPES} profiles are being taken already\n"))
+}
+
+fn is_reading(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 fn text(status: StatusCode, text: &str) -> Response<WasiBody> {

@@ -1,0 +1,212 @@
+//! Profiles that are written while a recording goes on.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use witprof::export::escape_control;
+use witprof::{HostFrames, Profile, Recorder, ScriptFrames, Trigger};
+
+use super::recording::Verbosity;
+use crate::files::{CaptureFolder, Outputs, ShownProfile, Sources, command_line, shown_path};
+use crate::terminal;
+
+/// What is captured when, and where it goes.
+#[derive(Debug)]
+pub(crate) struct Capturing {
+    pub(crate) triggers: Vec<Trigger>,
+    pub(crate) signal: Option<CaptureSignal>,
+    /// Time around what is captured.
+    pub(crate) before: Duration,
+    pub(crate) after: Duration,
+    /// The least time between two requests that are captured.
+    pub(crate) every: Duration,
+    pub(crate) folder: CaptureFolder,
+}
+
+/// A signal that asks for a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CaptureSignal {
+    Usr1,
+    Usr2,
+}
+
+/// What is shown and kept of a capture.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub(super) host_frames: HostFrames,
+    pub(super) scripts: Option<ScriptFrames>,
+    pub(super) sources: Option<Sources>,
+}
+
+impl Shown {
+    pub(super) fn of(outputs: &Outputs) -> Self {
+        Self { host_frames: outputs.host_frames, scripts: outputs.scripts, sources: outputs.sources.clone() }
+    }
+}
+
+/// Writes captures. It is there for as long as the recording, and shared by whoever asks for one.
+#[derive(Debug)]
+pub(super) struct CaptureWriter {
+    recorder: Arc<Recorder>,
+    folder: CaptureFolder,
+    before: Duration,
+    after: Duration,
+    shown: Shown,
+    verbosity: Verbosity,
+}
+
+/// Writes captures of what happens, on a thread of its own.
+pub(super) struct CaptureThread(Option<JoinHandle<()>>);
+
+impl Capturing {
+    /// Refuses what cannot be, before anything runs.
+    pub(super) fn check(&self, sampling_signal: Option<i32>) -> Result<()> {
+        if let (Some(signal), Some(taken)) = (self.signal, sampling_signal)
+            && signal.number() == Some(taken)
+        {
+            anyhow::bail!(
+                "`--signal {taken}` and `--on-signal {}` are the same signal: choose another one",
+                signal.name()
+            );
+        }
+        if self.signal.is_some() || !self.triggers.is_empty() {
+            self.folder.prepare()?;
+        }
+        Ok(())
+    }
+
+    /// Says where captures go, if there will be any.
+    pub(super) fn announcement(&self) -> Option<String> {
+        let is_asked_for = self.signal.is_some() || !self.triggers.is_empty();
+        is_asked_for.then(|| format!("captures go to {}", shown_path(self.folder.path())))
+    }
+
+    /// Begins to capture. The thread has to be waited for when the recording has ended.
+    pub(super) fn start(
+        self,
+        recorder: &Arc<Recorder>,
+        shown: Shown,
+        verbosity: Verbosity,
+    ) -> Result<(Arc<CaptureWriter>, CaptureThread)> {
+        let Self { triggers, signal, before, after, every, folder } = self;
+        let writer = CaptureWriter { recorder: Arc::clone(recorder), folder, before, after, shown, verbosity };
+        let writer = Arc::new(writer);
+        if let Some(signal) = signal {
+            signal.listen(&writer)?;
+        }
+        if triggers.is_empty() {
+            return Ok((writer, CaptureThread(None)));
+        }
+        let captures = recorder.capture_on(triggers).look_back(before).look_forward(after).at_most_every(every);
+        let thread = std::thread::Builder::new().name("witprof captures".to_owned()).spawn({
+            let writer = Arc::clone(&writer);
+            move || captures.for_each(|profile| writer.report(&profile))
+        });
+        Ok((writer, CaptureThread(Some(thread.context("starting a thread that writes captures")?))))
+    }
+}
+
+impl CaptureWriter {
+    /// What a capture of now is of. After so much time it is complete.
+    pub(super) fn period(&self) -> (Range<Duration>, Duration) {
+        let now = self.recorder.elapsed();
+        (now.saturating_sub(self.before)..now.saturating_add(self.after), self.after)
+    }
+
+    /// Captures a period because somebody has asked for it. Takes a while.
+    pub(super) fn capture(&self, reason: &str, period: Range<Duration>) -> Result<PathBuf> {
+        self.write(&self.recorder.capture(reason, period))
+    }
+
+    fn write(&self, profile: &Profile) -> Result<PathBuf> {
+        let mut profile = profile.clone();
+        profile.set_command(command_line());
+        // What is missing is said once, at the end of the recording.
+        let _ = self.shown.sources.as_ref().and_then(|sources| sources.embed(&mut profile));
+        let shown = ShownProfile::new(&profile, self.shown.host_frames, self.shown.scripts);
+        self.folder.store(&shown, profile.captured())
+    }
+
+    /// Writes a capture, and says so.
+    fn report(&self, profile: &Profile) {
+        match self.write(profile) {
+            Ok(path) => {
+                let what = profile.captured().map_or_else(String::new, ToString::to_string);
+                self.say(&what, &path);
+            }
+            Err(error) => terminal::report(&error),
+        }
+    }
+
+    pub(super) fn say(&self, what: &str, path: &std::path::Path) {
+        self.verbosity.message(&format!("captured: {}: {}", escape_control(what), shown_path(path)));
+    }
+}
+
+impl CaptureThread {
+    /// Waits until the last capture is written.
+    pub(super) fn wait(self) {
+        if let Some(thread) = self.0 {
+            // A panic was told by itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl CaptureSignal {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Usr1 => "SIGUSR1",
+            Self::Usr2 => "SIGUSR2",
+        }
+    }
+
+    #[cfg(unix)]
+    fn kind(self) -> tokio::signal::unix::SignalKind {
+        match self {
+            Self::Usr1 => tokio::signal::unix::SignalKind::user_defined1(),
+            Self::Usr2 => tokio::signal::unix::SignalKind::user_defined2(),
+        }
+    }
+
+    #[cfg(unix)]
+    #[allow(clippy::unnecessary_wraps, reason = "elsewhere there are none")]
+    fn number(self) -> Option<i32> {
+        Some(self.kind().as_raw_value())
+    }
+
+    #[cfg(not(unix))]
+    fn number(self) -> Option<i32> {
+        None
+    }
+
+    /// Captures whenever the signal comes.
+    #[cfg(unix)]
+    fn listen(self, writer: &Arc<CaptureWriter>) -> Result<()> {
+        let listening = || format!("listening to {}", self.name());
+        let mut signals = tokio::signal::unix::signal(self.kind()).with_context(listening)?;
+        let writer = Arc::downgrade(writer);
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                let Some(writer) = writer.upgrade() else { return };
+                let (period, rest) = writer.period();
+                tokio::time::sleep(rest).await;
+                let written = tokio::task::spawn_blocking(move || match writer.capture(self.name(), period) {
+                    Ok(path) => writer.say(self.name(), &path),
+                    Err(error) => terminal::report(&error),
+                });
+                let _ = written.await;
+            }
+        });
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn listen(self, _: &Arc<CaptureWriter>) -> Result<()> {
+        anyhow::bail!("`--on-signal` needs signals, which this system has not")
+    }
+}
