@@ -120,7 +120,7 @@ fn under_the_lock(size: &Size) {
             .map(|_| {
                 // Of the CPU: what else the machine does is nothing that the lock is held for on purpose.
                 let before = cpu_time();
-                let frozen = log.freeze(period.clone());
+                let frozen = log.freeze(period.clone(), false);
                 let time = milliseconds(cpu_time() - before);
                 drop(black_box(frozen));
                 // What has to be copied depends on how full the last chunks are.

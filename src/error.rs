@@ -132,6 +132,19 @@ pub enum Error {
         #[source]
         problem: VTuneProblem,
     },
+    /// A recording was to begin with a call that cannot be.
+    #[error(
+        "beginning with a call of `{function}`: {}",
+        if there.is_empty() { "no code is registered that has interfaces".to_owned() } else {
+            format!("there is no such interface function; there is {}", listed(there))
+        }
+    )]
+    UnknownCall {
+        /// What was asked for.
+        function: String,
+        /// What there is. Partly chosen by the guest: escape it.
+        there: Vec<String>,
+    },
     /// A request for a profile asks for what cannot be.
     #[error("{problem}")]
     Query {
@@ -321,6 +334,16 @@ pub enum ImageProblem {
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// The first names of a list.
+fn listed(names: &[String]) -> String {
+    const LISTED: usize = 20;
+    let mut first: Vec<String> = names.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
+    if names.len() > LISTED {
+        first.push(format!("{} more", names.len() - LISTED));
+    }
+    first.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use std::error::Error as _;
@@ -380,6 +403,7 @@ mod tests {
             Error::Interpreted { name: name() },
             Error::PerfMap { path: path(), source: source() },
             Error::JitDump { path: path(), source: source() },
+            Error::UnknownCall { function: name(), there: vec![name()] },
             Error::Query { problem: "`by` has to be something else" },
             Error::Read { problem: "it has no `meta`".into(), source: None },
             Error::Read { problem: "its bytes could not be read".into(), source: Some(source()) },
@@ -415,6 +439,7 @@ mod tests {
             | Error::OtherCode { .. }
             | Error::Finished { .. }
             | Error::Interpreted { .. }
+            | Error::UnknownCall { .. }
             | Error::Query { .. } => false,
         }
     }

@@ -112,7 +112,7 @@ pub use profile::{
 };
 pub use recording::{
     Activation, Captures, EpochProbe, Instrumented, Labels, Recorder, RecorderBuilder, Registration, ReservedSignal,
-    SamplerChoice, Trigger,
+    SamplerChoice, SlowCalls, Trigger,
 };
 #[cfg(feature = "pprof")]
 pub use recording::{PPROF_INDEX, PPROF_PATH, Scrape, ScrapedProfile};

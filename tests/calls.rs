@@ -12,7 +12,7 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
 use witprof::export::write_firefox;
 use witprof::{
-    CallTrace, Dimension, MemoryTracer, Profile, Recorder, RecorderBuilder, SamplerChoice, Span, SymbolMap,
+    CallTrace, Dimension, MemoryTracer, Profile, Recorder, RecorderBuilder, SamplerChoice, SlowCalls, Span, SymbolMap,
     read_firefox,
 };
 
@@ -109,6 +109,82 @@ fn calls_are_counted_exactly() {
     // Recording has ended, and the store lives on.
     run.call(&mut store, (3,)).expect("run");
     assert_eq!(counts(&recorder.finish()), expected(&[10, 7]));
+}
+
+#[test]
+fn a_recording_begins_with_the_nth_call() {
+    let guest = Guest::new(false);
+    for (function_name, n, is_counted) in
+        [("demo:log/app#run", 2, true), ("demo:log/out@1.0.0#put", 3, true), ("demo:log/app#run", 2, false)]
+    {
+        let recorder = guest.recorder(RecorderBuilder::paused);
+        recorder.begin_with_call(function_name, n).expect("there is such a function");
+        let (mut store, instance) = guest.traced(&recorder);
+        if !is_counted {
+            recorder.wait_for_call(&mut store).expect("waiting");
+        }
+        let [run, pure] = ["run", "pure"].map(|name| function(&mut store, &instance, name));
+        pure.call(&mut store, (10,)).expect("pure");
+        run.call(&mut store, (2,)).expect("run");
+        pure.call(&mut store, (7,)).expect("pure");
+        assert!(function_name.contains("put") || recorder.is_paused());
+        run.call(&mut store, (7,)).expect("run");
+        assert!(!recorder.is_paused());
+        let profile = recorder.finish();
+        assert!(profile.elapsed() < recorder.elapsed(), "what was before is no part of it");
+        if !is_counted {
+            // The hook was put in the place of the one that counts.
+            assert!(profile.calls().is_some_and(|calls| calls.functions().is_empty()));
+            continue;
+        }
+        let counts = counts(&profile);
+        let count = |name: &str| counts.get(name).copied().unwrap_or(0);
+        assert_eq!(count("demo:log/app@0.1.0#pure (export)"), u64::from(function_name.contains("put")), "{counts:?}");
+        let (all, rest) = (expected(&[2, 7]), expected(&[7]));
+        let puts = "demo:log/out@1.0.0#put (import)";
+        let left = if function_name.contains("put") { all[puts] - 2 } else { rest[puts] };
+        assert_eq!(count(puts), left, "{counts:?}");
+        // What a file says of calls is in the same time as its samples.
+        let begins = profile.calls().expect("calls").kept().iter().map(|call| call.begin);
+        assert!(begins.max().is_some_and(|last| last <= profile.elapsed()));
+    }
+    let recorder = guest.recorder(RecorderBuilder::paused);
+    let error = recorder.begin_with_call("demo:log/app#nope", 1).expect_err("there is none").to_string();
+    assert!(error.contains("demo:log/app#nope") && error.contains("demo:log/app@0.1.0#run"), "{error}");
+    let profile = recorder.finish();
+    assert_eq!((profile.counts().taken, profile.elapsed()), (0, Duration::ZERO), "it never began");
+}
+
+#[test]
+fn calls_that_are_slow_are_kept_and_all_are_counted() {
+    let guest = Guest::new(true);
+    let slow = SlowCalls::than(Duration::from_millis(20)).of("demo:log/out#wait");
+    let recorder = guest.recorder(|builder| builder.keep_slow_calls(slow));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let mut store = Store::new(&guest.engine, ());
+        recorder.attach_yielding(&mut store);
+        recorder.trace_calls(&mut store).expect("tracing");
+        let instance = guest.linker.instantiate_async(&mut store, &guest.component).await.expect("an instance");
+        let run = function(&mut store, &instance, "run");
+        // Each waits for as many milliseconds as it is told.
+        for n in [30, 1, 40] {
+            run.call_async(&mut store, (n,)).await.expect("run");
+        }
+    });
+    let profile = recorder.finish();
+    let trace = profile.calls().expect("calls");
+    let kept: Vec<_> = trace.kept().iter().map(|call| &trace.functions()[call.function.index()].crossing).collect();
+    assert_eq!(kept.iter().filter(|crossing| crossing.function == "wait").count(), kept.len(), "{kept:?}");
+    // The others may take as long on a busy machine.
+    assert!((2..=3).contains(&kept.len()), "{kept:?}");
+    assert!(trace.kept().iter().all(|call| call.stack.is_some() && call.wall >= Duration::from_millis(20)));
+    let counts = counts(&profile);
+    assert_eq!((counts["demo:log/app@0.1.0#run (export)"], counts["demo:log/out@1.0.0#wait (import)"]), (3, 3));
+    assert_eq!(trace.left_out() + trace.kept().len() as u64, {
+        let timed = trace.functions().iter().filter(|function| function.times.is_some());
+        timed.map(|function| function.count).sum::<u64>()
+    });
 }
 
 #[test]

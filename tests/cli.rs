@@ -6,6 +6,7 @@ mod support;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -273,6 +274,75 @@ fn an_interrupted_guest_leaves_a_profile() {
         profile(&folder.path().join("p.json"));
         assert_eq!(files(folder.path()), ["loop.wat", "p.json"]);
     }
+}
+
+#[test]
+fn a_recording_begins_and_ends_when_it_is_asked_to() {
+    let folder = folder();
+    let kitchen = support::kitchen();
+    let kitchen = kitchen.to_str().expect("UTF-8");
+    let elapsed = |options: &[&str]| {
+        let output = run(folder.path(), &[&["run", "-o", "p.json"], options, &[kitchen, "400"]].concat());
+        let message = text(&output.stderr);
+        // Whatever is recorded, the guest goes on to its end.
+        assert!(output.status.success() && text(&output.stdout).contains("primes:"), "{message}");
+        let json = profile(&folder.path().join("p.json"));
+        (json["meta"]["witprof"]["elapsed_ns"].as_u64().expect("a time"), message)
+    };
+    let (all, _) = elapsed(&[]);
+    let (part, message) = elapsed(&["--duration", "1ms"]);
+    assert!(part < all && message.contains("profile: p.json"), "{part} of {all}: {message}");
+    let (late, message) = elapsed(&["--delay", "1h"]);
+    assert!(late == 0 && message.contains("had not begun"), "{late}: {message}");
+    #[cfg(target_os = "linux")]
+    {
+        let (by_call, _) = elapsed(&["--from-call", "wasi:cli/run#run"]);
+        assert!(by_call > 0);
+        let (by_call, _) = elapsed(&["--from-call", "wasi:clocks/monotonic-clock#now,3", "--trace-calls"]);
+        assert!(by_call > 0);
+        assert_refused(
+            folder.path(),
+            &["run", "--from-call", "nope#x", kitchen],
+            &["nope#x", "wasi:cli/run@0.2.0#run"],
+        );
+    }
+    for (option, value) in [("--delay", "soon"), ("--from-call", "x,0"), ("--from-call", ""), ("--every", "0s")] {
+        assert_refused(folder.path(), &["run", option, value, kitchen], &[option]);
+    }
+    assert_refused(folder.path(), &["run", "--slower-than", "5ms", kitchen], &["--trace-calls"]);
+    assert_refused(
+        folder.path(),
+        &["run", "--every", "1s", "-o", "/dev/null", "--format", "folded", kitchen],
+        &["--every"],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn what_there_is_is_written_again_and_again() {
+    let folder = folder();
+    write(folder.path(), "loop.wat", "(module (func (export \"_start\") (loop $l (br $l))))");
+    let mut command = witprof(folder.path());
+    command.args(["run", "--every", "10ms", "-o", "p.json", "loop.wat"]).stderr(Stdio::null());
+    let mut child = command.spawn().expect("starting witprof");
+    let path = folder.path().join("p.json");
+    let mut taken = Vec::new();
+    let begin = Instant::now();
+    while taken.len() < 3 {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{taken:?}");
+        if path.exists() {
+            // Complete, whenever one looks.
+            let now = profile(&path)["meta"]["witprof"]["taken"].as_u64().expect("a number");
+            if taken.last().is_none_or(|last| *last < now) {
+                taken.push(now);
+            }
+        }
+    }
+    let kill = format!("kill -s TERM {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success());
+    assert_eq!(child.wait().expect("its end").code(), Some(128 + 15));
+    assert!(profile(&path)["meta"]["witprof"]["taken"].as_u64() >= taken.last().copied());
+    assert_eq!(files(folder.path()), ["loop.wat", "p.json"]);
 }
 
 #[test]

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
-use witprof::{Recorder, SamplerChoice, SamplingClock, ScriptFrames};
+use witprof::{Recorder, SamplerChoice, SamplingClock, ScriptFrames, SlowCalls};
 
 use super::arguments::{OUTPUT, RECORDING};
+use super::capturing::parse_time;
 use super::host_frames::HostFramesChoice;
 use super::script_frames::ScriptsChoice;
 use crate::files::{Format, OutputFile, Outputs, SourceMapFile, Sources};
-use crate::host::{CallTracing, ExternalProfilers, Sampling, Verbosity, WasmFile};
+use crate::host::{Begin, CallTracing, ExternalProfilers, Sampling, Verbosity, WasmFile};
 
 /// How samples are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, ValueEnum)]
@@ -98,6 +99,24 @@ pub(super) struct ProfilingArguments {
     #[arg(long, value_name = "CLOCK", value_enum)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "wall")]
     trace_calls: Option<CallClock>,
+
+    /// Keep a traced call one by one, with the stack that made it, only if it takes this long; all are counted. Behind the time may
+    /// be an interface function: `5ms,wasi:io/streams#output-stream.write` (repeatable)
+    #[arg(long, value_name = "TIME[,FUNCTION]", requires = "trace_calls", value_parser = parse_slower_than)]
+    slower_than: Vec<SlowCalls>,
+
+    /// Begin to record after this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    delay: Option<Duration>,
+
+    /// Begin to record when this interface function is called, or with a number behind it, when it is called for the nth time:
+    /// `wasi:http/incoming-handler#handle,1000`
+    #[arg(long, value_name = "FUNCTION[,N]", conflicts_with = "delay", value_parser = parse_from_call)]
+    from_call: Option<Begin>,
+
+    /// Write what there is until now each time that so much time has passed
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    every: Option<Duration>,
 
     /// Frames of the host to show, in every output; the file for the Firefox Profiler keeps all
     #[arg(long, value_name = "WHICH", value_enum, default_value_t, help_heading = OUTPUT)]
@@ -187,6 +206,11 @@ impl ProfilingArguments {
         let Self { interval, perf_map, vtune, raw_names, .. } = *self;
         let external = ExternalProfilers { perf_map, jit_dump: self.jitdump.clone(), vtune };
         let (lines, path_map, source_maps) = (!self.no_lines, self.path_map.clone(), self.source_map.clone());
+        let begin = match (&self.from_call, self.delay) {
+            (Some(begin), _) => begin.clone(),
+            (None, Some(delay)) => Begin::After(delay),
+            (None, None) => Begin::AtOnce,
+        };
         let SignalNumber(signal) = self.signal;
         let scripts = self.scripts.asked() != Some(ScriptFrames::None);
         Sampling {
@@ -196,6 +220,8 @@ impl ProfilingArguments {
             signal,
             reserved: None,
             calls,
+            slow_calls: self.slower_than.clone(),
+            begin,
             keep_last,
             external,
             raw_names,
@@ -204,6 +230,11 @@ impl ProfilingArguments {
             path_map,
             source_maps,
         }
+    }
+
+    /// How often what there is until now is written.
+    pub(super) fn every(&self) -> Option<Duration> {
+        self.every
     }
 
     pub(super) fn verbosity(&self) -> Verbosity {
@@ -221,6 +252,29 @@ fn parse_signal(text: &str) -> Result<SignalNumber> {
     }
     let number = text.parse().ok().filter(|number| *number > 0);
     number.map(|number| SignalNumber(Some(number))).ok_or_else(|| anyhow!("not the number of a signal, nor `auto`"))
+}
+
+/// `5ms,wasi:io/streams#output-stream.write`
+fn parse_slower_than(text: &str) -> Result<SlowCalls> {
+    let (time, function) = text.split_once(',').map_or((text, None), |(time, function)| (time, Some(function)));
+    let time = humantime::parse_duration(time).map_err(|_| anyhow!("not a time such as `5ms`"))?;
+    match function {
+        None => Ok(SlowCalls::than(time)),
+        Some("") => bail!("behind the comma is the name of an interface or interface function"),
+        Some(function) => Ok(SlowCalls::than(time).of(function)),
+    }
+}
+
+/// `wasi:http/incoming-handler#handle,1000`
+fn parse_from_call(text: &str) -> Result<Begin> {
+    let (function, number) = text.rsplit_once(',').unwrap_or((text, "1"));
+    let number = number.trim().parse().ok().filter(|number| *number > 0);
+    match number {
+        Some(number) if !function.is_empty() => Ok(Begin::WithCall(function.to_owned(), number)),
+        _ => bail!(
+            "not the name of an interface function, such as `wasi:cli/run#run`, with or without a number behind it"
+        ),
+    }
 }
 
 /// Where the profile of a file of that name goes: a name that a folder can hold.

@@ -2,15 +2,16 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Parser;
 use wasmtime_cli::commands::RunCommand;
 
-use super::arguments::WASMTIMES;
-use super::capturing::CapturingArguments;
+use super::arguments::{RECORDING, WASMTIMES};
+use super::capturing::{CapturingArguments, parse_time};
 use super::profiling::ProfilingArguments;
-use crate::host::{self, GuestRun, WasmFile};
+use crate::host::{self, GuestRun, Meanwhile, WasmFile};
 
 /// Run a component or module as `wasmtime run` does, and write a profile of it
 ///
@@ -24,6 +25,10 @@ pub(super) struct RunArguments {
     #[command(flatten)]
     capturing: CapturingArguments,
 
+    /// Record for so long, and write the profile. The guest goes on
+    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = RECORDING)]
+    duration: Option<Duration>,
+
     #[command(flatten, next_help_heading = WASMTIMES)]
     wasmtime: RunCommand,
 }
@@ -36,11 +41,11 @@ Examples:
   witprof run --trace-calls -o calls.html app.wasm";
 
 pub(super) fn run(arguments: RunArguments) -> Result<ExitCode> {
-    let RunArguments { profiling, capturing, wasmtime } = arguments;
+    let RunArguments { profiling, capturing, duration, wasmtime } = arguments;
     let Some(path) = wasmtime.module_and_args.first() else { bail!("no WebAssembly file was given") };
     let file = WasmFile::read(Path::new(path))?;
     let outputs = profiling.open_outputs(&file)?;
     let (sampling, verbosity) = (profiling.sampling(capturing.kept(&[], false)), profiling.verbosity());
-    let capturing = capturing.capturing(Vec::new());
-    host::run(GuestRun { command: wasmtime, file, sampling, outputs, capturing, verbosity })
+    let (capturing, meanwhile) = (capturing.capturing(Vec::new()), Meanwhile { duration, every: profiling.every() });
+    host::run(GuestRun { command: wasmtime, file, sampling, outputs, capturing, meanwhile, verbosity })
 }

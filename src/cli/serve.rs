@@ -13,7 +13,7 @@ use witprof::Trigger;
 use super::arguments::{OUTPUT, RECORDING, WASMTIMES};
 use super::capturing::{CapturingArguments, parse_slow, parse_time};
 use super::profiling::ProfilingArguments;
-use crate::host::{self, GuestServer, RoutePattern, ServerOptions, WasmFile};
+use crate::host::{self, GuestServer, Meanwhile, RoutePattern, ServerOptions, WasmFile};
 
 /// Serve HTTP with a component as `wasmtime serve` does, and write a profile of all requests
 ///
@@ -159,6 +159,7 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<ExitCode> {
     let kept = capturing.kept(&triggers, profiling.has_no_output());
     let (sampling, verbosity) = (profiling.sampling(kept), profiling.verbosity());
     let capturing = capturing.capturing(triggers);
+    let meanwhile = Meanwhile { duration: None, every: profiling.every() };
     let options = ServerOptions {
         header_timeout,
         duration,
@@ -167,7 +168,7 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<ExitCode> {
         pprof_address: pprof_addr,
         ..options
     };
-    host::serve(GuestServer { command: common, options, file, sampling, outputs, capturing, verbosity })
+    host::serve(GuestServer { command: common, options, file, sampling, outputs, capturing, meanwhile, verbosity })
 }
 
 #[cfg(test)]

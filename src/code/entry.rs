@@ -11,7 +11,6 @@ use crate::component::{Code, Image, find_evaluators};
 use crate::error::{Error, Result};
 use crate::interpreters::{Evaluator, InterpreterProblem};
 use crate::lock::lock;
-use crate::samples::CallSite;
 use crate::symbols::{Function, SymbolMap, SymbolMapBuilder};
 
 /// What registered code is called: a [`SymbolMap`], or the builder of one, which decodes the names when somebody asks for
@@ -301,11 +300,6 @@ impl Targets {
             self.0.values().map(|(entry, code)| Target { entry, code: code.as_ref() }).collect();
         targets.sort_by_key(|target| target.number());
         targets.into_iter()
-    }
-
-    /// The function of a site.
-    pub(crate) fn function(&self, site: CallSite) -> Option<Function<'_>> {
-        self.get(site.target)?.map().lookup(TextOffset::new(site.offset))
     }
 }
 

@@ -82,13 +82,18 @@ impl OutputFile {
         (is_kept && is_readable).then(|| format!("witprof view {}", shell_word(self.destination.given.as_os_str())))
     }
 
+    /// Whether it may be written again and again, each time in place of what was before.
+    pub(crate) fn is_replaceable(&self) -> bool {
+        matches!(self.destination.place, Place::File)
+    }
+
     /// Whether the profile goes to stdout.
     pub(crate) fn is_stdout(&self) -> bool {
         self.destination.is_stdout()
     }
 
     /// Writes the profile, and puts it in its place. `by` is what pictures and stacks are made of, if that was said.
-    pub(crate) fn write(self, profile: &ShownProfile<'_>, by: Option<Dimension>) -> Result<()> {
+    pub(crate) fn write(&self, profile: &ShownProfile<'_>, by: Option<Dimension>) -> Result<()> {
         let format = self.format;
         self.destination.write(|file| format.write(profile, by, file))
     }
@@ -164,10 +169,11 @@ impl Destination {
     }
 
     /// Writes the file, and puts it in its place: beside the old one first, which a full disk or a signal leaves whole.
-    pub(crate) fn write(self, contents: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    pub(crate) fn write(&self, contents: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
         let is_stdout = self.is_stdout();
         let writing = || format!("writing `{}`", self.given.display());
-        if let Place::Open(mut file) = self.place {
+        if let Place::Open(file) = &self.place {
+            let mut file = file.try_clone().with_context(writing)?;
             return match contents(&mut file) {
                 // Whoever reads it may stop early, as `head` does.
                 Err(error) if is_stdout && is_broken_pipe(&error) => Ok(()),

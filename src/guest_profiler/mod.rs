@@ -315,7 +315,7 @@ impl GuestProfiler {
             host_place: &|_| None,
             host_symbols: &HostSymbols::default(),
         };
-        let mut profile = symbolize(&self.log.freeze(EVERYTHING), &recording).with_lines(&targets);
+        let mut profile = symbolize(&self.log.freeze(EVERYTHING, true), &recording).with_lines(&targets);
         if !self.knows_cpu {
             // As `read_firefox` takes it: nothing is known of waiting, which is not to say that all was.
             let samples = profile.threads.iter_mut().flat_map(|thread| &mut thread.samples);

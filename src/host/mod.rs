@@ -13,6 +13,7 @@ mod external;
 mod providers;
 mod recording;
 mod run;
+mod schedule;
 mod serve;
 mod signals;
 mod wasm_file;
@@ -25,6 +26,7 @@ pub(crate) use closed_pipes::survive_closed_pipes;
 pub(crate) use external::ExternalProfilers;
 pub(crate) use recording::{CallTracing, Sampling, Verbosity};
 pub(crate) use run::{GuestRun, run};
+pub(crate) use schedule::{Begin, Meanwhile};
 pub(crate) use serve::{GuestServer, RoutePattern, ServerOptions, serve};
 pub(crate) use wasm_file::{WasmFile, WasmKind};
 

@@ -9,10 +9,12 @@ use wasmtime::{Config, Engine, WasmBacktraceDetails};
 use wasmtime_cli::commands::RunCommand;
 use witprof::export::{escape_control, write_summary};
 use witprof::{
-    Code, Profile, Recorder, ReservedSignal, SamplerChoice, SamplerKind, SamplingClock, SignalProblem, SymbolMap,
+    Code, Profile, Recorder, ReservedSignal, SamplerChoice, SamplerKind, SamplingClock, SignalProblem, SlowCalls,
+    SymbolMap,
 };
 
 use super::external::{ExternalProfilers, Listeners};
+use super::schedule::Begin;
 use super::{WasmFile, checks, failed};
 use crate::files::{Outputs, ShownProfile, SourceMapFile, command_line, missing_source};
 use crate::terminal::{self, Stream, table_style};
@@ -59,6 +61,10 @@ pub(crate) struct Sampling {
     /// The signal that was found to work.
     pub(crate) reserved: Option<Arc<ReservedSignal>>,
     pub(crate) calls: CallTracing,
+    /// Which calls are kept one by one; all, if nothing is said.
+    pub(crate) slow_calls: Vec<SlowCalls>,
+    /// When the recording begins.
+    pub(crate) begin: Begin,
     /// How much of the recording is kept; all of it, if that is nothing.
     pub(crate) keep_last: Option<Duration>,
     /// Who else is to know the names.
@@ -254,9 +260,16 @@ pub(super) fn recorder(
     if calls == CallTracing::WallAndCpu {
         recorder = recorder.trace_call_cpu_time();
     }
+    for slow in &sampling.slow_calls {
+        recorder = recorder.keep_slow_calls(slow.clone());
+    }
+    if sampling.begin.is_later() {
+        recorder = recorder.paused();
+    }
     let map = Arc::new(map.build(code)?);
     listeners.tell(&map, code)?;
     let recorder = recorder.code(map, code).start()?;
+    sampling.begin.prepare(&recorder)?;
     if let Some(problem) = recorder.refused() {
         let problem = reason(problem);
         terminal::message(&format!(
@@ -289,6 +302,9 @@ fn missing_samples(recorder: &Recorder, active: Active, profile: &Profile) -> Op
     if profile.counts().kept > 0 {
         return None;
     }
+    if recorder.is_paused() {
+        return Some("the recording had not begun (`--delay`, `--from-call`)".to_owned());
+    }
     if let Some(problem) = recorder.refused() {
         // Where epochs were tried as well, they are not compiled in.
         let other = match recorder.fallback() {
@@ -315,17 +331,30 @@ fn missing_samples(recorder: &Recorder, active: Active, profile: &Profile) -> Op
     })
 }
 
+/// Writes what there is until now everywhere it is wanted. What is worth a message is told once, at the end.
+pub(super) fn write_meanwhile(recorder: &Recorder, outputs: &Outputs) {
+    let mut profile = recorder.snapshot();
+    profile.set_command(command_line());
+    let _ = outputs.sources.as_ref().and_then(|sources| sources.embed(&mut profile));
+    let shown = ShownProfile::new(&profile, outputs.host_frames, outputs.scripts);
+    for output in &outputs.files {
+        if let Err(error) = output.write(&shown, None) {
+            terminal::report(&error);
+        }
+    }
+}
+
 /// Writes the profile everywhere it is wanted, and says where.
-pub(super) fn write(recorder: &Recorder, active: Active, outputs: Outputs, verbosity: Verbosity) {
+pub(super) fn write(recorder: &Recorder, active: Active, outputs: &Outputs, verbosity: Verbosity) {
     let Outputs { files, host_frames, scripts, sources } = outputs;
     let mut profile = match active {
         Active::UntilItEnded if has_backtraces() => recorder.finish().without_aftermath(),
         Active::Throughout | Active::UntilItEnded | Active::NowAndThen => recorder.finish(),
     };
     profile.set_command(command_line());
-    let missing = sources.and_then(|sources| sources.embed(&mut profile));
+    let missing = sources.as_ref().and_then(|sources| sources.embed(&mut profile));
     let profile = profile;
-    let shown_profile = ShownProfile::new(&profile, host_frames, scripts);
+    let shown_profile = ShownProfile::new(&profile, *host_frames, *scripts);
     if let Some(problem) = missing_samples(recorder, active, &profile) {
         terminal::report(&anyhow!("no sample was taken in {:.1?}: {problem}", profile.elapsed()));
     } else if verbosity == Verbosity::Normal {

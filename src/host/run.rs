@@ -13,6 +13,7 @@ use witprof::{Code, Layer, MemoryTracer, Profile, Recorder, SamplerKind};
 
 use super::captures::{Capturing, Shown};
 use super::recording::{self, Active, CallTracing, Sampling, Verbosity};
+use super::schedule::Meanwhile;
 use super::signals::EndingSignals;
 use super::{NEVER, WasmFile, WasmKind, checks, ending, failed, lock, providers};
 use crate::files::Outputs;
@@ -25,6 +26,7 @@ pub(crate) struct GuestRun {
     pub(crate) sampling: Sampling,
     pub(crate) outputs: Outputs,
     pub(crate) capturing: Capturing,
+    pub(crate) meanwhile: Meanwhile,
     pub(crate) verbosity: Verbosity,
 }
 
@@ -53,7 +55,7 @@ impl Drop for InBackground {
 }
 
 async fn run_in_runtime(guest: GuestRun) -> Result<ExitCode> {
-    let GuestRun { mut command, file, mut sampling, outputs, capturing, verbosity } = guest;
+    let GuestRun { mut command, file, mut sampling, outputs, capturing, meanwhile, verbosity } = guest;
     let path = file.path().display();
     // Before anything runs: a signal must not find the process without its handlers.
     tokio::spawn(EndingSignals::listen().end_process());
@@ -63,6 +65,7 @@ async fn run_in_runtime(guest: GuestRun) -> Result<ExitCode> {
     checks::folders(&command)?;
     checks::stdout_is_free(&command, &outputs.files)?;
     capturing.check(sampling.signal)?;
+    meanwhile.check(&outputs)?;
     let mut listeners = sampling.external.find()?;
     let (engine, target) = recording::load(
         &mut command,
@@ -89,17 +92,23 @@ async fn run_in_runtime(guest: GuestRun) -> Result<ExitCode> {
         _ => store.set_epoch_deadline(NEVER),
     }
     trace_memory(&recorder, &mut store, command.run.store_limits());
-    if sampling.calls != CallTracing::Off {
+    if sampling.calls == CallTracing::Off {
+        sampling.begin.watch(&recorder, &mut store)?;
+    } else {
         recorder.trace_calls(&mut store)?;
     }
     // Nothing is captured by itself, so there is no thread to be waited for.
     let (_captures, _) = capturing.start(&recorder, Shown::of(&outputs), verbosity)?;
+    let outputs = Arc::new(Mutex::new(Some(outputs)));
+    meanwhile.start(&sampling.begin, &recorder, &outputs);
     let last = Arc::clone(&recorder);
     let has_returned = Arc::new(AtomicBool::new(false));
     let is_known = Arc::clone(&has_returned);
     ending::before_exit(move || {
         let active = if is_known.load(Ordering::Acquire) { Active::Throughout } else { Active::UntilItEnded };
-        recording::write(&last, active, outputs, verbosity);
+        if let Some(outputs) = lock(&outputs).take() {
+            recording::write(&last, active, &outputs, verbosity);
+        }
     });
 
     let run = command.instantiate_and_run(&engine, &mut linker, &target, &mut store);

@@ -1,5 +1,6 @@
 //! Calls across interfaces, by name.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -7,9 +8,10 @@ use indexmap::IndexMap;
 
 use super::crossing::{Crosser, Crossing};
 use super::tables::{StackIndex, index};
+use crate::address::TextOffset;
 use crate::code::Targets;
 use crate::samples::{CallSums, Called, CountedCalls, RawFrame};
-use crate::symbols::{Direction, Function};
+use crate::symbols::{Direction, Function, HostImport, SymbolMap};
 
 index! {
     /// A function of a [`CallTrace`]; valid for the trace it came from.
@@ -126,21 +128,14 @@ impl CallTrace {
     }
 }
 
-/// Names what was counted; `thread` finds the thread of a call that is kept.
+/// Names what was counted, in the time since the profile began; `thread` finds the thread of a call that is kept.
 pub(super) fn name_calls(
     counted: &CountedCalls,
-    targets: &Targets,
+    (targets, since): (&Targets, Duration),
     thread: impl Fn(std::thread::ThreadId) -> Option<usize>,
     mut stack: impl FnMut(&[RawFrame]) -> Option<StackIndex>,
 ) -> CallTrace {
-    let crossing = |called: Called| match called {
-        Called::Compiled(site) => targets.function(site).and_then(called_crossing),
-        Called::HostImport { target, import } => {
-            let import = targets.get(target)?.map().host_imports().get(import)?;
-            let (interface, function) = (import.module.to_string(), import.function.to_string());
-            Some(Crossing { interface, function, direction: Direction::Import })
-        }
-    };
+    let crossing = |called: Called| crossing_of(targets.get(called.target())?.map(), called);
     let mut unnamed = counted.unnamed;
     let mut sums: IndexMap<Crossing, CallSums> = IndexMap::new();
     for (called, calls) in &counted.sums {
@@ -161,7 +156,7 @@ pub(super) fn name_calls(
         Some(TracedCall {
             function: CalledIndex(u32::try_from(function).ok()?),
             thread: thread(call.thread.id),
-            begin: Duration::from_nanos(call.times.begin),
+            begin: Duration::from_nanos(call.times.begin).saturating_sub(since),
             wall: Duration::from_nanos(call.times.wall),
             suspended: Duration::from_nanos(call.times.suspended),
             cpu: call.times.cpu.map(Duration::from_nanos),
@@ -188,6 +183,25 @@ fn called_function(crossing: Crossing, sums: &CallSums) -> CalledFunction {
         max: nanos(sums.longest),
     });
     CalledFunction { crossing, count: sums.count, times }
+}
+
+/// The interface functions that a component or module is known to call or to be called by, as they are written in outputs.
+pub(crate) fn crossings_of(map: &SymbolMap) -> BTreeSet<Crossing> {
+    let of_imports = map.host_imports().iter().map(import_crossing);
+    map.functions().filter_map(called_crossing).chain(of_imports).collect()
+}
+
+/// The crossing that a call is; `None` if it is none.
+pub(crate) fn crossing_of(map: &SymbolMap, called: Called) -> Option<Crossing> {
+    match called {
+        Called::Compiled(site) => called_crossing(map.lookup(TextOffset::new(site.offset))?),
+        Called::HostImport { import, .. } => map.host_imports().get(import).map(import_crossing),
+    }
+}
+
+fn import_crossing(import: &HostImport) -> Crossing {
+    let (interface, function) = (import.module.to_string(), import.function.to_string());
+    Crossing { interface, function, direction: Direction::Import }
 }
 
 /// The crossing that a call of `function` is; `None` if it is no call across an interface, or a part of one.

@@ -34,6 +34,7 @@ pub use annotation::{Annotation, LineTime};
 pub(crate) use attribution::Attribution;
 pub use attribution::Part;
 pub use calls::{CallTrace, CalledFunction, CalledIndex, CalledTimes, TracedCall};
+pub(crate) use calls::{crossing_of, crossings_of};
 pub use captured::{CaptureReason, Captured};
 pub use comparison::{Change, Comparison};
 pub use crossing::{Crossing, CrossingFilter};

@@ -113,7 +113,7 @@ pub(crate) fn symbolize<'r>(log: &'r FrozenLog, recording: &'r Recording<'r>) ->
     let growths = tables.growths(recording, period);
     let calls = recording.calls.as_ref().map(|calls| {
         let thread = |thread| threads.get_index_of(&Track::Thread(thread));
-        name_calls(calls, recording.targets, thread, |stack| tables.stack_of_callers(stack))
+        name_calls(calls, (recording.targets, period.start), thread, |stack| tables.stack_of_callers(stack))
     });
     let mut threads: Vec<Thread> = threads.into_values().collect();
     let captured = recording.captured.clone().map(|mut captured| {

@@ -1,9 +1,10 @@
 //! What a recorder is to do, put together before it starts.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::capture::Occasions;
+use super::chosen_calls::{SlowCalls, kept_calls};
 use super::recorder::Recorder;
 use super::retirement::Retirement;
 use super::shared::Shared;
@@ -63,6 +64,8 @@ pub struct RecorderBuilder {
     retention: Retention,
     call_cpu: bool,
     allow_unsampled: bool,
+    is_paused: bool,
+    slow_calls: Vec<SlowCalls>,
 }
 
 /// Bytes that a recording may take, unless [`RecorderBuilder::memory_limit`] says otherwise.
@@ -84,6 +87,8 @@ impl RecorderBuilder {
             retention: Retention::all(MEMORY),
             call_cpu: false,
             allow_unsampled: false,
+            is_paused: false,
+            slow_calls: Vec::new(),
         }
     }
 
@@ -171,6 +176,22 @@ impl RecorderBuilder {
         self
     }
 
+    /// Starts with a [pause](Recorder::pause): the recording begins when it is first [resumed](Recorder::resume), or
+    /// [with a call](Recorder::begin_with_call), and so does its profile.
+    #[must_use]
+    pub fn paused(mut self) -> Self {
+        self.is_paused = true;
+        self
+    }
+
+    /// Keeps [traced calls](crate::CallTrace::kept) one by one only if they are slow, each with the stack that made it. All are
+    /// counted. May be said several times: then a call is kept if one of them means it.
+    #[must_use]
+    pub fn keep_slow_calls(mut self, slow: SlowCalls) -> Self {
+        self.slow_calls.push(slow);
+        self
+    }
+
     /// Starts recording.
     ///
     /// # Errors
@@ -185,6 +206,9 @@ impl RecorderBuilder {
         }
         let (start, started_at) = (Instant::now(), SystemTime::now());
         let (code, state) = (Arc::new(Registry::default()), Arc::new(RecordingState::default()));
+        if self.is_paused {
+            state.pause();
+        }
         if self.is_without_scripts {
             code.leave_out_scripts();
         }
@@ -200,7 +224,8 @@ impl RecorderBuilder {
         let tracing = |by_signal: bool| {
             let ways = CallerWays::new(&scenes);
             let memories = MemoryLog::new(Arc::clone(&kept_since));
-            let tracing = Tracing::new(&state, &code, ways, memories, start, (self.call_cpu, !by_signal));
+            let kept = kept_calls(&code, &self.slow_calls);
+            let tracing = Tracing::new(&state, &code, ways, (memories, kept), start, (self.call_cpu, !by_signal));
             let tracing = Arc::new(tracing);
             let retirement = Arc::new(Retirement::new(&code, &log, &tracing, by_signal));
             (tracing, retirement)
@@ -222,6 +247,8 @@ impl RecorderBuilder {
                 end: Arc::clone(&end),
                 labels: Arc::clone(&labels),
                 occasions: Occasions::default(),
+                is_begun_later: self.is_paused,
+                begin: OnceLock::new(),
                 host_symbols: HostSymbols::default(),
             };
             shared.update_engines();

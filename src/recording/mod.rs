@@ -6,6 +6,7 @@
 mod activation;
 mod builder;
 mod capture;
+mod chosen_calls;
 mod labels;
 mod probe;
 mod recorder;
@@ -19,6 +20,7 @@ mod shared;
 pub use activation::{Activation, Instrumented};
 pub use builder::{RecorderBuilder, SamplerChoice};
 pub use capture::{Captures, Trigger};
+pub use chosen_calls::SlowCalls;
 pub use labels::Labels;
 pub use probe::EpochProbe;
 pub use recorder::Recorder;

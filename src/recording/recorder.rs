@@ -1,6 +1,7 @@
 //! The recorder: what may be seen, and what has been seen.
 
 use std::ops::Range;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use super::activation::{Activation, Instrumented};
 use super::builder::RecorderBuilder;
 use super::capture::{Captures, Trigger};
+use super::chosen_calls::{crossings, is_meant};
 use super::labels::Labels;
 use super::probe::EpochProbe;
 use super::registration::Registration;
@@ -24,7 +26,7 @@ use crate::sampler::SamplingClock;
 use crate::sampler::epoch::Ticker;
 use crate::sampler::signal::{self, Reservation, SignalSampler};
 use crate::samples::{Span, with_log};
-use crate::tracing::{CallTracer, MemoryTracer};
+use crate::tracing::{AwaitedCall, CallTracer, MemoryTracer};
 
 /// Records where guests spend their time.
 ///
@@ -556,14 +558,66 @@ impl Recorder {
 
     /// Goes on recording after [`pause`](Self::pause), guests that have been active all along included.
     pub fn resume(&self) {
+        self.shared().resume();
+    }
+
+    /// Whether nothing is recorded because of a [pause](Self::pause).
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.shared().state.is_paused()
+    }
+
+    /// Begins a recording that was [started paused](RecorderBuilder::paused) when an interface function is called for the `n`th
+    /// time, from 1 on: `wasi:http/incoming-handler#handle`, with the version or without. A call of one component by another
+    /// counts as far as Wasmtime [tells](Self::trace_calls) of it. The stores need to [be traced](Self::trace_calls), or to
+    /// [wait](Self::wait_for_call).
+    ///
+    /// ```
+    /// # use witprof::Recorder;
+    /// # fn example(recorder: &Recorder, store: &mut wasmtime::Store<()>) -> witprof::Result<()> {
+    /// // The first thousand requests are for warming up.
+    /// recorder.begin_with_call("wasi:http/incoming-handler#handle", 1001)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownCall`] if registered code has no such function, or the recorder waits for another one already.
+    pub fn begin_with_call(&self, function: &str, n: u64) -> Result<()> {
         let shared = self.shared();
-        // No store is charged with the time in between.
-        shared.epochs.forget_clocks();
-        if shared.state.resume()
-            && let Some(signal) = &shared.signal
-        {
-            signal.resumed();
+        let there = crossings(&shared.code);
+        let is_there = there.iter().any(|crossing| crossing.is_meant_by(function));
+        let recorder = Arc::downgrade(shared);
+        let begin = move || {
+            if let Some(recorder) = recorder.upgrade() {
+                recorder.resume();
+            }
+        };
+        let call = AwaitedCall {
+            is_meant: is_meant(&shared.code, function),
+            left: AtomicU64::new(n.max(1)),
+            begin: Box::new(begin),
+        };
+        if !is_there || !shared.tracing.await_call(call) {
+            let there = there.into_iter().map(|crossing| format!("{}#{}", crossing.interface, crossing.function));
+            return Err(Error::UnknownCall { function: function.to_owned(), there: there.collect() });
         }
+        Ok(())
+    }
+
+    /// Has calls of `store` looked at by a recorder that [begins with one](Self::begin_with_call), and counts none: takes over its call
+    /// hook.
+    ///
+    /// # Errors
+    /// As for [`trace_calls`](Self::trace_calls).
+    #[cfg(feature = "call-hook")]
+    pub fn wait_for_call<T: 'static>(&self, store: &mut Store<T>) -> Result<()> {
+        let mut tracer = self.shared().waiting_tracer()?;
+        store.call_hook(move |_, kind| {
+            tracer.call_hook(kind);
+            Ok(())
+        });
+        Ok(())
     }
 
     /// What has been recorded until now, while recording goes on. Takes the time that it takes to name what was seen:

@@ -41,19 +41,44 @@ pub(crate) struct Shared {
     pub(super) labels: Arc<LabelRegistry>,
     /// Who wants to be told of spans.
     pub(super) occasions: Occasions,
+    /// Whether it was paused when it was started, and begins when it is resumed;
+    pub(super) is_begun_later: bool,
+    /// when that was.
+    pub(super) begin: OnceLock<Duration>,
     /// Read once for all profiles.
     pub(super) host_symbols: HostSymbols,
 }
 
 impl Shared {
+    /// Goes on recording after a pause.
+    pub(super) fn resume(&self) {
+        // No store is charged with the time in between.
+        self.epochs.forget_clocks();
+        if self.state.resume() {
+            let _ = self.begin.set(self.elapsed());
+            if let Some(signal) = &self.signal {
+                signal.resumed();
+            }
+        }
+    }
+
+    /// A tracer of calls, for one store, that does nothing but wait for the one with which the recording begins.
+    pub(super) fn waiting_tracer(&self) -> Result<CallTracer> {
+        self.tracer(CallTracer::waiting)
+    }
+
     /// A tracer of calls, for one store.
     pub(super) fn call_tracer(&self) -> Result<CallTracer> {
+        self.tracer(CallTracer::new)
+    }
+
+    fn tracer(&self, make: impl FnOnce(&Arc<Tracing>) -> Option<CallTracer>) -> Result<CallTracer> {
         let engines = self.code.engines();
         if !engines.is_empty() && engines.iter().all(Engine::is_pulley) {
             let name = self.code.name();
             return Err(Error::Calls { problem: SignalProblem::Interpreter { name } });
         }
-        CallTracer::new(&self.tracing).ok_or(Error::Calls { problem: SignalProblem::Platform })
+        make(&self.tracing).ok_or(Error::Calls { problem: SignalProblem::Platform })
     }
 
     /// Forgets labels that nobody uses any more, if there are too many of them.
@@ -82,11 +107,15 @@ impl Shared {
         self.profile_with(period, Some(captured))
     }
 
-    fn profile_with(&self, period: Range<Duration>, captured: Option<Captured>) -> Profile {
+    fn profile_with(&self, mut period: Range<Duration>, captured: Option<Captured>) -> Profile {
+        let is_everything = period == EVERYTHING;
+        if is_everything && self.is_begun_later {
+            period.start = self.begin.get().copied().unwrap_or_else(|| self.elapsed());
+        }
         // Calls are counted from the beginning on: of a part of the recording nothing is known.
-        let has_calls = period == EVERYTHING && self.tracing.traces_calls();
+        let has_calls = is_everything && self.tracing.traces_calls();
         let (log, targets, memories, calls, scripts) = self.retirement.while_nothing_is_forgotten(|| {
-            let log = with_log(&self.log, |log| log.freeze(period));
+            let log = with_log(&self.log, |log| log.freeze(period, is_everything));
             let memories = {
                 let mut memories = lock(&self.tracing.memories);
                 memories.forget_old();

@@ -153,12 +153,12 @@ const LONG: u64 = 10_000;
 const SHORT_CALLS: usize = 1024;
 
 impl Shard {
-    /// Whether the stack of a call that takes so long is to be read.
-    fn wants_stack(&mut self, wall: u64) -> bool {
+    /// Whether the stack of a call that takes so long is to be read. Some are `chosen` because they took long.
+    fn wants_stack(&mut self, wall: u64, is_chosen: bool) -> bool {
         if !self.kept.would_keep(wall) {
             return false;
         }
-        let is_long = wall >= LONG;
+        let is_long = is_chosen || wall >= LONG;
         let wants = is_long || self.short > 0;
         self.short -= usize::from(wants && !is_long);
         wants
@@ -260,11 +260,14 @@ impl CallLog {
         }
     }
 
-    /// Counts a call that has returned. `stack` tells who called, should it be kept.
-    pub(crate) fn record(&self, called: Called, times: CallTimes, stack: impl FnOnce() -> Vec<RawFrame>) {
+    /// Counts a call that has returned, and keeps it if it took `least` nanoseconds. `stack` tells who called, should it be kept.
+    pub(crate) fn record(&self, called: Called, times: CallTimes, least: u64, stack: impl FnOnce() -> Vec<RawFrame>) {
         let mut shard = self.shard();
         Arc::make_mut(shard.sums.entry(called).or_default()).add(times);
-        let stack = if shard.wants_stack(times.wall) {
+        if times.wall < least {
+            return;
+        }
+        let stack = if shard.wants_stack(times.wall, least > 0) {
             // To read it takes a while.
             drop(shard);
             let stack = stack();
@@ -419,9 +422,10 @@ mod tests {
         let times = |wall| CallTimes { begin: 0, wall, suspended: 0, cpu: None };
         let caller = |target| RawFrame::Text { target, offset: crate::address::TextOffset::new(4) };
         let stack = || vec![caller(2), caller(3)];
-        log.record(Called::Compiled(site(1, 8)), times(3), stack);
-        log.record(Called::Compiled(site(2, 8)), times(4), stack);
-        log.record(Called::HostImport { target: 2, import: 5 }, times(5), stack);
+        log.record(Called::Compiled(site(1, 8)), times(3), 0, stack);
+        log.record(Called::Compiled(site(2, 8)), times(4), 4, stack);
+        log.record(Called::HostImport { target: 2, import: 5 }, times(5), 1, stack);
+        log.record(Called::HostImport { target: 2, import: 5 }, times(5), 6, stack);
         let counter = log.crossing(site(2, 16));
         counter.add();
         assert!(!log.replace_target(2, 1), "a store counts");
@@ -431,7 +435,7 @@ mod tests {
         let counted = log.counted();
         let sums = |called| counted.sums.get(&called).map(|sums| (sums.count, sums.wall));
         assert_eq!(sums(Called::Compiled(site(1, 8))), Some((2, 7)));
-        assert_eq!(sums(Called::HostImport { target: 1, import: 5 }), Some((1, 5)));
+        assert_eq!(sums(Called::HostImport { target: 1, import: 5 }), Some((2, 10)));
         assert_eq!(sums(Called::Compiled(site(1, 16))), Some((1, 0)));
         assert!(counted.kept.iter().all(|call| call.called.target() == 1 && *call.stack == [caller(1), caller(3)]));
         assert_eq!(counted.kept.len(), 3);

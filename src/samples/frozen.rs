@@ -28,6 +28,8 @@ pub(crate) struct FrozenLog {
     /// The functions of scripts that stacks may refer to.
     pub(crate) scripts: ScriptFunctions,
     pub(crate) period: Range<Duration>,
+    /// Whether nothing was recorded beside that.
+    pub(super) is_everything: bool,
 }
 
 impl FrozenLog {
@@ -41,7 +43,7 @@ impl FrozenLog {
     /// Of a whole recording these are the counters of those who took the samples. When each of them was taken nobody has noted,
     /// so in a part of it those that were taken are those that were kept or lost.
     pub(crate) fn counts(&self) -> SampleCounts {
-        if self.is_everything() {
+        if self.is_everything {
             return self.counts.clone();
         }
         let timelines = self.windows.iter().flat_map(|window| window.threads.values());
@@ -51,10 +53,6 @@ impl FrozenLog {
             *lost.entry(loss.reason).or_default() += loss.count;
         }
         SampleCounts { taken: kept + lost.values().sum::<u64>(), kept, lost, truncated: 0 }
-    }
-
-    fn is_everything(&self) -> bool {
-        self.period.start.is_zero() && self.period.end == Duration::MAX
     }
 
     /// The spans that are kept, and began in the period, in its own time and in order of their beginning; and how many more

@@ -330,7 +330,8 @@ impl SampleLog {
 
     /// What there is of `period`, as it is now. Takes some microseconds: everything that does not change any more is shared, and
     /// the rest is little.
-    pub(crate) fn freeze(&self, period: Range<Duration>) -> FrozenLog {
+    /// `is_everything` says that nothing was recorded beside that.
+    pub(crate) fn freeze(&self, period: Range<Duration>, is_everything: bool) -> FrozenLog {
         let complete = self.complete.iter().filter(|window| window.overlaps(&period)).cloned();
         let current = self.current.overlaps(&period).then(|| Arc::new(self.current.freeze(&period)));
         FrozenLog {
@@ -340,6 +341,7 @@ impl SampleLog {
             knows_preempted: self.knows_preempted,
             scripts: self.scripts.clone(),
             period,
+            is_everything,
         }
     }
 

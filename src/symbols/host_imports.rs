@@ -90,6 +90,11 @@ impl HostImports {
         self.imports.is_empty()
     }
 
+    /// All imported functions.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &HostImport> {
+        self.imports.iter()
+    }
+
     /// The imported function with this index.
     pub(crate) fn get(&self, index: u32) -> Option<&HostImport> {
         self.imports.get(index as usize)

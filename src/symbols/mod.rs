@@ -24,7 +24,7 @@ mod wit_signatures;
 pub use ends::{CrossingEnd, Ends};
 pub(crate) use function::demangle;
 pub use function::{Direction, Function, FunctionKind, Layer, NamedBy};
-pub(crate) use host_imports::BY_SIGNATURE;
+pub(crate) use host_imports::{BY_SIGNATURE, HostImport};
 pub use library::{ComponentNamedBy, Library};
 pub(crate) use map::{FunctionId, LibraryId};
 pub use map::{SymbolMap, SymbolMapBuilder};

@@ -58,6 +58,14 @@ pub struct CallTracer {
     open: Vec<Open>,
     /// Guesses have been right until now.
     guesses: bool,
+    /// Whether calls are counted, and not only waited for.
+    counts: bool,
+    /// Which functions are waited for, as far as that was asked.
+    awaited: FxHashMap<Called, bool>,
+    /// A function was entered of which nobody could tell which.
+    is_entry_unknown: bool,
+    /// How long calls have to take to be kept, as far as that was asked.
+    least: FxHashMap<Called, u64>,
 }
 
 /// What a trampoline through which a guest calls the host is for.
@@ -132,8 +140,15 @@ const MAX_DIFFERENCE: u64 = 256;
 impl CallTracer {
     /// One for a store; `None` where stacks cannot be read.
     pub(crate) fn new(tracing: &Arc<Tracing>) -> Option<Self> {
-        let finder = CallerFinder::new(Arc::clone(tracing.ways.as_ref()?), Beginning::CallHook);
+        let mut tracer = Self::waiting(tracing)?;
         tracing.traces_calls.store(true, Ordering::Relaxed);
+        tracer.counts = true;
+        Some(tracer)
+    }
+
+    /// The same for one that counts nothing, and only waits for the call with which the recording begins.
+    pub(crate) fn waiting(tracing: &Arc<Tracing>) -> Option<Self> {
+        let finder = CallerFinder::new(Arc::clone(tracing.ways.as_ref()?), Beginning::CallHook);
         Some(Self {
             tracing: Arc::clone(tracing),
             finder,
@@ -146,6 +161,10 @@ impl CallTracer {
             own: 0,
             open: Vec::new(),
             guesses: true,
+            counts: false,
+            awaited: FxHashMap::default(),
+            is_entry_unknown: false,
+            least: FxHashMap::default(),
         })
     }
 
@@ -174,7 +193,10 @@ impl CallTracer {
     #[inline(never)]
     fn hook(&mut self, kind: CallHook) {
         let here = CallerFinder::here();
-        if self.tracing.state.is_idle() {
+        let is_idle = self.tracing.state.is_idle();
+        // The call with which the recording begins is counted.
+        let begins = is_idle && self.tracing.awaited.get().is_some() && self.begins_with(&kind, here);
+        if (is_idle && !begins) || !self.counts {
             self.open.clear();
             self.nothing = 0;
             self.tell_open_call(CurrentTask::get());
@@ -197,6 +219,39 @@ impl CallTracer {
             CallHook::ReturningFromHost if here.sp == self.nothing => {}
             CallHook::ReturningFromHost | CallHook::ReturningFromWasm => self.returned(kind, here),
         }
+    }
+
+    /// Whether the recording begins with this call, for which it has waited.
+    #[cold]
+    fn begins_with(&mut self, kind: &CallHook, here: Registers) -> bool {
+        if self.finder.look() {
+            self.roles.clear();
+            self.host_calls.clear();
+        }
+        let called = match kind {
+            CallHook::CallingWasm => {
+                let entry = self.finder.about_to_enter(here);
+                self.is_entry_unknown = entry.is_none();
+                vec![entry.map(Called::Compiled)]
+            }
+            CallHook::CallingHost => {
+                let Some(caller) = self.finder.find(here) else { return false };
+                let entry = std::mem::take(&mut self.is_entry_unknown).then(|| self.finder.entry_of(caller, here));
+                let call = match self.role(caller) {
+                    Role::Import(site) => Some(Called::Compiled(site)),
+                    Role::HostCall(trampoline) => Some(self.host_call(caller, trampoline, here)),
+                    Role::Crossing => {
+                        let adapter = self.finder.site(self.finder.return_address_of(caller, here));
+                        adapter.map(Called::Compiled)
+                    }
+                    Role::Internal => None,
+                };
+                vec![entry.map(Called::Compiled), call]
+            }
+            CallHook::ReturningFromHost | CallHook::ReturningFromWasm => return false,
+        };
+        let Some(awaited) = self.tracing.awaited.get() else { return false };
+        called.into_iter().flatten().any(|called| awaited.is_called(called, &mut self.awaited))
     }
 
     /// Calls of a component or module are found. It may go before they return, and has to keep its names then.
@@ -449,10 +504,11 @@ impl CallTracer {
                 passed.saturating_sub(own)
             }),
         };
+        let least = self.tracing.kept_calls.least(called, &mut self.least);
         let Self { tracing, finder, .. } = self;
         // What called is still where it was.
         let stack = || to_guest.map_or_else(Vec::new, |here| finder.stack(here));
-        tracing.calls.record(called, times, stack);
+        tracing.calls.record(called, times, least, stack);
     }
 }
 

@@ -3,13 +3,15 @@
 //! What is recorded are numbers. Of names, tracers ask one thing only: of what kind a function is.
 
 mod calls;
+mod chosen;
 mod memory;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 pub use calls::CallTracer;
+pub(crate) use chosen::{AwaitedCall, IsMeant, KeptCalls};
 pub use memory::MemoryTracer;
 
 use crate::code::Registry;
@@ -36,6 +38,10 @@ pub(crate) struct Tracing {
     tells_own_work: bool,
     /// Whether calls of any store are traced.
     traces_calls: AtomicBool,
+    /// Which of them are kept one by one.
+    kept_calls: KeptCalls,
+    /// With which the recording begins, should it wait for one.
+    awaited: OnceLock<AwaitedCall>,
     pub(crate) calls: Arc<CallLog>,
     pub(crate) memories: Mutex<MemoryLog>,
 }
@@ -46,7 +52,7 @@ impl Tracing {
         state: &Arc<RecordingState>,
         code: &Arc<Registry>,
         ways: Option<CallerWays>,
-        memories: MemoryLog,
+        (memories, kept_calls): (MemoryLog, KeptCalls),
         start: Instant,
         (with_cpu, tells_own_work): (bool, bool),
     ) -> Self {
@@ -59,9 +65,16 @@ impl Tracing {
             with_cpu,
             tells_own_work,
             traces_calls: AtomicBool::new(false),
+            kept_calls,
+            awaited: OnceLock::new(),
             calls: Arc::new(CallLog::new()),
             memories: Mutex::new(memories),
         }
+    }
+
+    /// Begins the recording, which is paused, with some call. `false` if it waits for another one already.
+    pub(crate) fn await_call(&self, call: AwaitedCall) -> bool {
+        self.awaited.set(call).is_ok()
     }
 
     /// Whether calls of any store are, or were, traced.

@@ -17,7 +17,7 @@ use witprof::{Recorder, SamplerKind};
 use super::logs::{LogStream, Output};
 use super::state::Host;
 use crate::host::recording::CallTracing;
-use crate::host::{NEVER, WasmFile, WasmKind, checks, failed, providers};
+use crate::host::{Begin, NEVER, WasmFile, WasmKind, checks, failed, providers};
 
 /// The component that is served, ready to be instantiated.
 pub(super) struct Guest {
@@ -27,6 +27,7 @@ pub(super) struct Guest {
     pub(super) pre: ProxyPre<Host>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) calls: CallTracing,
+    pub(super) begin: Begin,
     pub(super) has_log_prefix: bool,
 }
 
@@ -100,7 +101,9 @@ impl Guest {
         } else {
             self.recorder.attach_yielding(store);
         }
-        if self.calls != CallTracing::Off {
+        if self.calls == CallTracing::Off {
+            self.begin.watch(&self.recorder, store)?;
+        } else {
             self.recorder.trace_calls(store)?;
         }
         Ok(())

@@ -26,8 +26,8 @@ mod state;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -51,8 +51,9 @@ use self::server::Server;
 use self::shutdown::Shutdown;
 use super::captures::{Capturing, Shown};
 use super::recording::{self, Active, Sampling, Verbosity};
+use super::schedule::Meanwhile;
 use super::signals::{self, EndingSignals};
-use super::{WasmFile, checks, ending, failed};
+use super::{WasmFile, checks, ending, failed, lock};
 use crate::files::Outputs;
 use crate::terminal;
 
@@ -109,6 +110,7 @@ pub(crate) struct GuestServer {
     pub(crate) sampling: Sampling,
     pub(crate) outputs: Outputs,
     pub(crate) capturing: Capturing,
+    pub(crate) meanwhile: Meanwhile,
     pub(crate) verbosity: Verbosity,
 }
 
@@ -126,7 +128,7 @@ pub(crate) fn serve(guest: GuestServer) -> Result<ExitCode> {
 }
 
 async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCode> {
-    let GuestServer { mut command, options, file, mut sampling, outputs, capturing, verbosity } = guest;
+    let GuestServer { mut command, options, file, mut sampling, outputs, capturing, meanwhile, verbosity } = guest;
     let shutdown = Shutdown::new();
     // Before anything runs: a signal must not find the process without its handlers.
     tokio::spawn(end_by_signal(EndingSignals::listen(), shutdown.clone()));
@@ -135,6 +137,7 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
     checks::folders(&command)?;
     checks::server_options(&mut command)?;
     capturing.check(sampling.signal)?;
+    meanwhile.check(&outputs)?;
     let mut listeners = sampling.external.find()?;
     guest::require_component(&file)?;
     let headers = RequestHeaders::parse(&options.headers)?;
@@ -148,7 +151,8 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
     let recorder = recording::recorder(&component.into(), &file, &sampling, &mut listeners)?;
     let recorder = Arc::new(recorder);
     let (calls, has_log_prefix) = (sampling.calls, options.has_log_prefix);
-    let guest = Guest { command, engine, pre, recorder: Arc::clone(&recorder), calls, has_log_prefix };
+    let begin = sampling.begin.clone();
+    let guest = Guest { command, engine, pre, recorder: Arc::clone(&recorder), calls, begin, has_log_prefix };
     // Options that stores cannot be made with are refused now, and not at the first request.
     drop(guest.new_store(0).map_err(failed).context("preparing instances of the component")?);
 
@@ -158,9 +162,13 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
         verbosity.message(&message);
     }
     let (captures, capturing) = capturing.start(&recorder, Shown::of(&outputs), verbosity)?;
+    let outputs = Arc::new(Mutex::new(Some(outputs)));
+    meanwhile.start(&sampling.begin, &recorder, &outputs);
     let last = (Arc::clone(&recorder), Arc::clone(&ledger));
     ending::before_exit(move || {
-        recording::write(&last.0, Active::NowAndThen, outputs, verbosity);
+        if let Some(outputs) = lock(&outputs).take() {
+            recording::write(&last.0, Active::NowAndThen, &outputs, verbosity);
+        }
         capturing.wait();
         verbosity.message(&last.1.summary());
     });

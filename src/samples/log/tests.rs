@@ -84,7 +84,7 @@ fn labels_cannot_be_used_up() {
             log.record(RawSample { labels: labels.id(), ..sample(second) }, [frame(1)].into_iter());
         }
         assert!(bytes(&log) <= limit + limit / 2, "{}", bytes(&log));
-        let frozen = log.freeze(Duration::from_secs(199_900)..Duration::MAX);
+        let frozen = log.freeze(Duration::from_secs(199_900)..Duration::MAX, false);
         let mut paths: Vec<String> =
             frozen.windows.iter().flat_map(|window| labels_in(window, &frozen.period)).collect();
         paths.sort();
@@ -128,7 +128,7 @@ fn spans_count_into_the_memory() {
         assert!(log.current.bytes() <= limit / 4 + (1 << 16));
     }
     assert!(bytes(&log) <= limit + limit / 2, "{}", bytes(&log));
-    let (spans, left_out) = log.freeze(Duration::from_secs(49_990)..Duration::MAX).spans();
+    let (spans, left_out) = log.freeze(Duration::from_secs(49_990)..Duration::MAX, false).spans();
     assert_eq!(spans.len(), 10, "the last ones are there");
     assert_eq!(spans[0].begin, Duration::ZERO, "in the time of the period");
     assert_eq!(left_out, 0, "of its windows nothing had to be left out");
@@ -283,7 +283,7 @@ proptest! {
                     for period in [ms(begin)..ms(begin + length), ms(now.saturating_sub(length))..ms(now + 1), Duration::ZERO..Duration::MAX] {
                         let oldest = log.generation - log.complete.len() as u64;
                         let expected = of_model(&seen, oldest, &period);
-                        let frozen = log.freeze(period.clone());
+                        let frozen = log.freeze(period.clone(), period == (Duration::ZERO..Duration::MAX));
                         let counts = frozen.counts();
                         prop_assert!(is_sum(&counts), "{counts:?}");
                         prop_assert_eq!(counts.kept, expected.values().sum::<u64>());
