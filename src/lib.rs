@@ -108,7 +108,7 @@ pub use profile::{
     Crossing, CrossingFilter, Dimension, FileIndex, Filter, Frame, FrameIndex, FunctionIndex, HostFrames, LabelsIndex,
     LibraryIndex, LineTime, MemoryGrowth, MemoryTrack, NO_INTERFACE, Origin, Part, Profile, ProfileFunction,
     ProfileLibrary, Report, ReportRow, Sample, SamplerKind, ScriptFrames, SourceLine, Stack, StackIndex, Thread,
-    TracedCall, UNKNOWN_INTERFACE,
+    TraceIndex, TracedCall, UNKNOWN_INTERFACE,
 };
 pub use recording::{
     Activation, Captures, EpochProbe, Instrumented, Labels, Recorder, RecorderBuilder, Registration, ReservedSignal,

@@ -31,6 +31,8 @@ mod html;
 mod map_json;
 mod map_table;
 mod names;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod perf_map;
 #[cfg(feature = "pprof")]
 mod pprof;
@@ -56,6 +58,8 @@ pub use folded::write_folded;
 pub use html::write_html;
 pub use map_json::write_map_json;
 pub use map_table::{MapDetail, write_map_table};
+#[cfg(feature = "otlp")]
+pub use otlp::write_otlp;
 #[cfg(any(target_os = "linux", feature = "vtune"))]
 pub(crate) use perf_map::perf_name;
 pub use perf_map::write_perf_map;

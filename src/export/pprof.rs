@@ -12,7 +12,7 @@ use super::escape::escape_control;
 use crate::error::{Error, Result};
 use crate::profile::{
     Attribution, Dimension, FileIndex, Frame, FrameIndex, FunctionIndex, Label, LabelsIndex, Part, Profile, StackIndex,
-    Tree, UNKNOWN_INTERFACE,
+    TraceIndex, Tree, UNKNOWN_INTERFACE,
 };
 use crate::symbols::FunctionKind;
 
@@ -29,8 +29,22 @@ use crate::symbols::FunctionKind;
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_pprof(profile: &Profile, by: Dimension, out: &mut dyn Write) -> Result<()> {
-    let document = Document::new(profile).build(by);
+    let document = Document::new(profile, Traces::LeftOut).build(by).0;
     out.write_all(&document.encode_to_vec()).map_err(|source| Error::Write { format: "pprof", source })
+}
+
+/// The same by function, as a message, in which samples of different places in traces are told apart; and the place of each.
+#[cfg(feature = "otlp")]
+pub(super) fn with_traces(profile: &Profile) -> (proto::Profile, Vec<TraceIndex>) {
+    Document::new(profile, Traces::Told).build(Dimension::Function)
+}
+
+/// Whether samples of different places in traces are told apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Traces {
+    LeftOut,
+    #[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "pprof has no place for them"))]
+    Told,
 }
 
 /// A document being built from a profile.
@@ -41,6 +55,9 @@ struct Document<'p> {
     strings: HashMap<String, i64, FxBuildHasher>,
     functions: HashMap<(FunctionIndex, Option<FileIndex>), u64, FxBuildHasher>,
     has_lines: bool,
+    traces: Traces,
+    /// By sample.
+    trace_of: Vec<TraceIndex>,
 }
 
 /// The locations of a stack, innermost first.
@@ -59,20 +76,22 @@ struct SampleKey {
     thread: usize,
     stack: StackIndex,
     labels: LabelsIndex,
+    trace: TraceIndex,
 }
 
 impl<'p> Document<'p> {
-    fn new(profile: &'p Profile) -> Self {
+    fn new(profile: &'p Profile, traces: Traces) -> Self {
         let (out, strings, functions) = (proto::Profile::default(), HashMap::default(), HashMap::default());
         let has_lines = profile.frames().iter().any(|frame| frame.source.is_some());
         let attribution = Attribution::new(profile);
-        let mut document = Self { profile, attribution, out, strings, functions, has_lines };
+        let trace_of = Vec::new();
+        let mut document = Self { profile, attribution, out, strings, functions, has_lines, traces, trace_of };
         // The first string is the empty one.
         document.string("");
         document
     }
 
-    fn build(mut self, by: Dimension) -> proto::Profile {
+    fn build(mut self, by: Dimension) -> (proto::Profile, Vec<TraceIndex>) {
         let types =
             [("samples", "count"), ("wall", "nanoseconds"), ("cpu", "nanoseconds"), ("preempted", "nanoseconds")];
         let types = types.into_iter().take(self.values());
@@ -97,7 +116,7 @@ impl<'p> Document<'p> {
             _ => self.function_locations(),
         };
         self.samples(&locations);
-        self.out
+        (self.out, self.trace_of)
     }
 
     /// How many values a sample has.
@@ -245,7 +264,8 @@ impl<'p> Document<'p> {
         let mut sums: indexmap::IndexMap<SampleKey, [i64; 4], FxBuildHasher> = indexmap::IndexMap::default();
         for (thread, of_thread) in profile.threads().iter().enumerate() {
             for sample in &of_thread.samples {
-                let key = SampleKey { thread, stack: sample.stack, labels: sample.labels };
+                let trace = if self.traces == Traces::Told { sample.trace } else { TraceIndex(0) };
+                let key = SampleKey { thread, stack: sample.stack, labels: sample.labels, trace };
                 let sum = sums.entry(key).or_default();
                 let count = i64::try_from(sample.count).unwrap_or(i64::MAX);
                 let values = [count, nanos(sample.wall), nanos(sample.cpu), nanos(sample.preempted)];
@@ -255,7 +275,8 @@ impl<'p> Document<'p> {
             }
         }
         let names: Vec<_> = (0..profile.threads().len()).map(|thread| profile.distinct_thread_name(thread)).collect();
-        for (SampleKey { thread, stack, labels }, value) in sums {
+        for (SampleKey { thread, stack, labels, trace }, value) in sums {
+            self.trace_of.push(trace);
             let leaf = &profile.functions()[profile.leaf(stack).index()];
             let crossed = self.attribution.crossing(stack);
             let crossing = crossed.map(|crossed| {
@@ -325,127 +346,133 @@ fn mapping_start(id: u64) -> u64 {
     id << 32
 }
 
+/// The position of the library whose mapping has this number; `None` for the component as a whole.
+#[cfg(feature = "otlp")]
+pub(super) fn library_of(mapping: u64) -> Option<usize> {
+    usize::try_from(mapping.checked_sub(COMPONENT + 1)?).ok()
+}
+
 fn nanos(time: Duration) -> i64 {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// The messages of `profile.proto`, with the numbers that the format gives their fields
 /// (<https://github.com/google/pprof/blob/main/proto/profile.proto>).
-mod proto {
+pub(super) mod proto {
     #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Profile {
+    pub(in crate::export) struct Profile {
         #[prost(message, repeated, tag = "1")]
-        pub(super) sample_type: Vec<ValueType>,
+        pub(in crate::export) sample_type: Vec<ValueType>,
         #[prost(message, repeated, tag = "2")]
-        pub(super) sample: Vec<Sample>,
+        pub(in crate::export) sample: Vec<Sample>,
         #[prost(message, repeated, tag = "3")]
-        pub(super) mapping: Vec<Mapping>,
+        pub(in crate::export) mapping: Vec<Mapping>,
         #[prost(message, repeated, tag = "4")]
-        pub(super) location: Vec<Location>,
+        pub(in crate::export) location: Vec<Location>,
         #[prost(message, repeated, tag = "5")]
-        pub(super) function: Vec<Function>,
+        pub(in crate::export) function: Vec<Function>,
         #[prost(string, repeated, tag = "6")]
-        pub(super) string_table: Vec<String>,
+        pub(in crate::export) string_table: Vec<String>,
         #[prost(int64, tag = "9")]
-        pub(super) time_nanos: i64,
+        pub(in crate::export) time_nanos: i64,
         #[prost(int64, tag = "10")]
-        pub(super) duration_nanos: i64,
+        pub(in crate::export) duration_nanos: i64,
         #[prost(message, optional, tag = "11")]
-        pub(super) period_type: Option<ValueType>,
+        pub(in crate::export) period_type: Option<ValueType>,
         #[prost(int64, tag = "12")]
-        pub(super) period: i64,
+        pub(in crate::export) period: i64,
         #[prost(int64, repeated, tag = "13")]
-        pub(super) comment: Vec<i64>,
+        pub(in crate::export) comment: Vec<i64>,
         #[prost(int64, tag = "14")]
-        pub(super) default_sample_type: i64,
+        pub(in crate::export) default_sample_type: i64,
     }
 
     #[derive(Clone, Copy, PartialEq, prost::Message)]
-    pub(super) struct ValueType {
+    pub(in crate::export) struct ValueType {
         #[prost(int64, tag = "1")]
-        pub(super) r#type: i64,
+        pub(in crate::export) r#type: i64,
         #[prost(int64, tag = "2")]
-        pub(super) unit: i64,
+        pub(in crate::export) unit: i64,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Sample {
+    pub(in crate::export) struct Sample {
         #[prost(uint64, repeated, tag = "1")]
-        pub(super) location_id: Vec<u64>,
+        pub(in crate::export) location_id: Vec<u64>,
         #[prost(int64, repeated, tag = "2")]
-        pub(super) value: Vec<i64>,
+        pub(in crate::export) value: Vec<i64>,
         #[prost(message, repeated, tag = "3")]
-        pub(super) label: Vec<Label>,
+        pub(in crate::export) label: Vec<Label>,
     }
 
     #[derive(Clone, Copy, PartialEq, prost::Message)]
-    pub(super) struct Label {
+    pub(in crate::export) struct Label {
         #[prost(int64, tag = "1")]
-        pub(super) key: i64,
+        pub(in crate::export) key: i64,
         #[prost(int64, tag = "2")]
-        pub(super) str: i64,
+        pub(in crate::export) str: i64,
         #[prost(int64, tag = "3")]
-        pub(super) num: i64,
+        pub(in crate::export) num: i64,
     }
 
     #[derive(Clone, Copy, PartialEq, prost::Message)]
-    pub(super) struct Mapping {
+    pub(in crate::export) struct Mapping {
         #[prost(uint64, tag = "1")]
-        pub(super) id: u64,
+        pub(in crate::export) id: u64,
         #[prost(uint64, tag = "2")]
-        pub(super) memory_start: u64,
+        pub(in crate::export) memory_start: u64,
         #[prost(uint64, tag = "3")]
-        pub(super) memory_limit: u64,
+        pub(in crate::export) memory_limit: u64,
         #[prost(uint64, tag = "4")]
-        pub(super) file_offset: u64,
+        pub(in crate::export) file_offset: u64,
         #[prost(int64, tag = "5")]
-        pub(super) filename: i64,
+        pub(in crate::export) filename: i64,
         #[prost(int64, tag = "6")]
-        pub(super) build_id: i64,
+        pub(in crate::export) build_id: i64,
         #[prost(bool, tag = "7")]
-        pub(super) has_functions: bool,
+        pub(in crate::export) has_functions: bool,
         #[prost(bool, tag = "8")]
-        pub(super) has_filenames: bool,
+        pub(in crate::export) has_filenames: bool,
         #[prost(bool, tag = "9")]
-        pub(super) has_line_numbers: bool,
+        pub(in crate::export) has_line_numbers: bool,
         #[prost(bool, tag = "10")]
-        pub(super) has_inline_frames: bool,
+        pub(in crate::export) has_inline_frames: bool,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Location {
+    pub(in crate::export) struct Location {
         #[prost(uint64, tag = "1")]
-        pub(super) id: u64,
+        pub(in crate::export) id: u64,
         #[prost(uint64, tag = "2")]
-        pub(super) mapping_id: u64,
+        pub(in crate::export) mapping_id: u64,
         #[prost(uint64, tag = "3")]
-        pub(super) address: u64,
+        pub(in crate::export) address: u64,
         #[prost(message, repeated, tag = "4")]
-        pub(super) line: Vec<Line>,
+        pub(in crate::export) line: Vec<Line>,
     }
 
     #[derive(Clone, Copy, PartialEq, prost::Message)]
-    pub(super) struct Line {
+    pub(in crate::export) struct Line {
         #[prost(uint64, tag = "1")]
-        pub(super) function_id: u64,
+        pub(in crate::export) function_id: u64,
         #[prost(int64, tag = "2")]
-        pub(super) line: i64,
+        pub(in crate::export) line: i64,
         #[prost(int64, tag = "3")]
-        pub(super) column: i64,
+        pub(in crate::export) column: i64,
     }
 
     #[derive(Clone, Copy, PartialEq, prost::Message)]
-    pub(super) struct Function {
+    pub(in crate::export) struct Function {
         #[prost(uint64, tag = "1")]
-        pub(super) id: u64,
+        pub(in crate::export) id: u64,
         #[prost(int64, tag = "2")]
-        pub(super) name: i64,
+        pub(in crate::export) name: i64,
         #[prost(int64, tag = "3")]
-        pub(super) system_name: i64,
+        pub(in crate::export) system_name: i64,
         #[prost(int64, tag = "4")]
-        pub(super) filename: i64,
+        pub(in crate::export) filename: i64,
         #[prost(int64, tag = "5")]
-        pub(super) start_line: i64,
+        pub(in crate::export) start_line: i64,
     }
 }
 
@@ -490,7 +517,7 @@ mod tests {
     proptest! {
         #[test]
         fn each_line_is_of_its_file(profile in arbitrary::profile()) {
-            let document = Document::new(&profile).build(Dimension::Function);
+            let document = Document::new(&profile, Traces::LeftOut).build(Dimension::Function).0;
             let string = |index: i64| document.string_table[usize::try_from(index).expect("an index")].clone();
             let lines_of = |location: &proto::Location| location.line.clone();
             let written: BTreeSet<Line> = document
@@ -526,7 +553,7 @@ mod tests {
         let profiles = (0..1000).map(|_| strategy.new_tree(&mut runner).expect("a profile").current());
         let mut profile = profiles.into_iter().find(|profile| profile.threads.len() > 1).expect("with two threads");
         let names = |profile: &Profile| {
-            let document = Document::new(profile).build(Dimension::Function);
+            let document = Document::new(profile, Traces::LeftOut).build(Dimension::Function).0;
             let string = |index: i64| document.string_table[usize::try_from(index).expect("an index")].clone();
             let labels = document.sample.iter().flat_map(|sample| &sample.label);
             labels.filter(|label| string(label.key) == "thread").map(|label| string(label.str)).collect::<BTreeSet<_>>()

@@ -9,7 +9,9 @@ use clap::ValueEnum;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use witprof::Dimension;
-use witprof::export::{write_firefox_with, write_folded, write_html, write_pprof, write_speedscope, write_svg};
+use witprof::export::{
+    write_firefox_with, write_folded, write_html, write_otlp, write_pprof, write_speedscope, write_svg,
+};
 
 use super::shown_profile::ShownProfile;
 
@@ -30,6 +32,8 @@ pub(crate) enum Format {
     Pprof,
     /// The same, compressed: .pb.gz
     PprofGzip,
+    /// OpenTelemetry's format of profiles: .otlp
+    Otlp,
     /// JSON for speedscope: .speedscope.json
     Speedscope,
     /// The same, compressed: .speedscope.json.gz
@@ -37,7 +41,7 @@ pub(crate) enum Format {
 }
 
 /// Longer ends first.
-const ENDS: [(&str, Format); 9] = [
+const ENDS: [(&str, Format); 10] = [
     (".speedscope.json.gz", Format::SpeedscopeGzip),
     (".speedscope.json", Format::Speedscope),
     (".json.gz", Format::FirefoxGzip),
@@ -47,6 +51,7 @@ const ENDS: [(&str, Format); 9] = [
     (".folded", Format::Folded),
     (".pb.gz", Format::PprofGzip),
     (".pb", Format::Pprof),
+    (".otlp", Format::Otlp),
 ];
 
 impl Format {
@@ -78,6 +83,7 @@ impl Format {
             Self::Folded => "folded",
             Self::Pprof => "pprof",
             Self::PprofGzip => "pprof-gzip",
+            Self::Otlp => "otlp",
             Self::Speedscope => "speedscope",
             Self::SpeedscopeGzip => "speedscope-gzip",
         }
@@ -91,7 +97,7 @@ impl Format {
     /// Whether it is nothing that a terminal may be sent.
     pub(super) fn is_binary(self) -> bool {
         match self {
-            Self::FirefoxGzip | Self::Pprof | Self::PprofGzip | Self::SpeedscopeGzip => true,
+            Self::FirefoxGzip | Self::Pprof | Self::PprofGzip | Self::Otlp | Self::SpeedscopeGzip => true,
             Self::Firefox | Self::Html | Self::Svg | Self::Folded | Self::Speedscope => false,
         }
     }
@@ -112,6 +118,7 @@ impl Format {
             Self::Folded => write_folded(profile(), stacks, &mut file)?,
             Self::Pprof => write_pprof(profile(), stacks, &mut file)?,
             Self::PprofGzip => gzip(&mut file, |out| write_pprof(profile(), stacks, out))?,
+            Self::Otlp => write_otlp(profile(), &[], &mut file)?,
             Self::Speedscope => write_speedscope(profile(), stacks, &mut file)?,
             Self::SpeedscopeGzip => gzip(&mut file, |out| write_speedscope(profile(), stacks, out))?,
         }

@@ -41,6 +41,13 @@ pub(crate) struct Meta {
     /// By thread: how many rows after each other have which set of labels; those after these have none.
     #[serde(default)]
     pub(crate) sample_labels: Vec<Vec<(u64, u32)>>,
+    /// Places in traces: numbers of trace and span, in hexadecimal digits.
+    #[serde(default)]
+    pub(crate) traces: Vec<(String, String)>,
+    /// By thread: how many rows after each other are of which place in a trace, counted from 1 on; 0 is none, and those after these
+    /// have none.
+    #[serde(default)]
+    pub(crate) sample_traces: Vec<Vec<(u64, u32)>>,
     /// The same for how many samples a row stands for, if not one.
     #[serde(default)]
     pub(crate) sample_counts: Vec<Vec<(u64, u64)>>,

@@ -84,7 +84,7 @@ pub(crate) fn joined(rows: Vec<Sample>, interval: Duration) -> Vec<Sample> {
     // The last piece of a long sample follows others of the greatest weight, and stands for the end of its time; its
     // first row is right where that begins.
     let mut is_piece = false;
-    let is_same = |a: &Sample, b: &Sample| (a.stack, a.labels) == (b.stack, b.labels);
+    let is_same = |a: &Sample, b: &Sample| (a.stack, a.labels, a.trace) == (b.stack, b.labels, b.trace);
     for row in rows {
         match samples.last_mut() {
             Some(last) if is_piece && last.time == row.time && is_same(last, &row) => {
@@ -116,7 +116,7 @@ pub(crate) fn joined(rows: Vec<Sample>, interval: Duration) -> Vec<Sample> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{LabelsIndex, StackIndex};
+    use crate::profile::{LabelsIndex, StackIndex, TraceIndex};
 
     fn ms(time: u64) -> Duration {
         Duration::from_millis(time)
@@ -124,7 +124,8 @@ mod tests {
 
     fn sample(time: u64, wall: u64, cpu: u64) -> Sample {
         let (stack, labels, preempted) = (StackIndex(0), LabelsIndex(0), ms(wall - cpu) / 2);
-        Sample { time: ms(time), stack, labels, count: 1, wall: ms(wall), cpu: ms(cpu), preempted }
+        let trace = TraceIndex(0);
+        Sample { time: ms(time), stack, labels, trace, count: 1, wall: ms(wall), cpu: ms(cpu), preempted }
     }
 
     /// The rows of a sample after a row at `last`.

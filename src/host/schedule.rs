@@ -90,9 +90,10 @@ impl Meanwhile {
                     let (Some(recorder), Some(outputs)) = (recorder.upgrade(), outputs.upgrade()) else { return };
                     let written = tokio::task::spawn_blocking(move || {
                         let outputs = lock(&outputs);
-                        // Nothing is there yet.
-                        let is_there = !recorder.is_paused();
-                        outputs.as_ref().filter(|_| is_there).map(|outputs| write_meanwhile(&recorder, outputs));
+                        // While it is paused, nothing new is there.
+                        if let Some(outputs) = outputs.as_ref().filter(|_| !recorder.is_paused()) {
+                            write_meanwhile(&recorder, outputs);
+                        }
                         outputs.is_some()
                     });
                     if !written.await.unwrap_or(false) {

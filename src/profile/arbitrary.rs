@@ -13,10 +13,10 @@ use super::memories::{MemoryGrowth, MemoryTrack};
 use super::origin::Origin;
 use super::tables::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
-    Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,
+    Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread, TraceIndex,
 };
 use crate::address::{CodePoint, TextOffset, WasmOffset};
-use crate::samples::{LossReason, ProfilerTime, SampleCounts, Span};
+use crate::samples::{LossReason, ProfilerTime, SampleCounts, Span, TraceContext};
 use crate::symbols::{Direction, Ends, FunctionKind, Layer};
 
 /// A function: its kind, and which of a few interfaces and functions it is for.
@@ -113,13 +113,13 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
         let samples = samples.iter().map(|(stack, wall, cpu)| {
             let wall = Duration::from_nanos(*wall);
             time += wall;
-            let labels = LabelsIndex(u32::from(*cpu) % 3);
+            let (labels, trace) = (LabelsIndex(u32::from(*cpu) % 3), TraceIndex(u32::from(*cpu) % 2));
             let count = 1 + u64::from(*cpu % 4);
             // As good as any number.
             let part = u32::from(*cpu) % 7;
             let cpu = wall * u32::from(*cpu) / 100;
             let preempted = (wall - cpu) * part / 6;
-            Sample { time, stack: ends[stack.index(ends.len())], labels, count, wall, cpu, preempted }
+            Sample { time, stack: ends[stack.index(ends.len())], labels, trace, count, wall, cpu, preempted }
         });
         Thread { name: format!("thread {number}"), samples: samples.collect() }
     });
@@ -156,6 +156,7 @@ fn build(functions: &[Function], paths: &[Vec<prop::sample::Index>], samples: &S
         labels: [None, Some("1"), Some("<2>")]
             .map(|value| value.map(|value| ("request".to_owned(), value.to_owned())).into_iter().collect())
             .to_vec(),
+        traces: vec![None, TraceContext::new([0xab; 16], [7; 8])],
         calls: Some(calls()),
         memories: vec![MemoryTrack {
             name: "a <memory>".to_owned(),
@@ -215,6 +216,7 @@ pub(crate) fn of_stack(frames: &[(FunctionKind, &str)]) -> Profile {
         time: wall,
         stack: StackIndex(count - 1),
         labels: LabelsIndex(0),
+        trace: TraceIndex(0),
         count: 1,
         wall,
         cpu: wall,

@@ -174,6 +174,7 @@ impl Profile {
             stacks,
             threads: _,
             labels,
+            traces,
             calls: _,
             memories: _,
             growths: _,
@@ -207,6 +208,7 @@ impl Profile {
             stacks: stacks.clone(),
             threads,
             labels: labels.clone(),
+            traces: traces.clone(),
             calls: None,
             memories,
             growths,
@@ -368,7 +370,9 @@ mod tests {
     use super::*;
     use crate::export::{TableStyle, write_firefox, write_folded, write_report_table, write_speedscope, write_summary};
     use crate::import::read_firefox;
-    use crate::profile::tables::{FileIndex, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, StackIndex};
+    use crate::profile::tables::{
+        FileIndex, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, StackIndex, TraceIndex,
+    };
     use crate::profile::{Dimension, Stack, arbitrary};
 
     /// The same profile with `mark` in all names, in code of one component, for one tenant; but for every other sample, which is
@@ -433,6 +437,8 @@ mod tests {
             }),
         );
         first.labels.extend(second.labels.into_iter().skip(1));
+        let traces = handle(first.traces.len() - 1);
+        first.traces.extend(second.traces.into_iter().skip(1));
         let memories = first.memories.len();
         first.memories.extend(second.memories);
         first.growths.extend(second.growths.into_iter().map(|growth| MemoryGrowth {
@@ -446,6 +452,7 @@ mod tests {
             let samples = thread.samples.into_iter().map(|sample| Sample {
                 stack: stack(sample.stack),
                 labels: LabelsIndex(if sample.labels.0 == 0 { 0 } else { sample.labels.0 + labels }),
+                trace: TraceIndex(if sample.trace.0 == 0 { 0 } else { sample.trace.0 + traces }),
                 ..sample
             });
             match first.threads.get_mut(index) {
@@ -468,7 +475,8 @@ mod tests {
     }
 
     /// Everything that a sample says, without an index.
-    type Told = (Duration, Vec<String>, Vec<(String, String)>, u64, [Duration; 3]);
+    type Told =
+        (Duration, Vec<String>, (Vec<(String, String)>, Option<crate::samples::TraceContext>), u64, [Duration; 3]);
 
     fn told(profile: &Profile, sample: &Sample, since: Duration) -> Told {
         let frames = profile.outwards(sample.stack).map(|stack| {
@@ -480,7 +488,7 @@ mod tests {
             let line = frame.source.map(|source| (profile.line_name(source), profile.source_text(source.file)));
             format!("{library:?} {function:?} {:?} {:?} {line:?} {file:?}", frame.point, frame.instruction)
         });
-        let labels = profile.labels(sample.labels).to_vec();
+        let labels = (profile.labels(sample.labels).to_vec(), profile.trace(sample.trace));
         let times = [sample.wall, sample.cpu, sample.preempted];
         (sample.time.saturating_sub(since), frames.collect(), labels, sample.count, times)
     }
@@ -526,6 +534,7 @@ mod tests {
         let labels = profile.samples().map(|sample| sample.labels.index()).chain([0]).collect();
         all(labels, profile.labels.len());
         assert!(profile.labels[0].is_empty());
+        all(profile.samples().map(|sample| sample.trace.index()).chain([0]).collect(), profile.traces.len());
         assert!(profile.growths.iter().all(|growth| growth.memory < profile.memories.len()));
     }
 

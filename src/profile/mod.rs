@@ -52,6 +52,6 @@ pub use script_frames::ScriptFrames;
 pub(crate) use symbolize::{ELIDED, EVERYTHING, Recording, symbolize};
 pub use tables::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
-    Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,
+    Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread, TraceIndex,
 };
 pub(crate) use tree::{Label, Tree};

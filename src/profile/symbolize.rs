@@ -17,14 +17,14 @@ use super::origin::Origin;
 use super::script_table::{ScriptTable, script_name, script_place};
 use super::tables::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
-    Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread,
+    Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread, TraceIndex,
 };
 use crate::address::{CodePoint, TextOffset, WasmOffset};
 use crate::code::{Target, Targets};
 use crate::interpreters::Language;
 use crate::samples::{
     CountedCalls, Entry, FrameId, FrozenLog, Growth, HostPlace, LabelSet, LabelSetId, LossReason, MemoryLog,
-    ProfilerTime, Purpose, RawFrame, Request, ScriptFunctions, Span, StackId, Track, Window,
+    ProfilerTime, Purpose, RawFrame, Request, ScriptFunctions, Span, StackId, TraceContext, Track, Window,
 };
 use crate::symbols::{Direction, Ends, FunctionId, FunctionKind, Layer, LibraryId};
 
@@ -100,9 +100,10 @@ pub(crate) fn symbolize<'r>(log: &'r FrozenLog, recording: &'r Recording<'r>) ->
                     }
                     Some(stack) => {
                         let (labels, request) = labels.index(&mut tables, set);
+                        let trace = tables.trace(request);
                         let is_captured = captured.is_some() && request == captured;
                         let samples = if is_captured { &mut of_captured } else { &mut out.samples };
-                        samples.push(Sample { time, stack, labels, count, wall, cpu, preempted });
+                        samples.push(Sample { time, stack, labels, trace, count, wall, cpu, preempted });
                     }
                     // None of its functions is in the map, so nothing of it may be shown.
                     None => counts.lose_kept(LossReason::NoVisibleFrame, count),
@@ -151,6 +152,7 @@ pub(crate) fn symbolize<'r>(log: &'r FrozenLog, recording: &'r Recording<'r>) ->
         counts,
         threads,
         labels: tables.labels.iter().map(|set| LabelSet::clone(set)).collect(),
+        traces: tables.traces.into_iter().collect(),
         calls,
         memories: name_memories(&recording.memories, recording.targets, period),
         growths,
@@ -249,6 +251,8 @@ struct Tables<'r> {
     recording_scripts: &'r ScriptFunctions,
     /// Sets of labels that samples bear; the empty one comes first.
     labels: IndexSet<Arc<LabelSet>, FxBuildHasher>,
+    /// Places in traces; none comes first.
+    traces: IndexSet<Option<TraceContext>, FxBuildHasher>,
 }
 
 /// Whether a frame is the innermost of its stack, which decides how its address is read.
@@ -325,6 +329,14 @@ impl<'r> Tables<'r> {
             frames: IndexSet::default(),
             stacks: IndexSet::default(),
             labels: IndexSet::from_iter([Arc::default()]),
+            traces: IndexSet::from_iter([None]),
+        }
+    }
+
+    fn trace(&mut self, request: Option<Request>) -> TraceIndex {
+        match request.and_then(|request| request.trace) {
+            None => TraceIndex(0),
+            trace => TraceIndex(handle(self.traces.insert_full(trace).0)),
         }
     }
 

@@ -9,7 +9,7 @@ use super::captured::Captured;
 use super::memories::{MemoryGrowth, MemoryTrack};
 use super::origin::Origin;
 use crate::address::{CodePoint, WasmOffset};
-use crate::samples::{HandlerCost, LabelSet, ProfilerTime, SampleCounts, Span};
+use crate::samples::{HandlerCost, LabelSet, ProfilerTime, SampleCounts, Span, TraceContext};
 use crate::symbols::{Direction, Ends, FunctionKind, Layer};
 
 /// An index into a table of a profile.
@@ -51,6 +51,11 @@ index! {
 index! {
     /// A set of labels of a [`Profile`]; valid for the profile it came from.
     LabelsIndex
+}
+
+index! {
+    /// A place in a trace of a [`Profile`]; valid for the profile it came from.
+    TraceIndex
 }
 
 index! {
@@ -165,6 +170,8 @@ pub struct Sample {
     pub stack: StackIndex,
     /// What it was running for.
     pub labels: LabelsIndex,
+    /// Where that belongs in a trace.
+    pub trace: TraceIndex,
     /// How many there are.
     pub count: u64,
     /// Wall-clock time that they stand for.
@@ -258,6 +265,8 @@ pub struct Profile {
     pub(crate) threads: Vec<Thread>,
     /// The first is empty.
     pub(crate) labels: Vec<LabelSet>,
+    /// The first is none.
+    pub(crate) traces: Vec<Option<TraceContext>>,
     pub(crate) calls: Option<CallTrace>,
     pub(crate) memories: Vec<MemoryTrack>,
     pub(crate) growths: Vec<MemoryGrowth>,
@@ -422,6 +431,12 @@ impl Profile {
     #[must_use]
     pub fn labels(&self, labels: LabelsIndex) -> &[(String, String)] {
         &self.labels[labels.index()]
+    }
+
+    /// A place in a [trace](crate::Labels::trace); `None` of samples whose activation has none.
+    #[must_use]
+    pub fn trace(&self, trace: TraceIndex) -> Option<TraceContext> {
+        self.traces[trace.index()]
     }
 
     /// Every call across an interface, if calls were [traced](crate::Recorder::call_tracer). In a

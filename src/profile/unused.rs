@@ -3,7 +3,7 @@
 use std::mem::take;
 
 use super::symbolize::handle;
-use super::tables::{FileIndex, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, StackIndex};
+use super::tables::{FileIndex, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, StackIndex, TraceIndex};
 
 impl Profile {
     /// The stacks that something was seen with.
@@ -63,6 +63,10 @@ impl Profile {
         let labels = kept(&mut self.labels, used.into_iter());
         let samples = self.threads.iter_mut().flat_map(|thread| &mut thread.samples);
         samples.for_each(|sample| sample.labels = LabelsIndex(labels[sample.labels.index()]));
+        let used: Vec<usize> = std::iter::once(0).chain(self.samples().map(|sample| sample.trace.index())).collect();
+        let traces = kept(&mut self.traces, used.into_iter());
+        let samples = self.threads.iter_mut().flat_map(|thread| &mut thread.samples);
+        samples.for_each(|sample| sample.trace = TraceIndex(traces[sample.trace.index()]));
     }
 }
 

@@ -605,6 +605,15 @@ impl Recorder {
         Ok(())
     }
 
+    /// A tracer that counts nothing and only waits for the call that the recording [begins with](Self::begin_with_call); for a store
+    /// whose call hook does something else as well.
+    ///
+    /// # Errors
+    /// As for `trace_calls`.
+    pub fn waiting_tracer(&self) -> Result<CallTracer> {
+        self.shared().waiting_tracer()
+    }
+
     /// Has calls of `store` looked at by a recorder that [begins with one](Self::begin_with_call), and counts none: takes over its call
     /// hook.
     ///
@@ -612,7 +621,7 @@ impl Recorder {
     /// As for [`trace_calls`](Self::trace_calls).
     #[cfg(feature = "call-hook")]
     pub fn wait_for_call<T: 'static>(&self, store: &mut Store<T>) -> Result<()> {
-        let mut tracer = self.shared().waiting_tracer()?;
+        let mut tracer = self.waiting_tracer()?;
         store.call_hook(move |_, kind| {
             tracer.call_hook(kind);
             Ok(())

@@ -130,6 +130,11 @@ impl Meta {
             sample_labels: of_threads(profile, |samples| {
                 runs(samples, profile.interval(), 0, |sample, _| sample.labels.0)
             }),
+            traces: profile.traces.iter().flatten().map(|trace| (hex(&trace.trace_id), hex(&trace.span_id))).collect(),
+            sample_traces: match profile.traces.len() {
+                0 | 1 => Vec::new(),
+                _ => of_threads(profile, |samples| runs(samples, profile.interval(), 0, |sample, _| sample.trace.0)),
+            },
             sample_counts: of_threads(profile, |samples| {
                 runs(samples, profile.interval(), 1, |sample, _| sample.count)
             }),
@@ -152,6 +157,10 @@ impl Meta {
             function_ends,
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn of_threads<R>(profile: &Profile, runs: impl Fn(&[Sample]) -> R) -> Vec<R> {

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use serde::{Serialize, Serializer};
 
 use crate::nanos::nanos;
-use crate::profile::{Attribution, LabelsIndex, Part, Profile, Sample, StackIndex};
+use crate::profile::{Attribution, LabelsIndex, Part, Profile, Sample, StackIndex, TraceIndex};
 use crate::symbols::Layer;
 
 /// Columns of the timeline.
@@ -174,6 +174,7 @@ impl Sums {
                 time: Duration::ZERO,
                 stack,
                 labels: LabelsIndex(0),
+                trace: TraceIndex(0),
                 count: 1,
                 wall: Duration::from_nanos(own.wall),
                 cpu: Duration::from_nanos(own.cpu),

@@ -15,7 +15,7 @@ use crate::profile::{
     CallTrace, CalledFunction, CalledIndex, CalledTimes, CaptureReason, Captured, Crossing, MemoryGrowth, MemoryTrack,
     TracedCall,
 };
-use crate::samples::{LossReason, SampleCounts, Span};
+use crate::samples::{LossReason, SampleCounts, Span, TraceContext};
 use crate::symbols::{CrossingEnd, Direction, Ends};
 
 /// `meta.witprof`. Its form is judged before its shape.
@@ -167,6 +167,12 @@ pub(super) fn growths_of(meta: &Meta) -> Result<Vec<MemoryGrowth>, String> {
         Ok(MemoryGrowth { memory: *memory, time: Duration::from_nanos(*time), from: *from, to: *to, stack: None })
     });
     growths.collect()
+}
+
+/// A place in a trace.
+pub(super) fn trace_of((trace, span): &(String, String)) -> Result<Option<TraceContext>, String> {
+    let context = TraceContext::from_traceparent(&format!("00-{trace}-{span}-00"));
+    context.map(Some).ok_or_else(|| format!("{trace:?} and {span:?} are no place in a trace"))
 }
 
 /// What a file was captured for, of whose threads `places` tells the indices.

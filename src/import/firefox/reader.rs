@@ -8,7 +8,9 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use super::contents::{Contents, ThreadContents};
 use super::document::UnitsJson;
 use super::frames::FunctionKey;
-use super::own_data::{OwnData, calls_of, captured_of, counts_of, ends_of, growths_of, memory_of, saved_part, span_of};
+use super::own_data::{
+    OwnData, calls_of, captured_of, counts_of, ends_of, growths_of, memory_of, saved_part, span_of, trace_of,
+};
 use super::samples::{joined_rows, time};
 use crate::firefox_format::Meta;
 use crate::profile::{
@@ -180,6 +182,9 @@ impl<'d> Reader<'d> {
                 Some(meta) if !meta.labels.is_empty() => meta.labels.iter().map(|set| set.clone().into()).collect(),
                 _ => vec![LabelSet::default()],
             },
+            traces: std::iter::once(Ok(None))
+                .chain(meta.iter().flat_map(|meta| &meta.traces).map(trace_of))
+                .collect::<Result<_, _>>()?,
             // They are summed up for the whole recording.
             calls: match meta.and_then(|meta| meta.calls.as_ref()) {
                 Some(calls) if self.part.is_none() => Some(calls_of(calls, &places)?),

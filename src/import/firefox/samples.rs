@@ -6,7 +6,7 @@ use super::contents::ThreadContents;
 use super::frames::Stacks;
 use super::reader::Reader;
 use crate::firefox_format::{Meta, joined};
-use crate::profile::{LabelsIndex, Sample, Thread};
+use crate::profile::{LabelsIndex, Sample, Thread, TraceIndex};
 
 /// No sample stands for more time than this, and no recording began later: sums cannot overflow.
 const MAX_SECONDS: f64 = 366.0 * 86_400.0;
@@ -67,8 +67,8 @@ impl Reader<'_> {
             let wall = wall.ok_or_else(|| problem("an impossible weight"))?;
             let cpu = samples.cpu.as_ref().and_then(|cpu| cpu[row]).unwrap_or(0.0);
             let cpu = time(cpu, cpu_unit).ok_or_else(|| problem("an impossible CPU time"))?.min(wall);
-            let (labels, preempted) = (LabelsIndex(0), Duration::ZERO);
-            out.push(Sample { time: now, stack, labels, count, wall, cpu, preempted });
+            let (labels, trace, preempted) = (LabelsIndex(0), TraceIndex(0), Duration::ZERO);
+            out.push(Sample { time: now, stack, labels, trace, count, wall, cpu, preempted });
         }
         let name = match (thread.name.is_empty(), self.meta.is_some(), thread.process_name.as_str()) {
             (true, _, "") => format!("thread {}", index + 1),
@@ -92,6 +92,10 @@ pub(super) fn joined_rows(
     let labels = thread.and_then(|thread| meta.sample_labels.get(thread));
     for (sample, labels) in each_row(&mut rows, labels) {
         sample.labels = LabelsIndex(if (labels as usize) < meta.labels.len() { labels } else { 0 });
+    }
+    let traces = thread.and_then(|thread| meta.sample_traces.get(thread));
+    for (sample, trace) in each_row(&mut rows, traces) {
+        sample.trace = TraceIndex(if (trace as usize) <= meta.traces.len() { trace } else { 0 });
     }
     let counts = thread.and_then(|thread| meta.sample_counts.get(thread));
     each_row(&mut rows, counts).for_each(|(sample, count)| sample.count = count.max(1));
