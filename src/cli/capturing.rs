@@ -75,10 +75,10 @@ impl Default for CaptureLimits {
 }
 
 impl CapturingArguments {
-    /// How much of a recording is kept; nothing if that is all of it. `may_forget` says whether nobody has asked for all of it.
-    pub(super) fn kept(&self, triggers: &[Trigger], may_forget: bool) -> Option<Duration> {
-        let is_needed = may_forget || !triggers.is_empty();
-        self.keep_last.or(is_needed.then_some(KEPT))
+    /// How much of a recording is kept; nothing if that is all of it. `may_forget` says whether that need not be all, unless
+    /// somebody says so.
+    pub(super) fn kept(&self, may_forget: bool) -> Option<Duration> {
+        self.keep_last.or(may_forget.then_some(KEPT))
     }
 
     pub(super) fn capturing(&self, triggers: Vec<Trigger>) -> Capturing {

@@ -16,6 +16,7 @@ mod man;
 mod map;
 mod only;
 mod profiling;
+mod pushing;
 mod report;
 mod run;
 mod script_frames;

@@ -13,6 +13,7 @@ use witprof::Trigger;
 use super::arguments::{OUTPUT, RECORDING, WASMTIMES};
 use super::capturing::{CapturingArguments, parse_slow, parse_time};
 use super::profiling::ProfilingArguments;
+use super::pushing::PushingArguments;
 use crate::host::{self, GuestServer, Meanwhile, RoutePattern, ServerOptions, WasmFile};
 
 /// Serve HTTP with a component as `wasmtime serve` does, and write a profile of all requests
@@ -27,6 +28,9 @@ pub(super) struct ServeArguments {
 
     #[command(flatten)]
     capturing: CapturingArguments,
+
+    #[command(flatten)]
+    pushing: PushingArguments,
 
     /// Write a profile of each request that takes longer than TIME, with what was before and after it. Labels behind the time
     /// say which requests are meant: `200ms,route=/checkout` (repeatable; the first that matches counts)
@@ -143,6 +147,7 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<ExitCode> {
     let ServeArguments {
         profiling,
         capturing,
+        pushing,
         on_slow,
         on_trap,
         duration,
@@ -156,7 +161,8 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<ExitCode> {
     let file = WasmFile::read(&component)?;
     let outputs = profiling.open_outputs(&file)?;
     let triggers: Vec<Trigger> = on_slow.into_iter().chain(on_trap.then(Trigger::failed)).collect();
-    let kept = capturing.kept(&triggers, profiling.has_no_output());
+    let kept = capturing.kept(!triggers.is_empty() || pushing.is_asked_for() || profiling.has_no_output());
+    let pushing = pushing.pushing(outputs.host_frames);
     let (sampling, verbosity) = (profiling.sampling(kept), profiling.verbosity());
     let capturing = capturing.capturing(triggers);
     let meanwhile = Meanwhile { duration: None, every: profiling.every() };
@@ -168,7 +174,17 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<ExitCode> {
         pprof_address: pprof_addr,
         ..options
     };
-    host::serve(GuestServer { command: common, options, file, sampling, outputs, capturing, meanwhile, verbosity })
+    host::serve(GuestServer {
+        command: common,
+        options,
+        file,
+        sampling,
+        outputs,
+        capturing,
+        pushing,
+        meanwhile,
+        verbosity,
+    })
 }
 
 #[cfg(test)]

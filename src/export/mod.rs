@@ -36,6 +36,8 @@ mod otlp;
 mod perf_map;
 #[cfg(feature = "pprof")]
 mod pprof;
+#[cfg(feature = "pprof")]
+mod pyroscope;
 mod report_json;
 mod report_table;
 mod speedscope;
@@ -65,6 +67,8 @@ pub(crate) use perf_map::perf_name;
 pub use perf_map::write_perf_map;
 #[cfg(feature = "pprof")]
 pub use pprof::write_pprof;
+#[cfg(feature = "pprof")]
+pub use pyroscope::pyroscope_pushes;
 pub use report_json::{write_comparison_json, write_report_json};
 pub use report_table::{TableStyle, write_comparison_table, write_report_table};
 pub use speedscope::write_speedscope;

@@ -29,22 +29,32 @@ use crate::symbols::FunctionKind;
 /// # Errors
 /// [`Error::Write`] if `out` cannot be written to.
 pub fn write_pprof(profile: &Profile, by: Dimension, out: &mut dyn Write) -> Result<()> {
-    let document = Document::new(profile, Traces::LeftOut).build(by).0;
+    let document = Document::new(profile, Detail::USUAL).build(by).0;
     out.write_all(&document.encode_to_vec()).map_err(|source| Error::Write { format: "pprof", source })
 }
 
 /// The same by function, as a message, in which samples of different places in traces are told apart; and the place of each.
 #[cfg(feature = "otlp")]
 pub(super) fn with_traces(profile: &Profile) -> (proto::Profile, Vec<TraceIndex>) {
-    Document::new(profile, Traces::Told).build(Dimension::Function)
+    Document::new(profile, Detail { traces: true, ..Detail::USUAL }).build(Dimension::Function)
 }
 
-/// Whether samples of different places in traces are told apart.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Traces {
-    LeftOut,
-    #[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "pprof has no place for them"))]
-    Told,
+/// The same with the labels of the host alone, for whoever takes each combination of labels for a thing of its own.
+pub(super) fn with_labels_of_host(profile: &Profile) -> proto::Profile {
+    Document::new(profile, Detail { own_labels: false, ..Detail::USUAL }).build(Dimension::Function).0
+}
+
+/// Which samples are told apart.
+#[derive(Clone, Copy)]
+struct Detail {
+    /// By thread, layer, interface and part, which are labels of ours.
+    own_labels: bool,
+    /// By their places in traces, which pprof itself has no place for.
+    traces: bool,
+}
+
+impl Detail {
+    const USUAL: Self = Self { own_labels: true, traces: false };
 }
 
 /// A document being built from a profile.
@@ -55,7 +65,7 @@ struct Document<'p> {
     strings: HashMap<String, i64, FxBuildHasher>,
     functions: HashMap<(FunctionIndex, Option<FileIndex>), u64, FxBuildHasher>,
     has_lines: bool,
-    traces: Traces,
+    detail: Detail,
     /// By sample.
     trace_of: Vec<TraceIndex>,
 }
@@ -80,12 +90,12 @@ struct SampleKey {
 }
 
 impl<'p> Document<'p> {
-    fn new(profile: &'p Profile, traces: Traces) -> Self {
+    fn new(profile: &'p Profile, detail: Detail) -> Self {
         let (out, strings, functions) = (proto::Profile::default(), HashMap::default(), HashMap::default());
         let has_lines = profile.frames().iter().any(|frame| frame.source.is_some());
         let attribution = Attribution::new(profile);
         let trace_of = Vec::new();
-        let mut document = Self { profile, attribution, out, strings, functions, has_lines, traces, trace_of };
+        let mut document = Self { profile, attribution, out, strings, functions, has_lines, detail, trace_of };
         // The first string is the empty one.
         document.string("");
         document
@@ -264,7 +274,8 @@ impl<'p> Document<'p> {
         let mut sums: indexmap::IndexMap<SampleKey, [i64; 4], FxBuildHasher> = indexmap::IndexMap::default();
         for (thread, of_thread) in profile.threads().iter().enumerate() {
             for sample in &of_thread.samples {
-                let trace = if self.traces == Traces::Told { sample.trace } else { TraceIndex(0) };
+                let trace = if self.detail.traces { sample.trace } else { TraceIndex(0) };
+                let thread = if self.detail.own_labels { thread } else { 0 };
                 let key = SampleKey { thread, stack: sample.stack, labels: sample.labels, trace };
                 let sum = sums.entry(key).or_default();
                 let count = i64::try_from(sample.count).unwrap_or(i64::MAX);
@@ -277,31 +288,38 @@ impl<'p> Document<'p> {
         let names: Vec<_> = (0..profile.threads().len()).map(|thread| profile.distinct_thread_name(thread)).collect();
         for (SampleKey { thread, stack, labels, trace }, value) in sums {
             self.trace_of.push(trace);
-            let leaf = &profile.functions()[profile.leaf(stack).index()];
-            let crossed = self.attribution.crossing(stack);
-            let crossing = crossed.map(|crossed| {
-                let crossing = crossed.what.map(|what| self.attribution.get(what));
-                let unknown = || (UNKNOWN_INTERFACE.to_owned(), UNKNOWN_INTERFACE.to_owned());
-                crossing.map_or_else(unknown, |crossing| (crossing.interface_name(), crossing.to_string()))
-            });
-            let part = match self.attribution.part(stack) {
-                Part::Own => "own",
-                Part::Boundary => "boundary",
-            };
-            let mut label = vec![
-                self.label("thread", &names[thread]),
-                self.label("layer", profile.libraries()[leaf.library.index()].layer.name()),
-                self.label("part", part),
-            ];
-            if let Some((interface, function)) = crossing {
-                label.push(self.label("interface", &interface));
-                label.push(self.label("interface_function", &function));
-            }
+            let mut label = if self.detail.own_labels { self.own_labels(&names[thread], stack) } else { Vec::new() };
             label.extend(profile.labels(labels).iter().map(|(key, value)| self.label(&label_key(key), value)));
             let location_id = locations(stack);
             let value = value[..self.values()].to_vec();
             self.out.sample.push(proto::Sample { location_id, value, label });
         }
+    }
+
+    /// The labels of a sample that are not the host's.
+    fn own_labels(&mut self, thread: &str, stack: StackIndex) -> Vec<proto::Label> {
+        let profile = self.profile;
+        let leaf = &profile.functions()[profile.leaf(stack).index()];
+        let crossed = self.attribution.crossing(stack);
+        let crossing = crossed.map(|crossed| {
+            let crossing = crossed.what.map(|what| self.attribution.get(what));
+            let unknown = || (UNKNOWN_INTERFACE.to_owned(), UNKNOWN_INTERFACE.to_owned());
+            crossing.map_or_else(unknown, |crossing| (crossing.interface_name(), crossing.to_string()))
+        });
+        let part = match self.attribution.part(stack) {
+            Part::Own => "own",
+            Part::Boundary => "boundary",
+        };
+        let mut label = vec![
+            self.label("thread", thread),
+            self.label("layer", profile.libraries()[leaf.library.index()].layer.name()),
+            self.label("part", part),
+        ];
+        if let Some((interface, function)) = crossing {
+            label.push(self.label("interface", &interface));
+            label.push(self.label("interface_function", &function));
+        }
+        label
     }
 
     fn label(&mut self, key: &str, value: &str) -> proto::Label {
@@ -517,7 +535,7 @@ mod tests {
     proptest! {
         #[test]
         fn each_line_is_of_its_file(profile in arbitrary::profile()) {
-            let document = Document::new(&profile, Traces::LeftOut).build(Dimension::Function).0;
+            let document = Document::new(&profile, Detail::USUAL).build(Dimension::Function).0;
             let string = |index: i64| document.string_table[usize::try_from(index).expect("an index")].clone();
             let lines_of = |location: &proto::Location| location.line.clone();
             let written: BTreeSet<Line> = document
@@ -553,7 +571,7 @@ mod tests {
         let profiles = (0..1000).map(|_| strategy.new_tree(&mut runner).expect("a profile").current());
         let mut profile = profiles.into_iter().find(|profile| profile.threads.len() > 1).expect("with two threads");
         let names = |profile: &Profile| {
-            let document = Document::new(profile, Traces::LeftOut).build(Dimension::Function).0;
+            let document = Document::new(profile, Detail::USUAL).build(Dimension::Function).0;
             let string = |index: i64| document.string_table[usize::try_from(index).expect("an index")].clone();
             let labels = document.sample.iter().flat_map(|sample| &sample.label);
             labels.filter(|label| string(label.key) == "thread").map(|label| string(label.str)).collect::<BTreeSet<_>>()

@@ -5,8 +5,8 @@ use std::ffi::{OsStr, OsString};
 use crate::terminal::shell_argument;
 
 /// What this program was called with, for a reader: words of a shell. Profiles are shared, so values of environment and
-/// configuration variables are left out, rules for paths, and the folders that absolute paths are in. What the guest's own
-/// arguments say is kept otherwise.
+/// configuration variables are left out, rules for paths, addresses and headers of collectors, and the folders that absolute paths are
+/// in. What the guest's own arguments say is kept otherwise.
 pub(crate) fn command_line() -> String {
     shown(std::env::args_os().skip(1))
 }
@@ -17,8 +17,8 @@ const VARIABLE: &str = "--env";
 /// The same among the options of a group such as `-S`.
 const GROUPED: [&str; 2] = ["config-var=", "keyvalue-in-memory-data="];
 
-/// The option whose values say what they are to hide.
-const PATH_RULE: &str = "--path-map";
+/// The options whose values are left out as a whole: they say what they are to hide, or have a password or what stands for one.
+const HIDDEN: [&str; 4] = ["--path-map", "--otlp-endpoint", "--pyroscope-url", "--push-header"];
 
 fn shown(arguments: impl Iterator<Item = OsString>) -> String {
     let mut line = "witprof".to_owned();
@@ -36,10 +36,11 @@ fn shown(arguments: impl Iterator<Item = OsString>) -> String {
 /// What is shown of an argument that comes after `before`.
 fn kept(text: &str, before: &str) -> String {
     let value_of = |option: &str| text.strip_prefix(option)?.strip_prefix('=');
+    let hidden = HIDDEN.into_iter().find(|option| value_of(option).is_some());
     let grouped = GROUPED.iter().find_map(|name| Some(text.find(name)? + name.len()));
     match (value_of(VARIABLE), grouped) {
-        _ if before == PATH_RULE => "…".to_owned(),
-        _ if value_of(PATH_RULE).is_some() => format!("{PATH_RULE}=…"),
+        _ if HIDDEN.contains(&before) => "…".to_owned(),
+        _ if hidden.is_some() => format!("{}=…", hidden.unwrap_or_default()),
         _ if before == VARIABLE => without_value(text, 0),
         (Some(variable), _) => without_value(text, text.len() - variable.len()),
         (None, Some(begin)) => without_value(text, begin),

@@ -12,6 +12,7 @@ use wasmtime_cli::commands::{CliLinker, RunCommand};
 use witprof::{Code, Layer, MemoryTracer, Profile, Recorder, SamplerKind};
 
 use super::captures::{Capturing, Shown};
+use super::push::Pushing;
 use super::recording::{self, Active, CallTracing, Sampling, Verbosity};
 use super::schedule::Meanwhile;
 use super::signals::EndingSignals;
@@ -26,6 +27,7 @@ pub(crate) struct GuestRun {
     pub(crate) sampling: Sampling,
     pub(crate) outputs: Outputs,
     pub(crate) capturing: Capturing,
+    pub(crate) pushing: Pushing,
     pub(crate) meanwhile: Meanwhile,
     pub(crate) verbosity: Verbosity,
 }
@@ -55,7 +57,7 @@ impl Drop for InBackground {
 }
 
 async fn run_in_runtime(guest: GuestRun) -> Result<ExitCode> {
-    let GuestRun { mut command, file, mut sampling, outputs, capturing, meanwhile, verbosity } = guest;
+    let GuestRun { mut command, file, mut sampling, outputs, capturing, pushing, meanwhile, verbosity } = guest;
     let path = file.path().display();
     // Before anything runs: a signal must not find the process without its handlers.
     tokio::spawn(EndingSignals::listen().end_process());
@@ -66,6 +68,7 @@ async fn run_in_runtime(guest: GuestRun) -> Result<ExitCode> {
     checks::stdout_is_free(&command, &outputs.files)?;
     capturing.check(sampling.signal)?;
     meanwhile.check(&outputs)?;
+    pushing.check()?;
     let mut listeners = sampling.external.find()?;
     let (engine, target) = recording::load(
         &mut command,
@@ -101,6 +104,7 @@ async fn run_in_runtime(guest: GuestRun) -> Result<ExitCode> {
     let (_captures, _) = capturing.start(&recorder, Shown::of(&outputs), verbosity)?;
     let outputs = Arc::new(Mutex::new(Some(outputs)));
     meanwhile.start(&sampling.begin, &recorder, &outputs);
+    let pusher = pushing.start(&recorder, verbosity)?;
     let last = Arc::clone(&recorder);
     let has_returned = Arc::new(AtomicBool::new(false));
     let is_known = Arc::clone(&has_returned);
@@ -108,6 +112,9 @@ async fn run_in_runtime(guest: GuestRun) -> Result<ExitCode> {
         let active = if is_known.load(Ordering::Acquire) { Active::Throughout } else { Active::UntilItEnded };
         if let Some(outputs) = lock(&outputs).take() {
             recording::write(&last, active, &outputs, verbosity);
+        }
+        if let Some(pusher) = pusher {
+            pusher.finish();
         }
     });
 

@@ -50,6 +50,7 @@ use self::seats::{Seat, Seats};
 use self::server::Server;
 use self::shutdown::Shutdown;
 use super::captures::{Capturing, Shown};
+use super::push::Pushing;
 use super::recording::{self, Active, Sampling, Verbosity};
 use super::schedule::Meanwhile;
 use super::signals::{self, EndingSignals};
@@ -110,6 +111,7 @@ pub(crate) struct GuestServer {
     pub(crate) sampling: Sampling,
     pub(crate) outputs: Outputs,
     pub(crate) capturing: Capturing,
+    pub(crate) pushing: Pushing,
     pub(crate) meanwhile: Meanwhile,
     pub(crate) verbosity: Verbosity,
 }
@@ -128,7 +130,8 @@ pub(crate) fn serve(guest: GuestServer) -> Result<ExitCode> {
 }
 
 async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCode> {
-    let GuestServer { mut command, options, file, mut sampling, outputs, capturing, meanwhile, verbosity } = guest;
+    let GuestServer { mut command, options, file, mut sampling, outputs, capturing, pushing, meanwhile, verbosity } =
+        guest;
     let shutdown = Shutdown::new();
     // Before anything runs: a signal must not find the process without its handlers.
     tokio::spawn(end_by_signal(EndingSignals::listen(), shutdown.clone()));
@@ -138,6 +141,7 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
     checks::server_options(&mut command)?;
     capturing.check(sampling.signal)?;
     meanwhile.check(&outputs)?;
+    pushing.check()?;
     let mut listeners = sampling.external.find()?;
     guest::require_component(&file)?;
     let headers = RequestHeaders::parse(&options.headers)?;
@@ -164,12 +168,16 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
     let (captures, capturing) = capturing.start(&recorder, Shown::of(&outputs), verbosity)?;
     let outputs = Arc::new(Mutex::new(Some(outputs)));
     meanwhile.start(&sampling.begin, &recorder, &outputs);
+    let pusher = pushing.start(&recorder, verbosity)?;
     let last = (Arc::clone(&recorder), Arc::clone(&ledger));
     ending::before_exit(move || {
         if let Some(outputs) = lock(&outputs).take() {
             recording::write(&last.0, Active::NowAndThen, &outputs, verbosity);
         }
         capturing.wait();
+        if let Some(pusher) = pusher {
+            pusher.finish();
+        }
         verbosity.message(&last.1.summary());
     });
     sockets.announce(verbosity)?;
