@@ -111,8 +111,8 @@ pub use profile::{
     TraceIndex, TracedCall, UNKNOWN_INTERFACE,
 };
 pub use recording::{
-    Activation, Captures, EpochProbe, Instrumented, Labels, Recorder, RecorderBuilder, Registration, ReservedSignal,
-    SamplerChoice, SlowCalls, Trigger,
+    Activation, Captures, EpochProbe, Instrumented, Labels, Metrics, Recorder, RecorderBuilder, Registration,
+    ReservedSignal, SamplerChoice, SlowCalls, Trigger,
 };
 #[cfg(feature = "pprof")]
 pub use recording::{PPROF_INDEX, PPROF_PATH, Scrape, ScrapedProfile};

@@ -39,6 +39,7 @@ const LIBRARY: &[Row] = &[
         &["interpreters", "component", "debug_info", "symbols", "code", "samples", "sampler", "tracing", "profile"],
     ),
     ("recording/scrape", &["samples", "profile", "export", "recording"]),
+    ("recording/metrics", &["samples", "profile", "export", "recording"]),
 ];
 
 /// The program, in the same way. It uses the library by its name, as anybody does.

@@ -50,10 +50,6 @@ impl Collector {
         });
         Self { address, requests }
     }
-
-    fn next(&self) -> Pushed {
-        self.requests.recv_timeout(LONG).expect("a request")
-    }
 }
 
 fn read(connection: &TcpStream) -> Option<Pushed> {
@@ -80,17 +76,17 @@ fn serve(folder: &std::path::Path, options: &[&str]) -> (Child, String, BufReade
     command.arg(support::root().join("tests/guests/http.wat")).current_dir(folder).stderr(Stdio::piped());
     let mut child = command.spawn().expect("starting witprof");
     let mut stderr = BufReader::new(child.stderr.take().expect("its stderr"));
-    let mut address = String::new();
-    loop {
-        let mut line = String::new();
-        assert!(stderr.read_line(&mut line).expect("UTF-8") > 0, "it ends");
+    let (mut address, mut line) = (String::new(), String::new());
+    while !line.contains("ends it") {
+        line.clear();
+        if stderr.read_line(&mut line).expect("UTF-8") == 0 {
+            panic!("it ends: {}", child.wait().expect("its end"));
+        }
         if let Some(found) = line.strip_prefix("serving http://") {
             address = found.trim_end().trim_end_matches('/').to_owned();
         }
-        if line.contains("ends it") {
-            return (child, address, stderr);
-        }
     }
+    (child, address, stderr)
 }
 
 /// Ends it, and returns what it has said since.

@@ -356,6 +356,82 @@ fn profiles_of_the_running_server() {
     assert_eq!((code, messages.contains("200 requests, 0 failed")), (Some(0), true), "{messages}");
 }
 
+/// Value of the sample of a metric whose labels have all of some parts; the only one that has.
+fn metric(page: &str, name: &str, parts: &[&str]) -> f64 {
+    let lines = page.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+    let mut found = lines.filter(|line| parts.iter().all(|part| line.contains(part)));
+    let line = found.next().unwrap_or_else(|| panic!("no {name} with {parts:?} in {page}"));
+    assert!(found.next().is_none(), "several {name} with {parts:?} in {page}");
+    line.rsplit(' ').next().expect("a value").parse().expect("a number")
+}
+
+#[test]
+fn metrics_count_what_was_done() {
+    let mut server = Server::start(&["--pprof-addr", "0", "--trace-calls", "--keep-last", "1s"]);
+    let (address, pprof) = (server.address(), server.pprof_address());
+    let page = || {
+        let mut answer = String::new();
+        ask(&pprof, "/metrics").read_to_string(&mut answer).expect("an answer");
+        assert!(answer.to_ascii_lowercase().contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+        answer.split_once("\r\n\r\n").expect("a body").1.to_owned()
+    };
+    page();
+    // Longer than anything is kept, so that times would go down if they were those of what is there.
+    let begin = Instant::now();
+    let (mut asked, mut own) = (0_u32, 0.0);
+    let handle = ["interface=\"wasi:http/incoming-handler@0.2.0\"", "function=\"handle\"", "direction=\"export\""];
+    while begin.elapsed() < Duration::from_secs(3) {
+        assert_eq!(get(&address, &format!("/busy/{asked}")).0, 200);
+        asked += 1;
+        if asked.is_multiple_of(20) {
+            let page = page();
+            let now = metric(&page, "witprof_interface_seconds_total", &[&handle[..], &["part=\"own\""]].concat());
+            assert!(now >= own, "{now} after {own}");
+            own = now;
+        }
+    }
+    get(&address, "/trap");
+    // An exchange is over a moment after its answer.
+    let begin = Instant::now();
+    let page = loop {
+        let page = page();
+        if metric(&page, "witprof_requests_open", &[]) == 0.0 {
+            break page;
+        }
+        assert!(begin.elapsed() < LONG, "{page}");
+    };
+    let count = f64::from(asked);
+    let route = "route=\"/busy/{}\"";
+    assert_eq!(metric(&page, "witprof_requests_total", &["method=\"GET\"", route]), count);
+    assert_eq!(metric(&page, "witprof_requests_failed_total", &["route=\"/trap\""]), 1.0);
+    assert_eq!(metric(&page, "witprof_request_duration_seconds_count", &[route]), count);
+    assert_eq!(metric(&page, "witprof_request_duration_seconds_bucket", &[route, "le=\"+Inf\""]), count);
+    assert!(metric(&page, "witprof_request_duration_seconds_sum", &[route]) > own * 0.5, "{page}");
+    let taken = metric(&page, "witprof_samples_taken_total", &[]);
+    let kept = metric(&page, "witprof_samples_kept_total", &[]);
+    assert!(kept > 0.0 && kept <= taken, "{page}");
+    if cfg!(target_os = "linux") {
+        let calls = metric(&page, "witprof_interface_calls_total", &handle);
+        // The one that trapped has not returned.
+        assert_eq!(metric(&page, "witprof_interface_call_duration_seconds_count", &handle), calls);
+        assert!(calls >= count, "{calls} of {count}");
+        assert!(metric(&page, "witprof_guest_memory_bytes", &["memory="]) >= 0.0);
+    }
+    // Each metric is said once what it is, and all its samples follow.
+    let mut seen = std::collections::HashSet::new();
+    let mut last = "";
+    for line in page.lines().filter(|line| !line.starts_with("# HELP")) {
+        let name = line.strip_prefix("# TYPE ").unwrap_or(line).split(['{', ' ']).next().expect("a name");
+        if line.starts_with("# TYPE") {
+            assert!(seen.insert(name), "{name} twice");
+            last = name;
+        }
+        assert!(name.starts_with(last) && name.starts_with("witprof_"), "{line} below {last}");
+    }
+    server.interrupt();
+    assert_eq!(server.end().0, Some(0));
+}
+
 /// The captures in a folder, by name.
 fn captures(folder: &Path) -> Vec<std::path::PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };

@@ -20,7 +20,7 @@ use crate::terminal::message;
 #[command(after_help = EXAMPLES)]
 pub(super) struct ConvertArguments {
     /// The file to write (repeatable). Its name tells the format: .html for a report, .svg for a flame graph, .folded
-    /// for stacks, .pb.gz or .pb for pprof, .speedscope.json for speedscope, .json.gz or .json for the Firefox Profiler.
+    /// for stacks, .pb.gz or .pb for pprof, .otlp for OpenTelemetry, .speedscope.json for speedscope, .json.gz or .json for the Firefox Profiler.
     /// `-` is stdout
     #[arg(short, long, value_name = "FILE", required = true)]
     output: Vec<PathBuf>,

@@ -70,7 +70,7 @@ enum CallClock {
 pub(super) struct ProfilingArguments {
     /// Write the profile to this file (repeatable). Its name tells the format: .json.gz or .json for the Firefox Profiler,
     /// which the other commands read, .html for a report, .svg for a flame graph, .folded for stacks,
-    /// .pb.gz or .pb for pprof, .speedscope.json for speedscope. Pipes and names such as /dev/fd/3 are written in place
+    /// .pb.gz or .pb for pprof, .otlp for OpenTelemetry, .speedscope.json for speedscope. Pipes and names such as /dev/fd/3 are written in place
     /// [default: witprof-<WASM>.json.gz]
     #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
     output: Vec<PathBuf>,

@@ -36,6 +36,7 @@ mod otlp;
 mod perf_map;
 #[cfg(feature = "pprof")]
 mod pprof;
+mod prometheus;
 #[cfg(feature = "pprof")]
 mod pyroscope;
 mod report_json;
@@ -67,6 +68,7 @@ pub(crate) use perf_map::perf_name;
 pub use perf_map::write_perf_map;
 #[cfg(feature = "pprof")]
 pub use pprof::write_pprof;
+pub use prometheus::{MetricKind, MetricsPage};
 #[cfg(feature = "pprof")]
 pub use pyroscope::pyroscope_pushes;
 pub use report_json::{write_comparison_json, write_report_json};

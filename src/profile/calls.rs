@@ -136,20 +136,7 @@ pub(super) fn name_calls(
     mut stack: impl FnMut(&[RawFrame]) -> Option<StackIndex>,
 ) -> CallTrace {
     let crossing = |called: Called| crossing_of(targets.get(called.target())?.map(), called);
-    let mut unnamed = counted.unnamed;
-    let mut sums: IndexMap<Crossing, CallSums> = IndexMap::new();
-    for (called, calls) in &counted.sums {
-        // A counter that was made, and has counted nothing.
-        if calls.count == 0 {
-            continue;
-        }
-        match crossing(*called) {
-            Some(crossing) => sums.entry(crossing).or_default().merge(calls),
-            // By a store that went on long after its code was unregistered, and forgotten.
-            None if targets.get(called.target()).is_none() => unnamed += calls.count,
-            None => {}
-        }
-    }
+    let (mut sums, unnamed) = sum_calls(counted, targets);
     sums.sort_by(|a, of_a, b, of_b| (of_b.wall, of_b.count).cmp(&(of_a.wall, of_a.count)).then_with(|| a.cmp(b)));
     let kept = counted.kept.iter().filter_map(|call| {
         let function = sums.get_index_of(&crossing(call.called)?)?;
@@ -183,6 +170,26 @@ fn called_function(crossing: Crossing, sums: &CallSums) -> CalledFunction {
         max: nanos(sums.longest),
     });
     CalledFunction { crossing, count: sums.count, times }
+}
+
+/// The calls of each interface function, and how many there were of which nothing tells what was called.
+pub(crate) fn sum_calls(counted: &CountedCalls, targets: &Targets) -> (IndexMap<Crossing, CallSums>, u64) {
+    let mut unnamed = counted.unnamed;
+    let mut sums: IndexMap<Crossing, CallSums> = IndexMap::new();
+    for (called, calls) in &counted.sums {
+        // A counter that was made, and has counted nothing.
+        if calls.count == 0 {
+            continue;
+        }
+        let target = targets.get(called.target());
+        match target.and_then(|target| crossing_of(target.map(), *called)) {
+            Some(crossing) => sums.entry(crossing).or_default().merge(calls),
+            // By a store that went on long after its code was unregistered, and forgotten.
+            None if target.is_none() => unnamed += calls.count,
+            None => {}
+        }
+    }
+    (sums, unnamed)
 }
 
 /// The interface functions that a component or module is known to call or to be called by, as they are written in outputs.

@@ -34,7 +34,7 @@ pub use annotation::{Annotation, LineTime};
 pub(crate) use attribution::Attribution;
 pub use attribution::Part;
 pub use calls::{CallTrace, CalledFunction, CalledIndex, CalledTimes, TracedCall};
-pub(crate) use calls::{crossing_of, crossings_of};
+pub(crate) use calls::{crossing_of, crossings_of, sum_calls};
 pub use captured::{CaptureReason, Captured};
 pub use comparison::{Change, Comparison};
 pub use crossing::{Crossing, CrossingFilter};
@@ -49,7 +49,7 @@ pub use report::{Dimension, NO_INTERFACE, Report, ReportRow, UNKNOWN_INTERFACE};
 #[cfg(feature = "html")]
 pub(crate) use report::{PlacedRows, RowPlaces};
 pub use script_frames::ScriptFrames;
-pub(crate) use symbolize::{ELIDED, EVERYTHING, Recording, symbolize};
+pub(crate) use symbolize::{ELIDED, EVERYTHING, NamedProfile, Recording, symbolize};
 pub use tables::{
     FileIndex, Frame, FrameIndex, FunctionIndex, LabelsIndex, LibraryIndex, Profile, ProfileFunction, ProfileLibrary,
     Sample, SamplerKind, SourceLine, Stack, StackIndex, Thread, TraceIndex,

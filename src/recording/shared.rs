@@ -4,19 +4,22 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use indexmap::IndexMap;
 use rustc_hash::FxHashSet;
 use wasmtime::Engine;
 
 use super::capture::Occasions;
 use super::retirement::Retirement;
-use crate::code::Registry;
+use crate::code::{Registry, Targets};
 use crate::error::{Error, Result, SignalProblem};
 use crate::lock::lock;
-use crate::profile::{Captured, EVERYTHING, HostSymbols, Profile, Recording, SamplerKind, symbolize};
+use crate::profile::{
+    Captured, Crossing, EVERYTHING, HostSymbols, NamedProfile, Profile, Recording, SamplerKind, sum_calls, symbolize,
+};
 use crate::sampler::RecordingState;
 use crate::sampler::epoch::EpochSampler;
 use crate::sampler::signal::{Scenes, SignalSampler};
-use crate::samples::{CountedCalls, LabelRegistry, SampleLog, with_log};
+use crate::samples::{CallSums, CountedCalls, HandlerCost, LabelRegistry, SampleCounts, SampleLog, with_log};
 use crate::tracing::{CallTracer, Tracing};
 
 /// What a recorder has in common with its probes, tracers and instrumented futures.
@@ -107,7 +110,43 @@ impl Shared {
         self.profile_with(period, Some(captured))
     }
 
-    fn profile_with(&self, mut period: Range<Duration>, captured: Option<Captured>) -> Profile {
+    fn profile_with(&self, period: Range<Duration>, captured: Option<Captured>) -> Profile {
+        let (named, targets) = self.named_profile(period, captured);
+        named.with_lines(&targets)
+    }
+
+    /// The same as `profile`, of a recording that goes on, without lines of source code, which take a while to find.
+    pub(super) fn profile_without_lines(&self, period: Range<Duration>) -> Profile {
+        if let Some(signal) = &self.signal {
+            signal.collect(&self.log);
+        }
+        self.named_profile(period, None).0.profile
+    }
+
+    /// How many samples there were, since the beginning.
+    pub(super) fn counts(&self) -> SampleCounts {
+        lock(&self.log).counts.clone()
+    }
+
+    /// What taking samples cost, if that is known.
+    pub(super) fn handler_cost(&self) -> Option<HandlerCost> {
+        lock(&self.log).handler_cost
+    }
+
+    /// All calls since the beginning, by name.
+    pub(super) fn call_sums(&self) -> IndexMap<Crossing, CallSums> {
+        if !self.tracing.traces_calls() {
+            return IndexMap::new();
+        }
+        let (counted, targets) = self.retirement.while_nothing_is_forgotten(|| {
+            let counted = self.tracing.calls.counted();
+            let targets = self.code.targets(counted.targets());
+            (counted, targets)
+        });
+        sum_calls(&counted, &targets).0
+    }
+
+    fn named_profile(&self, mut period: Range<Duration>, captured: Option<Captured>) -> (NamedProfile, Targets) {
         let is_everything = period == EVERYTHING;
         if is_everything && self.is_begun_later {
             period.start = self.begin.get().copied().unwrap_or_else(|| self.elapsed());
@@ -148,7 +187,8 @@ impl Shared {
             host_place: &|address| self.scenes.host_place(address),
             host_symbols: &self.host_symbols,
         };
-        symbolize(&log, &recording).with_lines(&targets)
+        let named = symbolize(&log, &recording);
+        (named, targets)
     }
 
     pub(super) fn kind(&self) -> SamplerKind {

@@ -5,11 +5,20 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hyper::{Method, Request};
+use witprof::export::{MetricKind, MetricsPage};
 use witprof::{Labels, Recorder, Span, TraceContext};
 
 use super::cpu_time::Meter;
+use super::measured::{Measured, add_to_page};
 use super::routes::{RoutePattern, Routes, route_of, shortened};
 use crate::host::lock;
+
+/// What is kept of a route.
+#[derive(Clone, Debug)]
+struct OfRoute {
+    labels: Labels,
+    measured: Arc<Measured>,
+}
 
 /// All exchanges of a server: those that are over are in the recording.
 #[derive(Debug)]
@@ -20,7 +29,7 @@ pub(super) struct Ledger {
     patterns: Vec<RoutePattern>,
     /// Whether the recording tells them apart.
     tells_requests: bool,
-    routes: Mutex<Routes<Labels>>,
+    routes: Mutex<Routes<OfRoute>>,
     begun: AtomicU64,
     failed: AtomicU64,
     ended: AtomicU64,
@@ -49,11 +58,12 @@ impl Ledger {
         self.begun.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         let path = request.uri().path();
-        let (name, labels) = self.route(request.method().as_str(), path);
+        let (name, OfRoute { labels, measured }) = self.route(request.method().as_str(), path);
         Arc::new(Exchange {
             name,
             method: request.method().clone(),
             path: shortened(path).into(),
+            measured,
             own_labels: self.own_labels(&labels, request),
             labels,
             begin: self.origin.1 + start.saturating_duration_since(self.origin.0),
@@ -68,11 +78,32 @@ impl Ledger {
         })
     }
 
-    /// What requests for `path` are called, and their labels.
-    fn route(&self, method: &str, path: &str) -> (Arc<str>, Labels) {
+    /// What requests for `path` are called, and what is kept of those.
+    fn route(&self, method: &str, path: &str) -> (Arc<str>, OfRoute) {
         let route = route_of(&self.patterns, path);
-        let labels = |method: &str, route: &str| self.recorder.labels([("method", method), ("route", route)]);
-        lock(&self.routes).entry(method, &route, labels)
+        let of_route = |method: &str, route: &str| OfRoute {
+            labels: self.recorder.labels([("method", method), ("route", route)]),
+            measured: Arc::default(),
+        };
+        lock(&self.routes).entry(method, &route, of_route)
+    }
+
+    /// Adds to a page what there was of all routes.
+    pub(super) fn add_to_page(&self, page: &mut MetricsPage) {
+        let routes = lock(&self.routes);
+        let mut rows: Vec<(&str, &str, &Measured)> = routes
+            .iter()
+            .map(|(name, of)| {
+                let (method, route) = name.split_once(' ').unwrap_or((name, name));
+                (method, route, &*of.measured)
+            })
+            .collect();
+        rows.sort_by_key(|(method, route, _)| (*route, *method));
+        add_to_page(page, rows.into_iter());
+        drop(routes);
+        page.metric("witprof_requests_open", MetricKind::Gauge, "Requests that are being answered.");
+        #[allow(clippy::cast_precision_loss, reason = "the format has no other numbers")]
+        page.sample("witprof_requests_open", &[], self.open() as f64);
     }
 
     /// The labels of one request: with its place in a trace, if the client says that it has one.
@@ -112,6 +143,7 @@ pub(super) struct Exchange {
     /// Those of its route, and its own.
     labels: Labels,
     own_labels: Labels,
+    measured: Arc<Measured>,
     /// Time of the recording.
     begin: Duration,
     start: Instant,
@@ -180,16 +212,20 @@ impl Exchange {
         self.end.fetch_max(nanos, Ordering::Relaxed);
     }
 
+    /// How long it took.
+    fn wall(&self) -> Duration {
+        match self.end.load(Ordering::Relaxed) {
+            0 => self.start.elapsed(),
+            nanos => Duration::from_nanos(nanos),
+        }
+    }
+
     fn span(&self) -> Span {
         let status = match self.status.load(Ordering::Relaxed) {
             0 => "no answer".to_owned(),
             status => status.to_string(),
         };
-        let wall = match self.end.load(Ordering::Relaxed) {
-            0 => self.start.elapsed(),
-            nanos => Duration::from_nanos(nanos),
-        };
-        let span = Span::new(&*self.name, self.begin, wall).detail(status).path(&*self.path);
+        let span = Span::new(&*self.name, self.begin, self.wall()).detail(status).path(&*self.path);
         let span = span.labels(&self.own_labels);
         let span = if self.has_failed.load(Ordering::Relaxed) { span.failed() } else { span };
         match self.cpu.total() {
@@ -202,7 +238,9 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.ledger.recorder.record_span(self.span());
-        if self.has_failed.load(Ordering::Relaxed) {
+        let has_failed = self.has_failed.load(Ordering::Relaxed);
+        self.measured.add(self.wall(), has_failed);
+        if has_failed {
             self.ledger.failed.fetch_add(1, Ordering::Relaxed);
         }
         self.ledger.ended.fetch_add(1, Ordering::AcqRel);

@@ -16,6 +16,7 @@ mod guest;
 mod headers;
 mod instance;
 mod logs;
+mod measured;
 mod pool;
 mod routes;
 mod seats;
@@ -40,7 +41,7 @@ use wasmtime_cli::commands::RunCommand;
 use witprof::SamplerKind;
 
 use self::desk::Limits;
-use self::endpoint::Endpoint;
+use self::endpoint::{Endpoint, Sources};
 use self::exchange::Ledger;
 use self::guest::Guest;
 use self::headers::RequestHeaders;
@@ -184,7 +185,8 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
     shutdown.begin_serving();
     let (alive, mut scrapes) = mpsc::channel(1);
     if let Some(listener) = sockets.pprof {
-        let endpoint = Endpoint::new(Arc::clone(&recorder), host_frames, captures, shutdown.clone(), alive);
+        let sources = Sources { recorder: Arc::clone(&recorder), ledger: Arc::clone(&ledger), captures, host_frames };
+        let endpoint = Endpoint::new(sources, sampling.keep_last, shutdown.clone(), alive);
         tokio::spawn(endpoint.serve(listener));
     } else {
         drop(alive);

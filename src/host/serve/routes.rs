@@ -119,6 +119,11 @@ impl<V: Clone> Routes<V> {
         }
     }
 
+    /// All of them, by name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
+        self.0.iter().map(|(name, value)| (&**name, value))
+    }
+
     fn known(&mut self, name: String, make: impl FnOnce() -> V) -> (Arc<str>, V) {
         if let Some((name, value)) = self.0.get_key_value(name.as_str()) {
             return (Arc::clone(name), value.clone());

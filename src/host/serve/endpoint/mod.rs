@@ -6,7 +6,8 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -15,15 +16,20 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use wasmtime_wasi_http::WasiBody;
-use witprof::{HostFrames, PPROF_INDEX, PPROF_PATH, Recorder, ScrapedProfile};
+use witprof::export::MetricsPage;
+use witprof::{HostFrames, Metrics, PPROF_INDEX, PPROF_PATH, Recorder, ScrapedProfile};
 
 use super::accept_one;
 use super::connection::{converse, page};
+use super::exchange::Ledger;
 use super::seats::Seats;
 use super::shutdown::Shutdown;
 use crate::files::shown_path;
 use crate::host::captures::CaptureWriter;
 use crate::terminal;
+
+/// Where Prometheus looks.
+const METRICS_PATH: &str = "/metrics";
 
 /// Where captures are asked for.
 const CAPTURE_PATH: &str = "/debug/witprof/capture";
@@ -37,12 +43,26 @@ const MAX_SCRAPES: usize = 16;
 /// How long a client may take to ask.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often times are added up for metrics, at least.
+const ADDING_UP: Duration = Duration::from_secs(10);
+
 /// What is told of.
 #[derive(Clone, Debug)]
+pub(super) struct Sources {
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) captures: Arc<CaptureWriter>,
+    pub(super) host_frames: HostFrames,
+}
+
+/// Who answers.
+#[derive(Clone, Debug)]
 pub(super) struct Endpoint {
-    recorder: Arc<Recorder>,
-    host_frames: HostFrames,
-    captures: Arc<CaptureWriter>,
+    sources: Sources,
+    metrics: Arc<Metrics>,
+    /// Whether somebody has asked for metrics; from then on, times are added up this often.
+    are_metrics_wanted: Arc<AtomicBool>,
+    adding_up: Duration,
     scrapes: Arc<Semaphore>,
     shutdown: Shutdown,
     /// Whoever has the other end knows when all answers are sent.
@@ -50,15 +70,18 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
+    /// `kept` says how much of the recording is.
     pub(super) fn new(
-        recorder: Arc<Recorder>,
-        host_frames: HostFrames,
-        captures: Arc<CaptureWriter>,
+        sources: Sources,
+        kept: Option<Duration>,
         shutdown: Shutdown,
         alive: mpsc::Sender<Infallible>,
     ) -> Self {
-        let scrapes = Arc::new(Semaphore::new(MAX_SCRAPES));
-        Self { recorder, host_frames, captures, scrapes, shutdown, _alive: alive }
+        let metrics = Arc::new(Metrics::new(&sources.recorder));
+        // Windows are dropped as a whole.
+        let adding_up = kept.map_or(ADDING_UP, |kept| (kept / 4).clamp(Duration::from_millis(10), ADDING_UP));
+        let (scrapes, are_metrics_wanted) = (Arc::new(Semaphore::new(MAX_SCRAPES)), Arc::default());
+        Self { sources, metrics, are_metrics_wanted, adding_up, scrapes, shutdown, _alive: alive }
     }
 
     /// Answers until the server ends.
@@ -99,21 +122,39 @@ impl Endpoint {
         }
         match request.uri.path() {
             CAPTURE_PATH => self.capture().await,
+            METRICS_PATH => self.metrics().await,
             PPROF_PATH => self.profile(request.uri.query(), request.method == Method::HEAD).await,
             "/debug/pprof/" | "/debug/pprof" => page(StatusCode::OK, "text/html; charset=utf-8", PPROF_INDEX),
-            _ => text(StatusCode::NOT_FOUND, "profiles are at /debug/pprof/\n"),
+            _ => text(StatusCode::NOT_FOUND, "profiles are at /debug/pprof/, and metrics at /metrics\n"),
+        }
+    }
+
+    /// What there is to count.
+    async fn metrics(self) -> Response<WasiBody> {
+        if !self.are_metrics_wanted.swap(true, Ordering::Relaxed) {
+            tokio::spawn(add_up(Arc::downgrade(&self.metrics), self.adding_up));
+        }
+        let (metrics, ledger) = (Arc::clone(&self.metrics), Arc::clone(&self.sources.ledger));
+        let text = tokio::task::spawn_blocking(move || {
+            let mut page = metrics.page();
+            ledger.add_to_page(&mut page);
+            page.into_text()
+        });
+        match text.await {
+            Ok(text) => page(StatusCode::OK, MetricsPage::CONTENT_TYPE, text),
+            Err(_) => self::text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be made\n"),
         }
     }
 
     /// Writes a profile of what was just now to the folder of captures.
     async fn capture(self) -> Response<WasiBody> {
         let Ok(_permit) = self.scrapes.try_acquire() else { return too_many() };
-        let (period, rest) = self.captures.period();
+        let (period, rest) = self.sources.captures.period();
         tokio::select! {
             () = tokio::time::sleep(rest) => {}
             () = self.shutdown.requested() => {}
         }
-        let captures = Arc::clone(&self.captures);
+        let captures = Arc::clone(&self.sources.captures);
         let written = tokio::task::spawn_blocking(move || {
             const REASON: &str = "asked over HTTP";
             let path = captures.capture(REASON, period)?;
@@ -131,8 +172,8 @@ impl Endpoint {
 
     /// Where the guests spend their time from now on. Ends early if the server does.
     async fn profile(self, query: Option<&str>, is_head: bool) -> Response<WasiBody> {
-        let scrape = match self.recorder.scrape(query) {
-            Ok(scrape) => scrape.host_frames_unless_asked(self.host_frames),
+        let scrape = match self.sources.recorder.scrape(query) {
+            Ok(scrape) => scrape.host_frames_unless_asked(self.sources.host_frames),
             Err(error) => return text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
         };
         let Ok(_permit) = self.scrapes.try_acquire() else { return too_many() };
@@ -143,11 +184,20 @@ impl Endpoint {
                 () = self.shutdown.requested() => {}
             }
         }
-        let recorder = Arc::clone(&self.recorder);
+        let recorder = Arc::clone(&self.sources.recorder);
         match tokio::task::spawn_blocking(move || scrape.finish(&recorder)).await {
             Ok(profile) => scraped(profile),
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the profile could not be made\n"),
         }
+    }
+}
+
+/// Adds up times for metrics, so that none are missing that were dropped before somebody looked.
+async fn add_up(metrics: Weak<Metrics>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let Some(metrics) = metrics.upgrade() else { return };
+        let _ = tokio::task::spawn_blocking(move || metrics.update()).await;
     }
 }
 
