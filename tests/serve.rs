@@ -54,7 +54,7 @@ impl Server {
             }
         });
         let mut server = Self { folder, child, lines, messages: Vec::new() };
-        server.wait_for("Ctrl-C ends it");
+        server.wait_for("Ctrl-C");
         server
     }
 

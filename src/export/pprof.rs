@@ -40,8 +40,8 @@ pub(super) fn with_traces(profile: &Profile) -> (proto::Profile, Vec<TraceIndex>
 }
 
 /// The same with the labels of the host alone, for whoever takes each combination of labels for a thing of its own.
-pub(super) fn with_labels_of_host(profile: &Profile) -> proto::Profile {
-    Document::new(profile, Detail { own_labels: false, ..Detail::USUAL }).build(Dimension::Function).0
+pub(super) fn with_labels_of_host(profile: &Profile) -> (proto::Profile, Vec<TraceIndex>) {
+    Document::new(profile, Detail { own_labels: false, traces: true }).build(Dimension::Function)
 }
 
 /// Which samples are told apart.

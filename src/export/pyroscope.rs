@@ -9,18 +9,19 @@ use std::collections::BTreeMap;
 use prost::Message as _;
 
 use super::pprof::{self, proto};
-use crate::profile::Profile;
+use crate::profile::{Profile, TraceIndex};
 
 /// The pushes of a profile, each of which is the body of a request (`Content-Type: application/proto`): its CPU time as
 /// `process_cpu`, and wall-clock time and numbers of samples as `wall`. Each is one series, so that one which was refused can be sent
 /// again alone.
 ///
 /// `tags` are those of all samples: keys and values, `service_name` among them, which is the profile's name unless it is given. Samples
-/// have the [labels](crate::Recorder::labels) of their activation as tags.
+/// have the [labels](crate::Recorder::labels) of their activation as tags, and the [span](crate::Labels::trace) that they are a part of.
 #[must_use]
 pub fn pyroscope_pushes(profile: &Profile, tags: &[(String, String)]) -> Vec<Vec<u8>> {
-    let mut document = pprof::with_labels_of_host(profile);
+    let (mut document, traces) = pprof::with_labels_of_host(profile);
     rename_labels(&mut document);
+    add_spans(&mut document, profile, &traces);
     let mut names: BTreeMap<String, &str> = BTreeMap::from([("service_name".to_owned(), profile.name())]);
     names.extend(tags.iter().map(|(key, value)| (label_name(key), value.as_str())));
     let push = |(name, kinds): (&str, &[&str])| {
@@ -80,13 +81,36 @@ fn rename_labels(document: &mut proto::Profile) {
     document.string_table = strings;
 }
 
+/// Labels of which Pyroscope makes no series, but links to spans.
+const SPAN: &str = "span_id";
+const TRACE: &str = "trace_id";
+
+fn add_spans(document: &mut proto::Profile, profile: &Profile, traces: &[TraceIndex]) {
+    let mut numbers: BTreeMap<String, i64> = BTreeMap::new();
+    let strings = &mut document.string_table;
+    let mut number = |text: &str| {
+        *numbers.entry(text.to_owned()).or_insert_with(|| {
+            strings.push(text.to_owned());
+            i64::try_from(strings.len() - 1).unwrap_or(0)
+        })
+    };
+    for (sample, trace) in document.sample.iter_mut().zip(traces) {
+        let Some(trace) = profile.trace(*trace) else { continue };
+        for (key, bytes) in [(SPAN, &trace.span_id[..]), (TRACE, &trace.trace_id)] {
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            sample.label.push(proto::Label { key: number(key), str: number(&digits), ..proto::Label::default() });
+        }
+    }
+}
+
 /// A name that Pyroscope takes: letters, digits and `_`, no digit at first, and none of those that are its own (`__name__`).
 fn label_name(key: &str) -> String {
     let is_fine = |char: char| char.is_ascii_alphanumeric() || char == '_';
     let name: String = key.chars().map(|char| if is_fine(char) { char } else { '_' }).collect();
     let is_begun = name.starts_with(|char: char| char.is_ascii_alphabetic());
     let is_single = name.starts_with('_') && !name.starts_with("__") && name.len() > 1;
-    if is_begun || is_single { name } else { format!("label_{}", name.trim_start_matches('_')) }
+    let is_ours = matches!(name.as_str(), SPAN | TRACE | "profile_id");
+    if (is_begun || is_single) && !is_ours { name } else { format!("label_{}", name.trim_start_matches('_')) }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -165,8 +189,13 @@ mod tests {
                     prop_assert_eq!(sample.value.len(), kinds.len());
                     let keys: BTreeSet<&str> = sample.label.iter().map(|label| string(label.key)).collect();
                     prop_assert_eq!(keys.len(), sample.label.len(), "each its own");
-                    prop_assert!(keys.iter().all(|key| label_name(key) == **key), "{:?}", keys);
+                    prop_assert_eq!(keys.contains(SPAN), keys.contains(TRACE));
+                    let others = keys.iter().filter(|key| ![SPAN, TRACE].contains(key));
+                    prop_assert!(others.clone().all(|key| label_name(key) == **key), "{:?}", keys);
                 }
+                let has_spans = read.sample.iter().any(|sample| sample.label.iter().any(|label| string(label.key) == SPAN));
+                let spans = profile.samples().any(|sample| profile.trace(sample.trace).is_some() && !sample.cpu.is_zero());
+                prop_assert!(has_spans || !spans);
                 let sum = |at: usize| read.sample.iter().map(|sample| sample.value[at]).sum::<i64>();
                 let wall = if labels["__name__"] == "wall" { profile.wall_time() } else { profile.cpu_time() };
                 prop_assert_eq!(u128::try_from(sum(0))?, wall.as_nanos());

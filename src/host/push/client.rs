@@ -1,6 +1,6 @@
 //! One request to a collector.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use data_encoding::BASE64;
@@ -28,7 +28,8 @@ pub(super) struct Target {
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    Taken,
+    /// It was taken, with these words.
+    Taken(Bytes),
     /// It was not taken, for this reason, and never will be.
     Refused(String),
     /// It may be taken later; after this time, if that was said.
@@ -75,7 +76,7 @@ impl Target {
     /// Sends a body that is compressed with gzip.
     pub(super) async fn post(&self, body: Bytes) -> Outcome {
         match tokio::time::timeout(TIMEOUT, self.exchange(body)).await {
-            Ok(Ok((status, wait, text))) => outcome(status, wait, &text),
+            Ok(Ok((status, wait, answer))) => outcome(status, wait, answer),
             Ok(Err(error)) => {
                 let is_wrong = matches!(
                     error.downcast_ref::<wasmtime_wasi_http::Error>(),
@@ -91,7 +92,7 @@ impl Target {
         }
     }
 
-    async fn exchange(&self, body: Bytes) -> Result<(StatusCode, Option<Duration>, String)> {
+    async fn exchange(&self, body: Bytes) -> Result<(StatusCode, Option<Duration>, Bytes)> {
         let mut request = Request::post(self.uri.clone()).body(Full::new(body).map_err(|never| match never {}))?;
         *request.headers_mut() = self.headers.clone();
         let (response, connection) = wasmtime_wasi_http::default_send_request(request, None).await?;
@@ -103,23 +104,43 @@ impl Target {
             body = body => body.map_err(|error| anyhow!("reading the answer: {error}"))?.to_bytes(),
             _ = connection => Bytes::new(),
         };
-        let wait = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        Ok((head.status, wait.map(Duration::from_secs), String::from_utf8_lossy(&body).into_owned()))
+        let wait = head.headers.get(header::RETRY_AFTER).and_then(|value| wait_of(value.to_str().ok()?.trim()));
+        Ok((head.status, wait, body))
     }
 }
 
-/// What an answer means: which can be tried again, <https://opentelemetry.io/docs/specs/otlp/#failures> says.
-fn outcome(status: StatusCode, wait: Option<Duration>, text: &str) -> Outcome {
-    if status.is_success() {
-        return Outcome::Taken;
+/// The time that `Retry-After` says: seconds, or until when.
+fn wait_of(value: &str) -> Option<Duration> {
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
     }
-    // Binary in some formats, and a page in others.
-    let text: String = text.chars().filter(|char| !char.is_control()).take(200).collect();
-    let problem = if text.trim().is_empty() { status.to_string() } else { format!("{status}: {}", text.trim()) };
+    let until = httpdate::parse_http_date(value).ok()?;
+    Some(until.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+/// What an answer means: which can be tried again, <https://opentelemetry.io/docs/specs/otlp/#failures> says.
+fn outcome(status: StatusCode, wait: Option<Duration>, answer: Bytes) -> Outcome {
+    if status.is_success() {
+        return Outcome::Taken(answer);
+    }
+    let text = words_of(&answer);
+    let problem = if text.is_empty() { status.to_string() } else { format!("{status}: {text}") };
     match status.as_u16() {
-        408 | 429 | 502 | 503 | 504 => Outcome::Later(problem, wait.map(|wait| wait.min(MAX_WAIT))),
+        429 | 502 | 503 | 504 => Outcome::Later(problem, wait.map(|wait| wait.min(MAX_WAIT))),
         _ => Outcome::Refused(problem),
     }
+}
+
+/// What an answer says, binary as it may be or a page: its beginning and its end, where some have the reason.
+pub(super) fn words_of(answer: &[u8]) -> String {
+    const KEPT: usize = 200;
+    let text: Vec<char> = String::from_utf8_lossy(answer).chars().filter(|char| !char.is_control()).collect();
+    let words: String = if text.len() <= 2 * KEPT {
+        text.into_iter().collect()
+    } else {
+        text[..KEPT].iter().chain(&['…']).chain(&text[text.len() - KEPT..]).collect()
+    };
+    words.trim().to_owned()
 }
 
 #[cfg(test)]
@@ -148,14 +169,21 @@ mod tests {
 
     #[test]
     fn what_may_be_tried_again_is_told_from_what_may_not() {
-        let of = |status: u16, wait| outcome(StatusCode::from_u16(status).expect("a status"), wait, "<b>\u{1b}[1m");
-        assert_eq!(of(200, None), Outcome::Taken);
+        let of = |status: u16, wait| {
+            let answer = Bytes::from_static(b"<b>\x1b[1m");
+            outcome(StatusCode::from_u16(status).expect("a status"), wait, answer)
+        };
+        assert!(matches!(of(200, None), Outcome::Taken(_)));
         for status in [429, 502, 503, 504] {
             assert!(matches!(of(status, None), Outcome::Later(_, None)), "{status}");
         }
-        for status in [400, 401, 404, 413, 415, 500] {
+        for status in [400, 401, 404, 408, 413, 415, 500] {
             assert!(matches!(of(status, None), Outcome::Refused(problem) if !problem.contains('\u{1b}')), "{status}");
         }
+        let words = words_of(format!("begin{}end", "x".repeat(1000)).as_bytes());
+        assert!(words.starts_with("begin") && words.ends_with("end") && words.chars().count() == 401, "{words}");
+        assert_eq!((wait_of("3"), wait_of("soon")), (Some(Duration::from_secs(3)), None));
+        assert_eq!(wait_of("Thu, 01 Jan 1970 00:00:00 GMT"), Some(Duration::ZERO));
         let long = Duration::from_secs(1 << 40);
         assert!(matches!(of(503, Some(long)), Outcome::Later(_, Some(wait)) if wait == MAX_WAIT));
     }

@@ -15,11 +15,13 @@ use anyhow::{Context as _, Result};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::Bytes;
+use opentelemetry_proto::tonic::collector::profiles::v1development::ExportProfilesServiceResponse;
+use prost::Message as _;
 use tokio::sync::watch;
 use witprof::export::{escape_control, pyroscope_pushes, write_otlp};
 use witprof::{HostFrames, Profile, Recorder};
 
-use self::client::Target;
+use self::client::{Target, words_of};
 use self::queue::Queue;
 use super::recording::Verbosity;
 use crate::terminal;
@@ -64,11 +66,11 @@ impl Pushing {
     fn queues(&self) -> Result<Vec<(Format, Arc<Queue>)>> {
         let otlp = self.otlp.iter().map(|base| {
             let target = Target::new(base, "v1development/profiles", "application/x-protobuf", &self.headers);
-            Ok((Format::Otlp, Arc::new(Queue::new(target.context("`--otlp-endpoint`")?))))
+            Ok((Format::Otlp, Arc::new(Queue::new(target.context("`--otlp-endpoint`")?, otlp_complaint))))
         });
         let pyroscope = self.pyroscope.iter().map(|base| {
             let target = Target::new(base, "push.v1.PusherService/Push", "application/proto", &self.headers);
-            Ok((Format::Pyroscope, Arc::new(Queue::new(target.context("`--pyroscope-url`")?))))
+            Ok((Format::Pyroscope, Arc::new(Queue::new(target.context("`--pyroscope-url`")?, |_| None))))
         });
         otlp.chain(pyroscope).collect()
     }
@@ -115,14 +117,17 @@ impl Pushing {
             }
         }
         let all_sent = async {
-            while !queues.iter().all(|(_, queue)| queue.is_idle()) {
+            while !queues.iter().all(|(_, queue)| queue.waiting() == 0) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         let _ = tokio::time::timeout(LAST, all_sent).await;
         for (_, queue) in queues {
             let ((sent, dropped, retries), to) = (queue.counts(), queue.target.shown());
-            let waiting = if queue.is_idle() { "" } else { ", and some were not sent in time" };
+            let waiting = match queue.waiting() {
+                0 => String::new(),
+                waiting => format!(", {waiting} not sent in time"),
+            };
             verbosity.message(&format!("sent to {to}: {sent} profiles, {dropped} dropped, {retries} retries{waiting}"));
         }
     }
@@ -150,6 +155,17 @@ impl Pusher {
         // A panic was told by itself.
         let _ = self.thread.join();
     }
+}
+
+/// What a collector complains of that says that it has taken a request: some profiles may not have been.
+fn otlp_complaint(answer: &[u8]) -> Option<String> {
+    let answer = ExportProfilesServiceResponse::decode(answer).ok()?;
+    let partial = answer.partial_success.filter(|partial| partial.rejected_profiles > 0)?;
+    Some(format!(
+        "{} profiles were rejected: {}",
+        partial.rejected_profiles,
+        words_of(partial.error_message.as_bytes())
+    ))
 }
 
 fn compressed(body: &[u8]) -> Bytes {

@@ -25,6 +25,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) target: Target,
+    /// What an answer complains of, though it says that the request was taken.
+    complaint: fn(&[u8]) -> Option<String>,
     waiting: Mutex<Waiting>,
     has_changed: Notify,
     counts: Counts,
@@ -47,8 +49,9 @@ struct Counts {
 }
 
 impl Queue {
-    pub(super) fn new(target: Target) -> Self {
-        Self { target, waiting: Mutex::default(), has_changed: Notify::new(), counts: Counts::default() }
+    pub(super) fn new(target: Target, complaint: fn(&[u8]) -> Option<String>) -> Self {
+        let (waiting, has_changed, counts) = (Mutex::default(), Notify::new(), Counts::default());
+        Self { target, complaint, waiting, has_changed, counts }
     }
 
     /// Adds a request, in the place of the oldest if there are too many.
@@ -65,21 +68,21 @@ impl Queue {
         self.has_changed.notify_one();
     }
 
+    /// How many requests wait, the one that is being sent included.
+    pub(super) fn waiting(&self) -> usize {
+        let waiting = lock(&self.waiting);
+        waiting.bodies.len() + usize::from(waiting.is_busy)
+    }
+
     /// How many requests were taken, were given up, and how often one was tried again.
     pub(super) fn counts(&self) -> (u64, u64, u64) {
         let Counts { sent, dropped, retries } = &self.counts;
         (sent.load(Ordering::Relaxed), dropped.load(Ordering::Relaxed), retries.load(Ordering::Relaxed))
     }
 
-    /// Whether everything is sent or given up.
-    pub(super) fn is_idle(&self) -> bool {
-        let waiting = lock(&self.waiting);
-        waiting.bodies.is_empty() && !waiting.is_busy
-    }
-
     /// Sends what comes, one after the other, for ever. `say` is told of the first failure, and of the first success after it.
     pub(super) async fn send(&self, say: impl Fn(&str)) {
-        let mut has_failed = false;
+        let mut problems = Problems { target: self.target.shown(), is_known: false, say };
         loop {
             let next = {
                 let mut waiting = lock(&self.waiting);
@@ -92,38 +95,62 @@ impl Queue {
                 self.has_changed.notified().await;
                 continue;
             };
-            match self.try_to_send(body).await {
-                Ok(()) => {
-                    self.counts.sent.fetch_add(1, Ordering::Relaxed);
-                    if std::mem::take(&mut has_failed) {
-                        say(&format!("{} takes profiles again", self.target.shown()));
-                    }
-                }
-                Err(problem) => {
-                    self.counts.dropped.fetch_add(1, Ordering::Relaxed);
-                    if !std::mem::replace(&mut has_failed, true) {
-                        say(&format!("{} does not take profiles: {problem}", self.target.shown()));
-                    }
-                }
-            }
+            let is_sent = self.try_to_send(body, &mut problems).await;
+            let counter = if is_sent { &self.counts.sent } else { &self.counts.dropped };
+            counter.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    async fn try_to_send(&self, body: Bytes) -> Result<(), String> {
+    /// Sends a request. Returns whether it was taken.
+    async fn try_to_send(&self, body: Bytes, problems: &mut Problems<impl Fn(&str)>) -> bool {
         let mut wait = FIRST_WAIT;
         for tries in 1.. {
             match self.target.post(body.clone()).await {
-                Outcome::Taken => return Ok(()),
-                Outcome::Refused(problem) => return Err(problem),
-                Outcome::Later(problem, _) if tries >= MAX_TRIES => return Err(problem),
-                Outcome::Later(_, wanted) => {
+                Outcome::Taken(answer) => {
+                    match (self.complaint)(&answer) {
+                        Some(complaint) => problems.met(&complaint),
+                        None => problems.gone(),
+                    }
+                    return true;
+                }
+                Outcome::Refused(problem) => {
+                    problems.met(&problem);
+                    return false;
+                }
+                Outcome::Later(problem, _) if tries >= MAX_TRIES => {
+                    problems.met(&problem);
+                    return false;
+                }
+                Outcome::Later(problem, wanted) => {
+                    problems.met(&problem);
                     self.counts.retries.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(wanted.unwrap_or_else(|| jittered(wait))).await;
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
             }
         }
-        Ok(())
+        false
+    }
+}
+
+/// What goes wrong with a collector, told once until it works again.
+struct Problems<S> {
+    target: String,
+    is_known: bool,
+    say: S,
+}
+
+impl<S: Fn(&str)> Problems<S> {
+    fn met(&mut self, problem: &str) {
+        if !std::mem::replace(&mut self.is_known, true) {
+            (self.say)(&format!("{} does not take profiles: {problem}", self.target));
+        }
+    }
+
+    fn gone(&mut self) {
+        if std::mem::take(&mut self.is_known) {
+            (self.say)(&format!("{} takes profiles again", self.target));
+        }
     }
 }
 
