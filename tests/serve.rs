@@ -10,6 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+use proptest::strategy::ValueTree as _;
 use tempfile::TempDir;
 use witprof::{Profile, read_firefox};
 
@@ -430,6 +431,62 @@ fn metrics_count_what_was_done() {
     }
     server.interrupt();
     assert_eq!(server.end().0, Some(0));
+}
+
+/// Requests that are fine, until they are damaged. (None of them takes a profile of some seconds.)
+const REQUESTS: [&str; 8] = [
+    "GET /debug/pprof/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "GET /debug/pprof/profile?seconds=x&by=interface&host-frames=all&debug=1 HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n",
+    "HEAD /debug/pprof/profile?seconds=1&by=function&debug=0 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "POST /debug/witprof/capture HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc",
+    "GET /metrics HTTP/1.1\r\nHost: [::1]:80\r\nAccept: text/plain\r\n\r\n",
+    "GET /light/7 HTTP/1.1\r\nHost: x\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n",
+    "POST /light HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    "GET /%2e%2e/\u{fc}?a=b&&=%zz HTTP/1.0\r\n\r\n",
+];
+
+#[test]
+fn damaged_requests_disturb_nobody() {
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, TestRunner};
+    let options = ["--pprof-addr", "0", "--captures", "c,after=0s,files=3", "--header-timeout", "2s"];
+    let mut server = Server::start(&options);
+    let addresses = [server.address(), server.pprof_address()];
+    let damage = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..6);
+    let request = (prop::sample::select(REQUESTS.to_vec()), damage, any::<prop::sample::Index>(), any::<bool>());
+    // The same ones each time: a server is no function, so there is nothing to shrink.
+    let mut runner = TestRunner::new_with_rng(
+        Config::with_cases(400),
+        proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
+    );
+    for number in 0..400 {
+        let (text, damage, cut, is_cut) = request.new_tree(&mut runner).expect("a request").current();
+        let mut bytes = text.as_bytes().to_vec();
+        for (at, byte, how) in damage {
+            let at = at.index(bytes.len());
+            match how {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => _ = bytes.remove(at),
+            }
+        }
+        if is_cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let mut connection = TcpStream::connect(&addresses[number % 2]).expect("a connection");
+        // Whether it is answered is the server's business; that it goes on is ours.
+        connection.set_read_timeout(Some(Duration::from_millis(50))).expect("a time limit");
+        let _ = connection.write_all(&bytes);
+        let _ = connection.read_to_end(&mut Vec::new());
+    }
+    assert_eq!(get(&addresses[0], "/light").0, 200);
+    assert_eq!(get(&addresses[1], "/metrics").0, 200);
+    assert!(captures(&server.folder.path().join("c")).len() <= 3);
+    server.interrupt();
+    let (code, messages) = server.end();
+    assert!(code == Some(0) && !messages.contains("panicked at"), "{messages}");
+    assert!(!messages.contains("an instance failed"), "{messages}");
+    server.profile();
 }
 
 /// The captures in a folder, by name.

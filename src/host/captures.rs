@@ -73,19 +73,10 @@ impl Capturing {
                 signal.name()
             );
         }
-        if self.signal.is_some() || !self.triggers.is_empty() {
-            self.folder.prepare()?;
-        }
         Ok(())
     }
 
-    /// Says where captures go, if there will be any.
-    pub(super) fn announcement(&self) -> Option<String> {
-        let is_asked_for = self.signal.is_some() || !self.triggers.is_empty();
-        is_asked_for.then(|| format!("captures go to {}", shown_path(self.folder.path())))
-    }
-
-    /// Begins to capture. The thread has to be waited for when the recording has ended.
+    /// Begins to capture, and says where captures go, if there will be any. The thread has to be waited for when the recording has ended.
     pub(super) fn start(
         self,
         recorder: &Arc<Recorder>,
@@ -93,6 +84,10 @@ impl Capturing {
         verbosity: Verbosity,
     ) -> Result<(Arc<CaptureWriter>, CaptureThread)> {
         let Self { triggers, signal, before, after, every, folder } = self;
+        if signal.is_some() || !triggers.is_empty() {
+            folder.prepare()?;
+            verbosity.message(&format!("captures go to {}", shown_path(folder.path())));
+        }
         let writer = CaptureWriter { recorder: Arc::clone(recorder), folder, before, after, shown, verbosity };
         let writer = Arc::new(writer);
         if let Some(signal) = signal {

@@ -74,7 +74,7 @@ where
     let service = service_fn(|request: Request<Incoming>| {
         is_asked.store(true, Ordering::Relaxed);
         let (answer, busy) = (answer(request), seat.begin());
-        async move { Ok::<_, Infallible>(answer.await.map(|body| BusyBody { body, _busy: busy }.boxed_unsync())) }
+        async move { Ok::<_, Infallible>(answer.await.map(|body| Accompanied { body, company: busy }.boxed_unsync())) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
@@ -109,7 +109,7 @@ async fn answer(server: Arc<Server>, request: Request<Incoming>) -> Response<Was
         }
     };
     exchange.answered(response.status().as_u16());
-    response.map(|body| RecordedBody { body, sending }.boxed_unsync())
+    response.map(|body| Accompanied { body, company: sending }.boxed_unsync())
 }
 
 /// Has an instance answer the request.
@@ -134,29 +134,6 @@ pub(super) fn page(status: StatusCode, content_type: &'static str, text: impl In
     response
 }
 
-/// The body of an answer, during which a connection is not idle.
-struct BusyBody {
-    body: WasiBody,
-    _busy: Busy,
-}
-
-impl Body for BusyBody {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// Somebody waits for the answer, as long as this exists.
 struct Sending(Arc<Exchange>);
 
@@ -166,20 +143,36 @@ impl Drop for Sending {
     }
 }
 
-/// The body of an answer. Its exchange is not over before it is sent.
-struct RecordedBody {
-    body: WasiBody,
-    sending: Sending,
+/// What goes on for as long as an answer is being sent.
+trait Company {
+    /// The body could not be had.
+    fn failed(&self) {}
 }
 
-impl Body for RecordedBody {
+/// An exchange is not over before its answer is sent.
+impl Company for Sending {
+    fn failed(&self) {
+        self.0.fail();
+    }
+}
+
+/// A connection is not idle meanwhile.
+impl Company for Busy {}
+
+/// The body of an answer, in company.
+struct Accompanied<C> {
+    body: WasiBody,
+    company: C,
+}
+
+impl<C: Company + Unpin> Body for Accompanied<C> {
     type Data = Bytes;
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if let Poll::Ready(Some(Err(_))) = &frame {
-            self.sending.0.fail();
+            self.company.failed();
         }
         frame
     }

@@ -225,7 +225,15 @@ async fn call(
     let Job { request, answer, exchange } = job;
     let prepared = accessor.with(|mut access| {
         Prepared::new(access.as_context_mut(), proxy, request, <Host as WasiHttpView>::http, answer)
-    })?;
+    });
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        // A request that no guest can be given, for instance because of a header that is no text: it fails, and no other one in here.
+        Err(error) => {
+            terminal::report(&failed(error).context(format!("{} was not given to the guest", exchange.request())));
+            return Ok((exchange, true));
+        }
+    };
     let expiration = async move {
         match timeout {
             Some(timeout) => tokio::time::sleep(timeout).await,

@@ -163,9 +163,6 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
 
     let host_frames = outputs.host_frames;
     let ledger = Arc::new(Ledger::new(Arc::clone(&recorder), options.routes.clone(), sampling.keep_last.is_some()));
-    if let Some(message) = capturing.announcement() {
-        verbosity.message(&message);
-    }
     let (captures, capturing) = capturing.start(&recorder, Shown::of(&outputs), verbosity)?;
     let outputs = Arc::new(Mutex::new(Some(outputs)));
     meanwhile.start(&sampling.begin, &recorder, &outputs);
@@ -181,6 +178,10 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
         }
         verbosity.message(&last.1.summary());
     });
+    if let Some(kept) = sampling.keep_last {
+        let kept = humantime::format_duration(kept);
+        verbosity.message(&format!("keeping the last {kept} of the recording"));
+    }
     sockets.announce(verbosity)?;
     shutdown.begin_serving();
     let (alive, mut scrapes) = mpsc::channel(1);
