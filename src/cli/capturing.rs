@@ -12,7 +12,7 @@ use crate::files::{CaptureFolder, Format};
 use crate::host::{CaptureSignal, Capturing};
 
 /// How much is kept where requests are to be captured, unless that was said.
-pub(super) const KEPT: Duration = Duration::from_mins(2);
+const KEPT: Duration = Duration::from_mins(2);
 
 /// Where captures go, unless that was said.
 const FOLDER: &str = "witprof-captures";
@@ -27,7 +27,7 @@ pub(super) struct CapturingArguments {
 
     /// Write a profile of what was just now whenever this signal comes: the process goes on
     #[arg(long, value_name = "SIGNAL", value_enum)]
-    on_signal: Option<SignalChoice>,
+    on_signal: Option<CaptureSignal>,
 
     /// Where profiles go that are written meanwhile, and how much of them: FOLDER, and behind it, separated by commas,
     /// `before=5s` and `after=1s` (time around a request), `every=10s` (the least time between two requests), `files=100` and
@@ -35,17 +35,6 @@ pub(super) struct CapturingArguments {
     /// [default: witprof-captures, with these values, and firefox-gzip]
     #[arg(long, value_name = "FOLDER[,…]", value_parser = parse_captures)]
     captures: Option<CaptureLimits>,
-}
-
-/// A signal that asks for a capture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum SignalChoice {
-    /// SIGUSR1
-    #[value(name = "USR1", alias = "SIGUSR1")]
-    Usr1,
-    /// SIGUSR2
-    #[value(name = "USR2", alias = "SIGUSR2")]
-    Usr2,
 }
 
 /// Where captures go, and how many of them.
@@ -84,11 +73,8 @@ impl CapturingArguments {
     pub(super) fn capturing(&self, triggers: Vec<Trigger>) -> Capturing {
         let CaptureLimits { folder, before, after, every, files, bytes, format } =
             self.captures.clone().unwrap_or_default();
-        let signal = self.on_signal.map(|signal| match signal {
-            SignalChoice::Usr1 => CaptureSignal::Usr1,
-            SignalChoice::Usr2 => CaptureSignal::Usr2,
-        });
-        Capturing { triggers, signal, before, after, every, folder: CaptureFolder::new(folder, files, bytes, format) }
+        let folder = CaptureFolder::new(folder, files, bytes, format);
+        Capturing { triggers, signal: self.on_signal, before, after, every, folder }
     }
 }
 

@@ -107,7 +107,9 @@ impl Condition {
             Self::Captured if profile.captured().is_none() => {
                 bail!("it was not captured: `witprof serve --on-slow TIME` makes captures")
             }
-            Self::Captured if profile.captured_part().is_none() => bail!("it has no samples of a request alone"),
+            Self::Captured if profile.captured().is_some_and(|captured| captured.thread.is_none()) => {
+                bail!("it has no samples of a request alone")
+            }
             Self::Time(_) | Self::Captured | Self::Everything => {}
         }
         Ok(())
@@ -157,10 +159,10 @@ impl Only {
 
     /// The same of a profile that is shown: of what was captured for a request that request, unless something was said.
     pub(super) fn of_shown(&self, profile: Profile, path: &Path) -> Result<Profile> {
-        match profile.captured_part() {
-            Some(part) if self.is_everything() => Ok(part),
-            _ => self.of(profile, path),
+        if !self.is_everything() {
+            return self.of(profile, path);
         }
+        Ok(profile.captured_part().unwrap_or(profile))
     }
 
     /// The part of a profile, which was read from `path`, that is meant.

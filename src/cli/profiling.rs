@@ -11,7 +11,7 @@ use super::arguments::{OUTPUT, RECORDING};
 use super::capturing::parse_time;
 use super::host_frames::HostFramesChoice;
 use super::script_frames::ScriptsChoice;
-use crate::files::{Format, OutputFile, Outputs, SourceMapFile, Sources};
+use crate::files::{Format, OutputFile, Outputs, Shown, SourceMapFile, Sources};
 use crate::host::{Begin, CallTracing, ExternalProfilers, Sampling, Verbosity, WasmFile};
 
 /// How samples are taken.
@@ -174,9 +174,7 @@ impl ProfilingArguments {
             .then(|| Sources { folders: self.embed_sources.clone(), component: Some(file.path().to_owned()) });
         Ok(Outputs {
             files: self.open_files(file)?,
-            host_frames: self.host_frames.into(),
-            scripts: self.scripts.asked(),
-            sources,
+            shown: Shown { host_frames: self.host_frames.into(), scripts: self.scripts.asked(), sources },
         })
     }
 

@@ -53,7 +53,7 @@ pub(super) fn run(arguments: RunArguments) -> Result<ExitCode> {
         profiling.sampling(capturing.kept(pushing.is_asked_for() && profiling.has_no_output())),
         profiling.verbosity(),
     );
-    let pushing = pushing.pushing(outputs.host_frames);
+    let pushing = pushing.pushing(outputs.shown.host_frames);
     let (capturing, meanwhile) = (capturing.capturing(Vec::new()), Meanwhile { duration, every: profiling.every() });
     host::run(GuestRun { command: wasmtime, file, sampling, outputs, capturing, pushing, meanwhile, verbosity })
 }

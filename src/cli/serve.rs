@@ -162,7 +162,7 @@ pub(super) fn serve(arguments: ServeArguments) -> Result<ExitCode> {
     let outputs = profiling.open_outputs(&file)?;
     let triggers: Vec<Trigger> = on_slow.into_iter().chain(on_trap.then(Trigger::failed)).collect();
     let kept = capturing.kept(!triggers.is_empty() || pushing.is_asked_for() || profiling.has_no_output());
-    let pushing = pushing.pushing(outputs.host_frames);
+    let pushing = pushing.pushing(outputs.shown.host_frames);
     let (sampling, verbosity) = (profiling.sampling(kept), profiling.verbosity());
     let capturing = capturing.capturing(triggers);
     let meanwhile = Meanwhile { duration: None, every: profiling.every() };

@@ -67,6 +67,12 @@ impl MetricsPage {
         let _ = writeln!(self.text, " {}", number(value));
     }
 
+    /// The same for a number of something.
+    #[allow(clippy::cast_precision_loss, reason = "the format has no other numbers")]
+    pub fn count(&mut self, name: &str, labels: &[(&str, &str)], count: u64) {
+        self.sample(name, labels, count as f64);
+    }
+
     /// Adds a histogram: how many values there are up to each limit, in ascending order, their number and their sum.
     pub fn histogram(&mut self, name: &str, labels: &[(&str, &str)], up_to: &[(f64, u64)], count: u64, sum: f64) {
         let bucket = format!("{name}_bucket");
@@ -74,10 +80,10 @@ impl MetricsPage {
         for (limit, count) in all {
             let limit = number(limit);
             let labels: Vec<_> = labels.iter().copied().chain([("le", limit.as_str())]).collect();
-            self.sample(&bucket, &labels, float(count));
+            self.count(&bucket, &labels, count);
         }
         self.sample(&format!("{name}_sum"), labels, sum);
-        self.sample(&format!("{name}_count"), labels, float(count));
+        self.count(&format!("{name}_count"), labels, count);
     }
 
     /// The page.
@@ -89,11 +95,6 @@ impl MetricsPage {
 
 fn number(value: f64) -> String {
     if value == f64::INFINITY { "+Inf".to_owned() } else { value.to_string() }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "the format has no other numbers")]
-fn float(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

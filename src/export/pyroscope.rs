@@ -96,8 +96,8 @@ fn add_spans(document: &mut proto::Profile, profile: &Profile, traces: &[TraceIn
     };
     for (sample, trace) in document.sample.iter_mut().zip(traces) {
         let Some(trace) = profile.trace(*trace) else { continue };
-        for (key, bytes) in [(SPAN, &trace.span_id[..]), (TRACE, &trace.trace_id)] {
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (trace, span) = trace.hex();
+        for (key, digits) in [(SPAN, span), (TRACE, trace)] {
             sample.label.push(proto::Label { key: number(key), str: number(&digits), ..proto::Label::default() });
         }
     }

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result};
-use witprof::export::escape_control;
-use witprof::{CaptureReason, Captured, Profile};
+use anyhow::{Context as _, Result, bail};
+use witprof::{CaptureReason, Profile};
 
 use super::format::Format;
 use super::shown_profile::ShownProfile;
@@ -47,27 +46,29 @@ impl CaptureFolder {
     }
 
     /// Writes a capture, readable for nobody else, and removes the oldest if there are too many. Returns where it is.
-    pub(crate) fn store(&self, profile: &ShownProfile<'_>, captured: Option<&Captured>) -> Result<PathBuf> {
+    pub(crate) fn store(&self, profile: &ShownProfile<'_>) -> Result<PathBuf> {
         let writing = || format!("writing a capture to `{}`", self.path.display());
         let _one_at_a_time = self.writing.lock();
         make_private(&self.path).with_context(writing)?;
         let mut file = self.temporary_file().with_context(writing)?;
         self.format.write(profile, None, file.as_file_mut()).with_context(writing)?;
-        let name = name(profile.whole(), captured);
+        let name = name(profile.whole());
         let end = self.format.end();
-        for number in 1_u32.. {
-            let more = if number == 1 { String::new() } else { format!("-{number}") };
+        let mut more = String::new();
+        for number in 2_u64.. {
             let path = self.path.join(format!("{name}{more}{end}"));
             match file.persist_noclobber(&path) {
                 Ok(_) => {
                     self.remove_oldest(&path).with_context(writing)?;
                     return Ok(path);
                 }
-                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => file = error.file,
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                    (file, more) = (error.file, format!("-{number}"));
+                }
                 Err(error) => return Err(error.error).with_context(writing),
             }
         }
-        unreachable!("no folder has so many files")
+        bail!("`{}` has a file of each name for this capture", self.path.display())
     }
 
     /// Removes the oldest captures until the limits hold, but never the one that was just written.
@@ -112,24 +113,21 @@ fn make_private(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// `witprof-2026-11-28T13:04:05.678Z-slow-GET-cart` with as few characters as file systems agree on: the time at which the
-/// capture begins, the reason, and what it is of.
-fn name(profile: &Profile, captured: Option<&Captured>) -> String {
-    let captured_at = captured.and_then(|captured| captured.span.as_ref());
-    let offset = captured_at.map_or(profile.elapsed(), |span| span.begin + span.wall);
+/// `witprof-2026-11-28T13:04:05.678Z-slow-GET-cart` with as few characters as file systems agree on: the time of what it is
+/// of, the reason, and what it is of.
+fn name(profile: &Profile) -> String {
+    let captured = profile.captured();
+    let span = captured.and_then(|captured| captured.span.as_ref());
+    let offset = span.map_or(profile.elapsed(), |span| span.begin + span.wall);
     let time = profile.started_at().checked_add(offset).unwrap_or(SystemTime::UNIX_EPOCH);
     let time = humantime::format_rfc3339_millis(time).to_string().replace([':', '.'], "");
-    let (reason, told) = match captured {
-        None => ("asked", String::new()),
-        Some(captured) => {
-            let told = match (&captured.span, &captured.reason) {
-                (Some(span), _) => span.name.clone(),
-                (None, CaptureReason::Asked(said)) => said.clone(),
-                (None, _) => String::new(),
-            };
-            (captured.reason.name(), told)
-        }
+    let reason = captured.map(|captured| &captured.reason);
+    let told = match (span, reason) {
+        (Some(span), _) => span.name.as_str(),
+        (None, Some(CaptureReason::Asked(said))) => said,
+        (None, _) => "",
     };
+    let reason = reason.map_or("asked", CaptureReason::name);
     let mut name = format!("{PREFIX}{time}-{reason}");
     let mut is_between = true;
     for char in told.chars() {
@@ -152,9 +150,4 @@ fn name(profile: &Profile, captured: Option<&Captured>) -> String {
 fn is_dated(name: &str) -> bool {
     let digits = name.get(PREFIX.len()..PREFIX.len() + 4);
     digits.is_some_and(|year| year.bytes().all(|digit| digit.is_ascii_digit()))
-}
-
-/// A path for a message.
-pub(crate) fn shown_path(path: &Path) -> String {
-    escape_control(&path.display().to_string()).into_owned()
 }

@@ -36,11 +36,12 @@ fn shown(arguments: impl Iterator<Item = OsString>) -> String {
 /// What is shown of an argument that comes after `before`.
 fn kept(text: &str, before: &str) -> String {
     let value_of = |option: &str| text.strip_prefix(option)?.strip_prefix('=');
-    let hidden = HIDDEN.into_iter().find(|option| value_of(option).is_some());
+    if let Some(option) = HIDDEN.into_iter().find(|option| value_of(option).is_some()) {
+        return format!("{option}=…");
+    }
     let grouped = GROUPED.iter().find_map(|name| Some(text.find(name)? + name.len()));
     match (value_of(VARIABLE), grouped) {
         _ if HIDDEN.contains(&before) => "…".to_owned(),
-        _ if hidden.is_some() => format!("{}=…", hidden.unwrap_or_default()),
         _ if before == VARIABLE => without_value(text, 0),
         (Some(variable), _) => without_value(text, text.len() - variable.len()),
         (None, Some(begin)) => without_value(text, begin),

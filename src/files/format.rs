@@ -127,7 +127,8 @@ impl Format {
     }
 }
 
-fn gzip(file: &mut dyn Write, write: impl FnOnce(&mut dyn Write) -> witprof::Result<()>) -> Result<()> {
+/// Writes something compressed.
+pub(crate) fn gzip(file: &mut dyn Write, write: impl FnOnce(&mut dyn Write) -> witprof::Result<()>) -> Result<()> {
     // The fastest level: profiles shrink to a tenth with any.
     let compressed = GzEncoder::new(file, Compression::fast());
     // Numbers come one by one, and each call of the encoder costs more than to write one.

@@ -10,11 +10,10 @@ mod source_map;
 mod sources;
 mod told;
 
-pub(crate) use self::capture_folder::{CaptureFolder, shown_path};
-pub(crate) use self::command_line::command_line;
+pub(crate) use self::capture_folder::CaptureFolder;
 pub(crate) use self::format::Format;
-pub(crate) use self::output::{Destination, OutputFile, Outputs};
-pub(crate) use self::shown_profile::ShownProfile;
+pub(crate) use self::output::{Destination, OutputFile, Outputs, shown_path};
+pub(crate) use self::shown_profile::{Shown, ShownProfile};
 pub(crate) use self::source_map::SourceMapFile;
 pub(crate) use self::sources::{Sources, missing_source};
 pub(crate) use self::told::{GZIP, Told};

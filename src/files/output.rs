@@ -6,23 +6,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use tempfile::NamedTempFile;
-use witprof::{Dimension, HostFrames, ScriptFrames};
+use witprof::Dimension;
+use witprof::export::escape_control;
 
-use super::capture_folder::shown_path;
 use super::descriptor;
 use super::format::Format;
-use super::shown_profile::ShownProfile;
-use super::sources::Sources;
+use super::shown_profile::{Shown, ShownProfile};
 use crate::terminal::shell_word;
 
 /// Where a profile goes, and what is shown and kept of it.
 pub(crate) struct Outputs {
     pub(crate) files: Vec<OutputFile>,
-    pub(crate) host_frames: HostFrames,
-    /// What is shown of scripts, if that was said.
-    pub(crate) scripts: Option<ScriptFrames>,
-    /// Where sources are looked for that the profile is to keep.
-    pub(crate) sources: Option<Sources>,
+    pub(crate) shown: Shown,
 }
 
 /// A file that a profile will be written to.
@@ -194,6 +189,11 @@ impl Destination {
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     error.chain().any(|cause| cause.downcast_ref().is_some_and(is_broken))
+}
+
+/// A path for a message.
+pub(crate) fn shown_path(path: &Path) -> String {
+    escape_control(&path.display().to_string()).into_owned()
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -4,6 +4,31 @@ use std::cell::OnceCell;
 
 use witprof::{HostFrames, Profile, ScriptFrames};
 
+use super::command_line::command_line;
+use super::sources::Sources;
+
+/// What is shown and kept of profiles that are recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    pub(crate) host_frames: HostFrames,
+    /// What is shown of scripts, if that was said.
+    pub(crate) scripts: Option<ScriptFrames>,
+    /// Where sources are looked for that a profile is to keep.
+    pub(crate) sources: Option<Sources>,
+}
+
+impl Shown {
+    /// Says in a profile what was run, and adds the sources that it is to keep. Returns one that was not found, if any was not.
+    pub(crate) fn complete(&self, profile: &mut Profile) -> Option<String> {
+        profile.set_command(command_line());
+        self.sources.as_ref()?.embed(profile)
+    }
+
+    pub(crate) fn of<'p>(&self, profile: &'p Profile) -> ShownProfile<'p> {
+        ShownProfile::new(profile, self.host_frames, self.scripts)
+    }
+}
+
 /// A profile, and how much of the host and of scripts is shown of it.
 pub(crate) struct ShownProfile<'p> {
     profile: &'p Profile,

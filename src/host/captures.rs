@@ -1,17 +1,17 @@
 //! Profiles that are written while a recording goes on.
 
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use clap::ValueEnum;
 use witprof::export::escape_control;
-use witprof::{HostFrames, Profile, Recorder, ScriptFrames, Trigger};
+use witprof::{Profile, Recorder, Trigger};
 
 use super::recording::Verbosity;
-use crate::files::{CaptureFolder, Outputs, ShownProfile, Sources, command_line, shown_path};
+use crate::files::{CaptureFolder, Shown, shown_path};
 use crate::terminal;
 
 /// What is captured when, and where it goes.
@@ -28,24 +28,14 @@ pub(crate) struct Capturing {
 }
 
 /// A signal that asks for a capture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CaptureSignal {
+    /// SIGUSR1
+    #[value(name = "USR1", alias = "SIGUSR1")]
     Usr1,
+    /// SIGUSR2
+    #[value(name = "USR2", alias = "SIGUSR2")]
     Usr2,
-}
-
-/// What is shown and kept of a capture.
-#[derive(Clone, Debug)]
-pub(super) struct Shown {
-    pub(super) host_frames: HostFrames,
-    pub(super) scripts: Option<ScriptFrames>,
-    pub(super) sources: Option<Sources>,
-}
-
-impl Shown {
-    pub(super) fn of(outputs: &Outputs) -> Self {
-        Self { host_frames: outputs.host_frames, scripts: outputs.scripts, sources: outputs.sources.clone() }
-    }
 }
 
 /// Writes captures. It is there for as long as the recording, and shared by whoever asks for one.
@@ -99,46 +89,46 @@ impl Capturing {
         let captures = recorder.capture_on(triggers).look_back(before).look_forward(after).at_most_every(every);
         let thread = std::thread::Builder::new().name("witprof captures".to_owned()).spawn({
             let writer = Arc::clone(&writer);
-            move || captures.for_each(|profile| writer.report(&profile))
+            move || captures.for_each(|profile| told(writer.write(profile)))
         });
         Ok((writer, CaptureThread(Some(thread.context("starting a thread that writes captures")?))))
     }
 }
 
 impl CaptureWriter {
-    /// What a capture of now is of. After so much time it is complete.
-    pub(super) fn period(&self) -> (Range<Duration>, Duration) {
+    /// Captures what is now because somebody has asked for it, once the time after that has passed or `is_over`. Says where it is.
+    pub(super) async fn capture_now(
+        self: Arc<Self>,
+        reason: &'static str,
+        is_over: impl Future<Output = ()>,
+    ) -> Result<PathBuf> {
         let now = self.recorder.elapsed();
-        (now.saturating_sub(self.before)..now.saturating_add(self.after), self.after)
-    }
-
-    /// Captures a period because somebody has asked for it. Takes a while.
-    pub(super) fn capture(&self, reason: &str, period: Range<Duration>) -> Result<PathBuf> {
-        self.write(&self.recorder.capture(reason, period))
-    }
-
-    fn write(&self, profile: &Profile) -> Result<PathBuf> {
-        let mut profile = profile.clone();
-        profile.set_command(command_line());
-        // What is missing is said once, at the end of the recording.
-        let _ = self.shown.sources.as_ref().and_then(|sources| sources.embed(&mut profile));
-        let shown = ShownProfile::new(&profile, self.shown.host_frames, self.shown.scripts);
-        self.folder.store(&shown, profile.captured())
-    }
-
-    /// Writes a capture, and says so.
-    fn report(&self, profile: &Profile) {
-        match self.write(profile) {
-            Ok(path) => {
-                let what = profile.captured().map_or_else(String::new, ToString::to_string);
-                self.say(&what, &path);
-            }
-            Err(error) => terminal::report(&error),
+        tokio::select! {
+            () = tokio::time::sleep(self.after) => {}
+            () = is_over => {}
         }
+        let written = tokio::task::spawn_blocking(move || {
+            let period = now.saturating_sub(self.before)..now.saturating_add(self.after);
+            self.write(self.recorder.capture(reason, period))
+        });
+        written.await?
     }
 
-    pub(super) fn say(&self, what: &str, path: &std::path::Path) {
-        self.verbosity.message(&format!("captured: {}: {}", escape_control(what), shown_path(path)));
+    /// Writes a capture, and says where it is.
+    fn write(&self, mut profile: Profile) -> Result<PathBuf> {
+        // What is missing is said once, at the end of the recording.
+        let _ = self.shown.complete(&mut profile);
+        let path = self.folder.store(&self.shown.of(&profile))?;
+        let what = profile.captured().map_or_else(String::new, ToString::to_string);
+        self.verbosity.message(&format!("captured: {}: {}", escape_control(&what), shown_path(&path)));
+        Ok(path)
+    }
+}
+
+/// Nobody but the terminal is told of what went wrong.
+fn told(written: Result<PathBuf>) {
+    if let Err(error) = written {
+        terminal::report(&error);
     }
 }
 
@@ -188,13 +178,7 @@ impl CaptureSignal {
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
                 let Some(writer) = writer.upgrade() else { return };
-                let (period, rest) = writer.period();
-                tokio::time::sleep(rest).await;
-                let written = tokio::task::spawn_blocking(move || match writer.capture(self.name(), period) {
-                    Ok(path) => writer.say(self.name(), &path),
-                    Err(error) => terminal::report(&error),
-                });
-                let _ = written.await;
+                told(writer.capture_now(self.name(), std::future::pending()).await);
             }
         });
         Ok(())

@@ -16,7 +16,7 @@ use witprof::{
 use super::external::{ExternalProfilers, Listeners};
 use super::schedule::Begin;
 use super::{WasmFile, checks, failed};
-use crate::files::{Outputs, ShownProfile, SourceMapFile, command_line, missing_source};
+use crate::files::{Outputs, SourceMapFile, missing_source};
 use crate::terminal::{self, Stream, table_style};
 
 /// Frames kept of a backtrace. Wasmtime's default of 20 cuts off the callers of anything real; each frame costs about
@@ -334,9 +334,8 @@ fn missing_samples(recorder: &Recorder, active: Active, profile: &Profile) -> Op
 /// Writes what there is until now everywhere it is wanted. What is worth a message is told once, at the end.
 pub(super) fn write_meanwhile(recorder: &Recorder, outputs: &Outputs) {
     let mut profile = recorder.snapshot();
-    profile.set_command(command_line());
-    let _ = outputs.sources.as_ref().and_then(|sources| sources.embed(&mut profile));
-    let shown = ShownProfile::new(&profile, outputs.host_frames, outputs.scripts);
+    let _ = outputs.shown.complete(&mut profile);
+    let shown = outputs.shown.of(&profile);
     for output in &outputs.files {
         if let Err(error) = output.write(&shown, None) {
             terminal::report(&error);
@@ -346,15 +345,14 @@ pub(super) fn write_meanwhile(recorder: &Recorder, outputs: &Outputs) {
 
 /// Writes the profile everywhere it is wanted, and says where.
 pub(super) fn write(recorder: &Recorder, active: Active, outputs: &Outputs, verbosity: Verbosity) {
-    let Outputs { files, host_frames, scripts, sources } = outputs;
+    let Outputs { files, shown } = outputs;
     let mut profile = match active {
         Active::UntilItEnded if has_backtraces() => recorder.finish().without_aftermath(),
         Active::Throughout | Active::UntilItEnded | Active::NowAndThen => recorder.finish(),
     };
-    profile.set_command(command_line());
-    let missing = sources.as_ref().and_then(|sources| sources.embed(&mut profile));
+    let missing = shown.complete(&mut profile);
     let profile = profile;
-    let shown_profile = ShownProfile::new(&profile, *host_frames, *scripts);
+    let shown_profile = shown.of(&profile);
     if let Some(problem) = missing_samples(recorder, active, &profile) {
         terminal::report(&anyhow!("no sample was taken in {:.1?}: {problem}", profile.elapsed()));
     } else if verbosity == Verbosity::Normal {

@@ -11,7 +11,7 @@ use wasmtime::{Engine, ResourceLimiter, Store, StoreLimits, Trap, UpdateDeadline
 use wasmtime_cli::commands::{CliLinker, RunCommand};
 use witprof::{Code, Layer, MemoryTracer, Profile, Recorder, SamplerKind};
 
-use super::captures::{Capturing, Shown};
+use super::captures::Capturing;
 use super::push::Pushing;
 use super::recording::{self, Active, CallTracing, Sampling, Verbosity};
 use super::schedule::Meanwhile;
@@ -101,7 +101,7 @@ async fn run_in_runtime(guest: GuestRun) -> Result<ExitCode> {
         recorder.trace_calls(&mut store)?;
     }
     // Nothing is captured by itself, so there is no thread to be waited for.
-    let (_captures, _) = capturing.start(&recorder, Shown::of(&outputs), verbosity)?;
+    let (_captures, _) = capturing.start(&recorder, outputs.shown.clone(), verbosity)?;
     let outputs = Arc::new(Mutex::new(Some(outputs)));
     meanwhile.start(&sampling.begin, &recorder, &outputs);
     let pusher = pushing.start(&recorder, verbosity)?;

@@ -102,7 +102,7 @@ impl Filter {
         self.periods.is_empty() || self.periods.iter().any(|period| period.contains(&time))
     }
 
-    fn means_labels(&self, set: &[(String, String)]) -> bool {
+    pub(crate) fn means_labels(&self, set: &[(String, String)]) -> bool {
         self.labels.iter().all(|(key, values)| set.iter().any(|(of, value)| of == key && values.contains(value)))
     }
 

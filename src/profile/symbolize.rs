@@ -99,8 +99,7 @@ pub(crate) fn symbolize<'r>(log: &'r FrozenLog, recording: &'r Recording<'r>) ->
                         counts.kept = counts.kept.saturating_sub(count);
                     }
                     Some(stack) => {
-                        let (labels, request) = labels.index(&mut tables, set);
-                        let trace = tables.trace(request);
+                        let (labels, trace, request) = labels.index(&mut tables, set);
                         let is_captured = captured.is_some() && request == captured;
                         let samples = if is_captured { &mut of_captured } else { &mut out.samples };
                         samples.push(Sample { time, stack, labels, trace, count, wall, cpu, preempted });
@@ -280,7 +279,7 @@ struct Outer {
 /// The sets of labels of a window as those of the profile; found when asked for.
 struct LabelsOf<'w> {
     window: &'w Window,
-    known: FxHashMap<LabelSetId, (LabelsIndex, Option<Request>)>,
+    known: FxHashMap<LabelSetId, (LabelsIndex, TraceIndex, Option<Request>)>,
 }
 
 impl<'w> LabelsOf<'w> {
@@ -288,12 +287,12 @@ impl<'w> LabelsOf<'w> {
         Self { window, known: FxHashMap::default() }
     }
 
-    /// The labels, and the request if they are for one alone.
-    fn index(&mut self, tables: &mut Tables<'_>, set: LabelSetId) -> (LabelsIndex, Option<Request>) {
+    /// The labels; and the request if they are for one alone, with its place in a trace.
+    fn index(&mut self, tables: &mut Tables<'_>, set: LabelSetId) -> (LabelsIndex, TraceIndex, Option<Request>) {
         *self.known.entry(set).or_insert_with(|| {
             // The window has all sets that its samples refer to.
             let Purpose { labels, request } = self.window.labels.get(set).cloned().unwrap_or_default();
-            (LabelsIndex(handle(tables.labels.insert_full(labels).0)), request)
+            (LabelsIndex(handle(tables.labels.insert_full(labels).0)), tables.trace(request), request)
         })
     }
 }

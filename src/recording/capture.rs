@@ -5,15 +5,13 @@
 //! thread of his own: nobody who answers requests waits for it.
 
 use std::collections::VecDeque;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::shared::Shared;
 use crate::lock::lock;
-use crate::profile::{CaptureReason, Captured, Profile};
+use crate::profile::{CaptureReason, Captured, Filter, Profile};
 use crate::samples::Span;
 
 /// Occasions that may wait to be captured; more are counted.
@@ -35,24 +33,24 @@ const MAX_WAITING: usize = 16;
 #[must_use = "a trigger does nothing until a recorder captures on it"]
 pub struct Trigger {
     reason: CaptureReason,
-    /// Values by key, one of which a span has to have.
-    labels: BTreeMap<String, BTreeSet<String>>,
+    /// Which labels a span has to have.
+    filter: Filter,
 }
 
 impl Trigger {
     /// A span that takes longer than `limit`.
     pub fn slow(limit: Duration) -> Self {
-        Self { reason: CaptureReason::Slow(limit), labels: BTreeMap::new() }
+        Self { reason: CaptureReason::Slow(limit), filter: Filter::default() }
     }
 
     /// A span that [failed](Span::failed).
     pub fn failed() -> Self {
-        Self { reason: CaptureReason::Failed, labels: BTreeMap::new() }
+        Self { reason: CaptureReason::Failed, filter: Filter::default() }
     }
 
     /// Only spans with this [label](Span::labels). Of several values for a key, one has to be there.
     pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.labels.entry(key.into()).or_default().insert(value.into());
+        self.filter = self.filter.label(key, value);
         self
     }
 
@@ -62,12 +60,7 @@ impl Trigger {
             CaptureReason::Failed => span.has_failed,
             CaptureReason::Asked(_) => false,
         };
-        let labels = &span.purpose.labels;
-        is_one
-            && self
-                .labels
-                .iter()
-                .all(|(key, values)| labels.iter().any(|(of, value)| of == key && values.contains(value)))
+        is_one && self.filter.means_labels(&span.purpose.labels)
     }
 }
 
@@ -117,8 +110,6 @@ struct QueueState {
 struct Occasion {
     reason: CaptureReason,
     span: Span,
-    begin: Duration,
-    end: Duration,
     left_out: u64,
 }
 
@@ -132,7 +123,7 @@ impl CaptureQueue {
     fn look_at(&self, span: &Span) {
         let Some(number) = self.triggers.iter().position(|trigger| trigger.is_for(span)) else { return };
         let mut state = lock(&self.state);
-        let (begin, end) = (span.begin, span.end());
+        let end = span.end();
         let is_soon = state.last[number].is_some_and(|last| end < last.saturating_add(state.distance));
         if is_soon || state.waiting.len() >= MAX_WAITING {
             state.left_out += 1;
@@ -140,7 +131,7 @@ impl CaptureQueue {
         }
         state.last[number] = Some(end);
         let (reason, left_out) = (self.triggers[number].reason.clone(), std::mem::take(&mut state.left_out));
-        state.waiting.push_back(Occasion { reason, span: span.clone(), begin, end, left_out });
+        state.waiting.push_back(Occasion { reason, span: span.clone(), left_out });
         drop(state);
         self.has_changed.notify_all();
     }
@@ -160,7 +151,7 @@ impl CaptureQueue {
     fn next(&self, after: Duration, now: impl Fn() -> Duration) -> Option<Occasion> {
         let mut state = lock(&self.state);
         loop {
-            let rest = state.waiting.front().map(|first| first.end.saturating_add(after).saturating_sub(now()));
+            let rest = state.waiting.front().map(|first| first.span.end().saturating_add(after).saturating_sub(now()));
             state = match rest {
                 Some(rest) if rest.is_zero() || state.is_over => return state.waiting.pop_front(),
                 // A poisoned lock has nothing that could be half done.
@@ -216,24 +207,18 @@ impl Iterator for Captures {
 
     fn next(&mut self) -> Option<Profile> {
         let shared = &self.shared;
-        let Occasion { reason, span, begin, end, left_out } = self.queue.next(self.after, || shared.elapsed())?;
-        let period = begin.saturating_sub(self.before)..end.saturating_add(self.after);
+        let Occasion { reason, span, left_out } = self.queue.next(self.after, || shared.elapsed())?;
+        let period = span.begin.saturating_sub(self.before)..span.end().saturating_add(self.after);
         Some(shared.capture(period, Captured { reason, span: Some(span), thread: None, left_out }))
     }
 }
 
 /// Everybody who wants to be told of spans.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Occasions {
     queues: Mutex<Vec<Weak<CaptureQueue>>>,
     /// Whether there may be any.
     are_wanted: AtomicBool,
-}
-
-impl fmt::Debug for Occasions {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Occasions").field("are_wanted", &self.are_wanted).finish_non_exhaustive()
-    }
 }
 
 impl Occasions {
@@ -302,12 +287,12 @@ mod tests {
         queue.look_at(&span(62, 6, "/late").failed());
         let next = |now: u64| queue.next(ms(50), || ms(now)).expect("an occasion");
         let first = next(66);
-        assert_eq!((first.begin, first.end, first.left_out), (ms(10), ms(16), 0));
+        assert_eq!((first.span.begin, first.span.end(), first.left_out), (ms(10), ms(16), 0));
         assert!(matches!(first.reason, CaptureReason::Slow(_)));
         // Its time has not come, but the recording is over.
         queue.end(true);
         let second = next(0);
-        assert_eq!((second.begin, second.left_out, second.reason), (ms(62), 3, CaptureReason::Failed));
+        assert_eq!((second.span.begin, second.left_out, second.reason), (ms(62), 3, CaptureReason::Failed));
         assert!(queue.next(ms(50), || ms(0)).is_none());
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::Recorder;
 use crate::export::{MetricKind, MetricsPage};
 use crate::lock::lock;
-use crate::profile::{Dimension, Profile, ReportRow};
+use crate::profile::{Crossing, Dimension, Profile, ReportRow};
 use crate::samples::{CallSums, LossReason};
 
 /// Limits of the histograms of calls, in seconds.
@@ -99,13 +99,11 @@ impl Metrics {
             LossReason::ALL.iter().filter(lost).map(|reason| (reason, counts.lost.get(reason).copied().unwrap_or(0)));
         let all: u64 = lost.clone().map(|(_, count)| count).sum();
         page.metric("witprof_samples_taken_total", MetricKind::Counter, "Samples that were taken.");
-        page.sample("witprof_samples_taken_total", &[], float(counts.taken));
+        page.count("witprof_samples_taken_total", &[], counts.taken);
         page.metric("witprof_samples_kept_total", MetricKind::Counter, "Samples that were kept at first.");
-        page.sample("witprof_samples_kept_total", &[], float(counts.taken.saturating_sub(all)));
+        page.count("witprof_samples_kept_total", &[], counts.taken.saturating_sub(all));
         page.metric("witprof_samples_lost_total", MetricKind::Counter, "Samples that were lost, by reason.");
-        lost.for_each(|(reason, count)| {
-            page.sample("witprof_samples_lost_total", &[("reason", reason.name())], float(count))
-        });
+        lost.for_each(|(reason, count)| page.count("witprof_samples_lost_total", &[("reason", reason.name())], count));
         if let Some(cost) = self.recorder.shared().handler_cost() {
             page.metric(
                 "witprof_sample_cost_seconds",
@@ -155,21 +153,13 @@ impl Metrics {
         let name = "witprof_interface_calls_total";
         page.metric(name, MetricKind::Counter, "Calls by interface function; of internal ones at least so many.");
         for (crossing, sums) in &calls {
-            let labels = [
-                ("interface", crossing.interface.as_str()),
-                ("function", &crossing.function),
-                ("direction", crossing.direction.name()),
-            ];
-            page.sample(name, &labels, float(sums.count));
+            let labels = labels_of(crossing);
+            page.count(name, &labels, sums.count);
         }
         let name = "witprof_interface_call_duration_seconds";
         page.metric(name, MetricKind::Histogram, "How long calls took, by interface function.");
         for (crossing, sums) in &calls {
-            let labels = [
-                ("interface", crossing.interface.as_str()),
-                ("function", &crossing.function),
-                ("direction", crossing.direction.name()),
-            ];
+            let labels = labels_of(crossing);
             if let Some(up_to) = up_to(sums) {
                 page.histogram(name, &labels, &up_to, sums.count, Duration::from_nanos(sums.wall).as_secs_f64());
             }
@@ -185,8 +175,13 @@ fn memories(profile: &Profile, page: &mut MetricsPage) {
     page.metric(name, MetricKind::Gauge, "Linear memory of all instances, by the core module that it is of.");
     for track in profile.memories() {
         let bytes = track.points.last().map_or(0, |(_, bytes)| *bytes);
-        page.sample(name, &[("memory", &track.name)], float(bytes));
+        page.count(name, &[("memory", &track.name)], bytes);
     }
+}
+
+fn labels_of(crossing: &Crossing) -> [(&str, &str); 3] {
+    let Crossing { interface, function, direction } = crossing;
+    [("interface", interface), ("function", function), ("direction", direction.name())]
 }
 
 impl Totals {
@@ -225,11 +220,6 @@ fn up_to(sums: &CallSums) -> Option<Vec<(f64, u64)>> {
     let count = |limit: f64| histogram.count_between(0, (limit * 1e9) as u64);
     // The bucket of the longest call may reach beyond it.
     Some(LIMITS.map(|limit| (limit, count(limit).min(sums.count))).to_vec())
-}
-
-#[allow(clippy::cast_precision_loss, reason = "the format has no other numbers")]
-fn float(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

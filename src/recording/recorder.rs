@@ -459,11 +459,7 @@ impl Recorder {
     /// [`Error::Calls`] if the platform is not Linux on x86-64 or AArch64, or the code is interpreted.
     #[cfg(feature = "call-hook")]
     pub fn trace_calls<T: 'static>(&self, store: &mut Store<T>) -> Result<()> {
-        let mut tracer = self.call_tracer()?;
-        store.call_hook(move |_, kind| {
-            tracer.call_hook(kind);
-            Ok(())
-        });
+        hook(store, self.call_tracer()?);
         Ok(())
     }
 
@@ -621,11 +617,7 @@ impl Recorder {
     /// As for [`trace_calls`](Self::trace_calls).
     #[cfg(feature = "call-hook")]
     pub fn wait_for_call<T: 'static>(&self, store: &mut Store<T>) -> Result<()> {
-        let mut tracer = self.waiting_tracer()?;
-        store.call_hook(move |_, kind| {
-            tracer.call_hook(kind);
-            Ok(())
-        });
+        hook(store, self.waiting_tracer()?);
         Ok(())
     }
 
@@ -663,9 +655,7 @@ impl Recorder {
     #[must_use]
     pub fn snapshot_of(&self, period: Range<Duration>) -> Profile {
         let shared = self.shared();
-        if let Some(signal) = &shared.signal {
-            signal.collect(&shared.log);
-        }
+        shared.collect();
         shared.profile(period)
     }
 
@@ -681,4 +671,13 @@ impl Recorder {
     pub fn elapsed(&self) -> Duration {
         self.shared().end.get().copied().unwrap_or_else(|| self.shared().elapsed())
     }
+}
+
+/// Has a tracer told of all calls of a store.
+#[cfg(feature = "call-hook")]
+fn hook<T: 'static>(store: &mut Store<T>, mut tracer: CallTracer) {
+    store.call_hook(move |_, kind| {
+        tracer.call_hook(kind);
+        Ok(())
+    });
 }

@@ -97,6 +97,13 @@ impl Shared {
         }
     }
 
+    /// Takes into the log what has been sampled until now.
+    pub(super) fn collect(&self) {
+        if let Some(signal) = &self.signal {
+            signal.collect(&self.log);
+        }
+    }
+
     /// The profile of what was recorded in a period. Takes no lock for long.
     pub(super) fn profile(&self, period: Range<Duration>) -> Profile {
         self.profile_with(period, None)
@@ -104,9 +111,7 @@ impl Shared {
 
     /// The same of a recording that goes on, with what it was captured for.
     pub(super) fn capture(&self, period: Range<Duration>, captured: Captured) -> Profile {
-        if let Some(signal) = &self.signal {
-            signal.collect(&self.log);
-        }
+        self.collect();
         self.profile_with(period, Some(captured))
     }
 
@@ -117,9 +122,7 @@ impl Shared {
 
     /// The same as `profile`, of a recording that goes on, without lines of source code, which take a while to find.
     pub(super) fn profile_without_lines(&self, period: Range<Duration>) -> Profile {
-        if let Some(signal) = &self.signal {
-            signal.collect(&self.log);
-        }
+        self.collect();
         self.named_profile(period, None).0.profile
     }
 

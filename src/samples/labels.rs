@@ -50,6 +50,12 @@ impl TraceContext {
         (trace_id != [0; 16] && span_id != [0; 8]).then_some(Self { trace_id, span_id })
     }
 
+    /// The numbers of trace and span, in hexadecimal digits.
+    pub(crate) fn hex(&self) -> (String, String) {
+        let digits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        (digits(&self.trace_id), digits(&self.span_id))
+    }
+
     /// Reads the value of a `traceparent` header: `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`. `None` if that is not
     /// what it is.
     ///

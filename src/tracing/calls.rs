@@ -202,11 +202,7 @@ impl CallTracer {
             self.tell_open_call(CurrentTask::get());
             return;
         }
-        if self.finder.look() {
-            self.roles.clear();
-            self.host_calls.clear();
-            self.last_crossing = None;
-        }
+        self.look_again();
         match kind {
             CallHook::CallingHost if self.finder.finds_nothing(here) => self.begin_nothing(here.sp),
             CallHook::CallingHost => self.calling_host(here),
@@ -221,18 +217,24 @@ impl CallTracer {
         }
     }
 
-    /// Whether the recording begins with this call, for which it has waited.
-    #[cold]
-    fn begins_with(&mut self, kind: &CallHook, here: Registers) -> bool {
+    /// Forgets what was known of code, if other code may be there now.
+    fn look_again(&mut self) {
         if self.finder.look() {
             self.roles.clear();
             self.host_calls.clear();
+            self.last_crossing = None;
         }
+    }
+
+    /// Whether the recording begins with this call, for which it has waited.
+    #[cold]
+    fn begins_with(&mut self, kind: &CallHook, here: Registers) -> bool {
+        self.look_again();
         let called = match kind {
             CallHook::CallingWasm => {
                 let entry = self.finder.about_to_enter(here);
                 self.is_entry_unknown = entry.is_none();
-                vec![entry.map(Called::Compiled)]
+                [entry.map(Called::Compiled), None]
             }
             CallHook::CallingHost => {
                 let Some(caller) = self.finder.find(here) else { return false };
@@ -246,7 +248,7 @@ impl CallTracer {
                     }
                     Role::Internal => None,
                 };
-                vec![entry.map(Called::Compiled), call]
+                [entry.map(Called::Compiled), call]
             }
             CallHook::ReturningFromHost | CallHook::ReturningFromWasm => return false,
         };

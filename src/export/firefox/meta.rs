@@ -11,7 +11,7 @@ use crate::nanos::nanos;
 use crate::profile::{
     CallTrace, CaptureReason, Captured, MemoryTrack, Profile, ProfileFunction, ProfileLibrary, Sample,
 };
-use crate::samples::Span;
+use crate::samples::{Span, TraceContext};
 use crate::symbols::{CrossingEnd, FunctionKind};
 
 impl MetaMemory {
@@ -130,7 +130,7 @@ impl Meta {
             sample_labels: of_threads(profile, |samples| {
                 runs(samples, profile.interval(), 0, |sample, _| sample.labels.0)
             }),
-            traces: profile.traces.iter().flatten().map(|trace| (hex(&trace.trace_id), hex(&trace.span_id))).collect(),
+            traces: profile.traces.iter().flatten().map(TraceContext::hex).collect(),
             sample_traces: match profile.traces.len() {
                 0 | 1 => Vec::new(),
                 _ => of_threads(profile, |samples| runs(samples, profile.interval(), 0, |sample, _| sample.trace.0)),
@@ -157,10 +157,6 @@ impl Meta {
             function_ends,
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn of_threads<R>(profile: &Profile, runs: impl Fn(&[Sample]) -> R) -> Vec<R> {

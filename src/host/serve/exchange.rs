@@ -102,8 +102,7 @@ impl Ledger {
         add_to_page(page, rows.into_iter());
         drop(routes);
         page.metric("witprof_requests_open", MetricKind::Gauge, "Requests that are being answered.");
-        #[allow(clippy::cast_precision_loss, reason = "the format has no other numbers")]
-        page.sample("witprof_requests_open", &[], self.open() as f64);
+        page.count("witprof_requests_open", &[], self.open());
     }
 
     /// The labels of one request: with its place in a trace, if the client says that it has one.

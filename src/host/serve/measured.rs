@@ -40,7 +40,7 @@ pub(super) fn add_to_page<'m>(
     let mut counter = |name: &str, help: &str, of: fn(&Measured) -> &AtomicU64| {
         page.metric(name, MetricKind::Counter, help);
         for (method, route, measured) in routes.clone() {
-            page.sample(name, &[("method", method), ("route", route)], load(of(measured)) as f64);
+            page.count(name, &[("method", method), ("route", route)], load(of(measured)));
         }
     };
     counter("witprof_requests_total", "Requests that are over, by route.", |of| &of.count);

@@ -50,7 +50,7 @@ pub(crate) use self::routes::RoutePattern;
 use self::seats::{Seat, Seats};
 use self::server::Server;
 use self::shutdown::Shutdown;
-use super::captures::{Capturing, Shown};
+use super::captures::Capturing;
 use super::push::Pushing;
 use super::recording::{self, Active, Sampling, Verbosity};
 use super::schedule::Meanwhile;
@@ -161,9 +161,9 @@ async fn serve_in_runtimes(guest: GuestServer, guests: &Handle) -> Result<ExitCo
     // Options that stores cannot be made with are refused now, and not at the first request.
     drop(guest.new_store(0).map_err(failed).context("preparing instances of the component")?);
 
-    let host_frames = outputs.host_frames;
+    let host_frames = outputs.shown.host_frames;
     let ledger = Arc::new(Ledger::new(Arc::clone(&recorder), options.routes.clone(), sampling.keep_last.is_some()));
-    let (captures, capturing) = capturing.start(&recorder, Shown::of(&outputs), verbosity)?;
+    let (captures, capturing) = capturing.start(&recorder, outputs.shown.clone(), verbosity)?;
     let outputs = Arc::new(Mutex::new(Some(outputs)));
     meanwhile.start(&sampling.begin, &recorder, &outputs);
     let pusher = pushing.start(&recorder, verbosity)?;

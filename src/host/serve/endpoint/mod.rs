@@ -149,19 +149,8 @@ impl Endpoint {
     /// Writes a profile of what was just now to the folder of captures.
     async fn capture(self) -> Response<WasiBody> {
         let Ok(_permit) = self.scrapes.try_acquire() else { return too_many() };
-        let (period, rest) = self.sources.captures.period();
-        tokio::select! {
-            () = tokio::time::sleep(rest) => {}
-            () = self.shutdown.requested() => {}
-        }
         let captures = Arc::clone(&self.sources.captures);
-        let written = tokio::task::spawn_blocking(move || {
-            const REASON: &str = "asked over HTTP";
-            let path = captures.capture(REASON, period)?;
-            captures.say(REASON, &path);
-            anyhow::Ok(path)
-        });
-        match written.await.map_err(anyhow::Error::from).flatten() {
+        match captures.capture_now("asked over HTTP", self.shutdown.requested()).await {
             Ok(path) => text(StatusCode::CREATED, &format!("{}\n", shown_path(&path))),
             Err(error) => {
                 terminal::report(&error);
